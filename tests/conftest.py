@@ -1,0 +1,36 @@
+"""Small untrained networks for the tests that need no trained weights."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from torchmist.models.mist import MIST, MISTConfig
+
+SMALL = MISTConfig(
+    odd=3, even=3, paired=2, basis_width=8, pair_width=8, feature_width=16, feature_layers=2,
+    sample_width=16, inducing=4, heads=2, embedding=2, readout_width=8, head_width=32,
+    quantiles=12,
+)  # fmt: skip
+
+
+@pytest.fixture
+def small() -> MIST:
+    """An untrained network whose zero-initialised layers are made random as well."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = MIST(SMALL).eval()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if not parameter.any():
+                    parameter.normal_(std=0.1)
+    return model
+
+
+@pytest.fixture
+def pair() -> tuple[torch.Tensor, torch.Tensor]:
+    """Three dependent datasets of 40 samples, 5 columns of X and 7 of Y."""
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(3, 40, 5, generator=generator)
+    y = torch.randn(3, 40, 7, generator=generator) + x[..., :1]
+    return x, y

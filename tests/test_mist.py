@@ -1,0 +1,186 @@
+"""The network: what must never change the estimate, and what holds by construction."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from torchmist.copula import rank_transform
+from torchmist.heads import from_nats, quantile_levels, to_nats
+from torchmist.losses import pinball_loss, quantile_loss
+from torchmist.models.gaussian import gaussian_bias, ridge_factor
+from torchmist.models.mist import MIST, MISTConfig
+
+CLOSE = {"atol": 2e-5, "rtol": 2e-5}
+
+
+def evaluate(model: MIST, x: torch.Tensor, y: torch.Tensor, mask=None) -> torch.Tensor:
+    with torch.no_grad():
+        return model(x, y, mask)
+
+
+def test_order_of_samples(small, pair) -> None:
+    x, y = pair
+    order = torch.randperm(40, generator=torch.Generator().manual_seed(0))
+    out = evaluate(small, x[:, order], y[:, order])
+    torch.testing.assert_close(out, evaluate(small, x, y), **CLOSE)
+
+
+def test_order_of_columns(small, pair) -> None:
+    x, y = pair
+    out = evaluate(small, x[..., [3, 1, 0, 4, 2]], y[..., [6, 0, 2, 1, 5, 4, 3]])
+    torch.testing.assert_close(out, evaluate(small, x, y), **CLOSE)
+
+
+def test_swapping_sides(small, pair) -> None:
+    x, y = pair
+    torch.testing.assert_close(evaluate(small, y, x), evaluate(small, x, y), **CLOSE)
+
+
+def test_monotone_maps_of_single_columns(small, pair) -> None:
+    x, y = pair
+    warped_x = torch.cat([-x[..., :2].exp(), x[..., 2:] * 1e4 + 7], -1)
+    warped_y = torch.cat([y[..., :3] ** 3, -y[..., 3:]], -1)
+    torch.testing.assert_close(evaluate(small, warped_x, warped_y), evaluate(small, x, y), **CLOSE)
+
+
+def test_padding_and_batching(small, pair) -> None:
+    x, y = pair
+    whole = evaluate(small, x, y)
+    torch.testing.assert_close(evaluate(small, x[1:2], y[1:2]), whole[1:2], **CLOSE)
+    mask = torch.ones(3, 50, dtype=torch.bool)
+    mask[:, 40:] = False
+    mask[2, 25:] = False
+    junk = torch.full((3, 10, 1), 9e9)
+    padded = evaluate(
+        small, torch.cat([x, junk.expand(-1, -1, 5)], 1), torch.cat([y, junk.expand(-1, -1, 7)], 1),
+        mask,
+    )  # fmt: skip
+    torch.testing.assert_close(padded[:2], whole[:2], **CLOSE)
+    torch.testing.assert_close(padded[2:], evaluate(small, x[2:, :25], y[2:, :25]), **CLOSE)
+
+
+def test_the_estimate_does_depend_on_the_pairing(small, pair) -> None:
+    x, y = pair
+    shuffled = evaluate(small, x, y.flip(1))
+    assert (shuffled - evaluate(small, x, y)).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(("n", "dx", "dy"), [(4, 1, 1), (4, 64, 64), (5, 1, 64), (100, 3, 1)])
+def test_any_size_gives_finite_increasing_quantiles_and_gradients(small, n, dx, dy) -> None:
+    generator = torch.Generator().manual_seed(n)
+    x = torch.randn(2, n, dx, generator=generator, requires_grad=True)
+    y = torch.randn(2, n, dy, generator=generator, requires_grad=True)
+    out = small(x, y)
+    assert out.shape == (2, 12) and torch.isfinite(out).all()
+    assert (out[:, 1:] >= out[:, :-1]).all()
+    out.mean().backward()
+    assert torch.isfinite(x.grad).all() and torch.isfinite(y.grad).all()
+
+
+def test_degenerate_columns_are_finite(small) -> None:
+    x = torch.randn(1, 30, 3, generator=torch.Generator().manual_seed(0))
+    x[..., 1] = 5.0
+    x[..., 2] = x[..., 0]
+    x.requires_grad_()
+    out = small(x, x.detach())
+    out.sum().backward()
+    assert torch.isfinite(out).all() and torch.isfinite(x.grad).all()
+
+
+def test_train_and_eval_agree_and_nothing_drops_out(small, pair) -> None:
+    assert not [m for m in small.modules() if isinstance(m, nn.modules.dropout._DropoutNd)]
+    assert not [m for m in small.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    torch.testing.assert_close(evaluate(small.train(), *pair), evaluate(small.eval(), *pair))
+
+
+def test_lookup_equals_direct_evaluation_with_its_gradient(small, pair) -> None:
+    x, y = pair
+    zx, zy = (rank_transform(v).scores.mT.requires_grad_() for v in (x, y))
+    torch.testing.assert_close(small.from_scores(zx, zy), evaluate(small, x, y), **CLOSE)
+    ranks = rank_transform(torch.cat([x, y], -1))
+    counts = torch.tensor([40])
+    scores = ranks.scores.clone().requires_grad_()
+    weight = torch.randn(6, 3, 12, 40, generator=torch.Generator().manual_seed(0))
+    looked = small.basis(scores, ranks.codes, counts)
+    (by_lookup,) = torch.autograd.grad((looked * weight).sum(), scores)
+    direct = small.basis.at(scores, counts)
+    (by_formula,) = torch.autograd.grad((direct * weight).sum(), scores)
+    torch.testing.assert_close(looked, direct, **CLOSE)
+    torch.testing.assert_close(by_lookup, by_formula, atol=1e-4, rtol=1e-4)
+
+
+def test_gradcheck_of_the_smooth_part(small) -> None:
+    model = small.double()
+    generator = torch.Generator().manual_seed(3)
+    shapes = ((1, 9, 2), (1, 9, 1))
+    zx, zy = (
+        torch.randn(s, generator=generator, dtype=torch.float64, requires_grad=True) for s in shapes
+    )
+    torch.autograd.gradcheck(model.from_scores, (zx, zy), atol=1e-5, rtol=1e-3, eps=1e-6)
+
+
+def test_basis_functions_are_odd_and_even(small) -> None:
+    z = torch.linspace(-2, 2, 9)[None, None]
+    values = small.basis.at(torch.cat([z, -z], 1), torch.tensor([9]))
+    torch.testing.assert_close(values[:3, :, 0], -values[:3, :, 1], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(values[3:, :, 0], values[3:, :, 1], atol=1e-5, rtol=1e-5)
+
+
+def test_ridge_factor_against_dense_algebra() -> None:
+    x = torch.randn(3, 50, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    correlation = torch.stack([torch.corrcoef(v.T) for v in x])
+    factor = ridge_factor(correlation, torch.tensor([0.1, 1.0]), inverse=True)
+    for i, r in enumerate((0.1, 1.0)):
+        dense = (correlation + r * torch.eye(4, dtype=torch.float64)) / (1 + r)
+        torch.testing.assert_close(factor.half_logdet[i], 0.5 * torch.logdet(dense))
+        torch.testing.assert_close(factor.precision[i], dense.inverse())
+
+
+def test_gaussian_bias_is_the_mean_plug_in_of_independent_data() -> None:
+    x = torch.randn(20_000, 30, 5, generator=torch.Generator().manual_seed(0))
+    x = x - x.mean(1, keepdim=True)
+    covariance = x.mT @ x
+    logdet = torch.logdet
+    plug_in = 0.5 * (
+        logdet(covariance[:, :2, :2]) + logdet(covariance[:, 2:, 2:]) - logdet(covariance)
+    )
+    expected = gaussian_bias(torch.tensor([30.0]), 2, 3)
+    assert abs(plug_in.mean() - expected.item()) < 0.004
+
+
+def test_nats_round_trip_and_levels() -> None:
+    mi = torch.tensor([0.0, 0.1, 5.0, 100.0])
+    torch.testing.assert_close(to_nats(from_nats(mi)), mi, atol=1e-5, rtol=1e-5)
+    assert quantile_levels(4).tolist() == [0.125, 0.375, 0.625, 0.875]
+
+
+def test_pinball_loss_is_least_at_the_quantile() -> None:
+    target = torch.randn(4000, generator=torch.Generator().manual_seed(0))
+    levels = torch.tensor([0.2])
+    losses = [pinball_loss(torch.full((4000, 1), q), target, levels) for q in (-1.5, -0.84, 0.0)]
+    assert losses[1] < losses[0] and losses[1] < losses[2]
+
+
+def test_quantile_loss_is_finite_at_the_edges() -> None:
+    quantiles = torch.tensor([[-0.2, 0.0, 600.0]], requires_grad=True)
+    loss = quantile_loss(to_nats(from_nats(quantiles.clamp(min=-0.199))), torch.zeros(1),
+                         quantile_levels(3))  # fmt: skip
+    loss.backward()
+    assert torch.isfinite(loss) and torch.isfinite(quantiles.grad).all()
+
+
+def test_config_round_trip_and_errors() -> None:
+    config = MISTConfig(odd=5)
+    assert MISTConfig.from_dict(config.to_dict()) == config
+    with pytest.raises(TypeError, match="unknown MISTConfig keys"):
+        MISTConfig.from_dict({"width": 3})
+    with pytest.raises(ValueError, match="heads must be a positive int"):
+        MISTConfig(heads=0)
+    with pytest.raises(ValueError, match="multiple of heads"):
+        MISTConfig(feature_width=97)
+    with pytest.raises(ValueError, match="paired must be less"):
+        MISTConfig(paired=4)
+    with pytest.raises(ValueError, match="pair_width must be a multiple of 4"):
+        MISTConfig(pair_width=6)

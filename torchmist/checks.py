@@ -1,0 +1,146 @@
+"""Checks of what users pass in: each error says what was expected, what came, and the fix.
+
+Legend: ``B`` datasets, ``N`` samples, ``d`` columns of one side.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+__all__ = ["check_level", "check_pair", "check_tensors", "warn_once"]
+
+MIN_SAMPLES = 4
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_INTEGERS = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+_warned: set[str] = set()
+
+
+def check_tensors(**named: Any) -> None:
+    """Raise ``TypeError`` unless every argument is a tensor."""
+    for name, value in named.items():
+        if not isinstance(value, Tensor):
+            raise TypeError(
+                f"expected {name} to be a torch.Tensor, got {type(value).__name__}; "
+                f"convert it with torch.as_tensor({name}), or use torchmist.estimate for arrays"
+            )
+
+
+def check_level(level: float, name: str) -> float:
+    """A probability strictly between 0 and 1, as a float."""
+    if isinstance(level, bool) or not isinstance(level, (int, float)):
+        raise TypeError(f"expected {name} to be a float in (0, 1), got {type(level).__name__}")
+    if not (0 < level < 1):
+        raise ValueError(f"expected {name} in (0, 1), got {level}; 0.9 means ninety percent")
+    return float(level)
+
+
+def _labels(value: Tensor, name: str) -> Tensor:
+    """Class labels ``[..., N]`` or ``[..., N, 1]`` as one-hot columns (one column for two)."""
+    if value.dim() >= 2 and value.shape[-1] == 1:
+        value = value.squeeze(-1)
+    elif value.dim() != 1:
+        raise ValueError(
+            f"expected integer {name} to be class labels of shape [N], [N, 1] or [B, N, 1], got "
+            f"{list(value.shape)}; cast counts or codes to float with {name}.float()"
+        )
+    classes, index = value.unique(return_inverse=True)
+    if len(classes) <= 2:
+        binary: Tensor = index.float().unsqueeze(-1)
+        return binary
+    columns: Tensor = F.one_hot(index, len(classes)).float()
+    return columns
+
+
+def _dataset(value: Tensor, name: str) -> Tensor:
+    """``value`` as ``[N, d]`` or ``[B, N, d]`` floating point."""
+    if value.dtype in _INTEGERS:
+        value = _labels(value, name)
+    elif value.dtype not in _FLOATS:
+        raise TypeError(
+            f"expected {name} to be floating point, or integer class labels, got {value.dtype}; "
+            f"convert it with {name}.float()"
+        )
+    if value.dim() == 1:
+        value = value.unsqueeze(-1)
+    if value.dim() not in (2, 3):
+        raise ValueError(
+            f"expected {name} of shape [N], [N, d] or [B, N, d], got {list(value.shape)}; "
+            f"flatten features with {name}.flatten(1)"
+        )
+    if value.shape[-1] == 0 or value.shape[0] == 0:
+        raise ValueError(f"expected {name} to have at least one column, got {list(value.shape)}")
+    return value
+
+
+def check_pair(x: Tensor, y: Tensor, names: tuple[str, str]) -> tuple[Tensor, Tensor]:
+    """Both sides as ``[B, N, d]`` with equal ``B`` and ``N``, checked before any work.
+
+    Integer and bool tensors are class labels and become one-hot columns. The check for finite
+    values waits for the device; it is left out while ``torch.compile`` traces.
+
+    Raises:
+        TypeError: for a dtype that is neither real floating point nor integer.
+        ValueError: for wrong ranks, no columns, lengths or batches that differ, fewer than four
+            samples, devices that differ, or NaN and infinite values.
+    """
+    a, b = _dataset(x, names[0]), _dataset(y, names[1])
+    if a.dim() != b.dim():
+        raise ValueError(
+            f"expected {names[0]} and {names[1]} to be both batched or both not, got shapes "
+            f"{list(x.shape)} and {list(y.shape)}; add the batch axis with unsqueeze(0)"
+        )
+    if a.dim() == 2:
+        a, b = a.unsqueeze(0), b.unsqueeze(0)
+    if a.shape[:2] != b.shape[:2]:
+        raise ValueError(
+            f"expected {names[0]} and {names[1]} to have the same number of datasets and samples, "
+            f"got shapes {list(x.shape)} and {list(y.shape)}; row i of both is one sample"
+        )
+    if a.shape[1] < MIN_SAMPLES:
+        raise ValueError(
+            f"expected at least {MIN_SAMPLES} samples, got {a.shape[1]}; mutual information is a "
+            f"property of a whole sample, so pass the whole mini-batch"
+        )
+    if a.device != b.device:
+        raise ValueError(
+            f"expected {names[0]} and {names[1]} on one device, got {a.device} and {b.device}; "
+            f"move one with .to({names[0]}.device)"
+        )
+    if not torch.compiler.is_compiling():
+        for name, value in zip(names, (a, b)):
+            if not bool(torch.isfinite(value).all()):
+                bad = int((~torch.isfinite(value)).sum())
+                raise ValueError(
+                    f"expected finite values, got {bad} NaN or infinite entries in {name}; drop "
+                    f"or impute those rows in both {names[0]} and {names[1]}"
+                )
+    return a, b
+
+
+def trained_range_notes(n: int, dx: int, dy: int, trained: dict[str, Any]) -> tuple[str, ...]:
+    """What lies outside the sizes that the weights were trained on, as sentences."""
+    notes = []
+    for label, value, key in (
+        ("samples", n, "n"), ("columns of the first variable", dx, "d"),
+        ("columns of the second variable", dy, "d"),
+    ):  # fmt: skip
+        low, high = trained.get(key, (1, math.inf))
+        if not low <= value <= high:
+            notes.append(
+                f"{value} {label}: the weights were trained on {low} to {high}; the estimate is "
+                f"an extrapolation"
+            )
+    return tuple(notes)
+
+
+def warn_once(message: str) -> None:
+    """A ``UserWarning`` the first time that this message comes up in the process."""
+    if message not in _warned:
+        _warned.add(message)
+        warnings.warn(message, UserWarning, stacklevel=4)

@@ -1,0 +1,36 @@
+"""The training loss: pinball in ``t = log(I + 0.2)`` plus a Huber term on the mean in nats."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from torchmist.heads import from_nats
+
+__all__ = ["pinball_loss", "quantile_loss"]
+
+
+def pinball_loss(quantiles: Tensor, target: Tensor, levels: Tensor) -> Tensor:
+    """Mean pinball loss of ``quantiles`` ``[B, Q]`` at ``levels`` ``[Q]`` for ``target`` ``[B]``.
+
+    ``max(tau e, (tau - 1) e)`` with ``e = target - quantile`` (Koenker and Bassett 1978).
+    """
+    error = target[:, None] - quantiles
+    return torch.maximum(levels * error, (levels - 1) * error).mean()
+
+
+def quantile_loss(
+    quantiles: Tensor, mi: Tensor, levels: Tensor, *, mean_weight: float = 0.15
+) -> Tensor:
+    """Loss of predicted quantiles of mutual information.
+
+    Args:
+        quantiles: ``[B, Q]`` in nats, increasing.
+        mi: true mutual information, ``[B]`` in nats.
+        levels: quantile levels, ``[Q]``.
+        mean_weight: weight of the Huber loss of the mean of the quantiles, in nats, quadratic up
+            to 4 nats so that it favours the mean and not the median.
+    """
+    pinball = pinball_loss(from_nats(quantiles), from_nats(mi), levels)
+    return pinball + mean_weight * F.smooth_l1_loss(quantiles.mean(-1), mi, beta=4.0)

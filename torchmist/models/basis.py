@@ -1,0 +1,116 @@
+"""Learned odd and even functions of a normal score, read off the grid of possible scores.
+
+Legend: ``G`` grids (1 if all datasets share one), ``C`` points of a grid, ``K`` functions.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from torchmist.copula import lookup, score_grid
+
+__all__ = ["Basis"]
+
+
+class _Lookup(torch.autograd.Function):
+    """``table[:, codes]``; its gradient in the scores is the tabulated slope."""
+
+    @staticmethod
+    def forward(scores: Tensor, codes: Tensor, table: Tensor, slope: Tensor) -> Tensor:
+        # scores, codes: [B, D, N]; table, slope: [K, G, C] -> [K, B, D, N]
+        return torch.stack([lookup(row, codes) for row in table])
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        _, codes, table, slope = inputs
+        ctx.save_for_backward(codes, slope)
+        ctx.shape = table.shape
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None, Tensor | None, None]:
+        codes, slope = ctx.saved_tensors
+        by_score = by_table = None
+        if ctx.needs_input_grad[0]:
+            by_score = torch.zeros_like(grad[0])
+            for row, g in zip(slope, grad):
+                by_score = torch.addcmul(by_score, lookup(row, codes), g)
+        if ctx.needs_input_grad[2]:
+            grids, size = ctx.shape[1:]
+            start = torch.arange(grids, device=codes.device).view(-1, 1, 1) * size
+            flat = (codes + start).flatten().expand(ctx.shape[0], -1)
+            by_table = grad.new_zeros(ctx.shape[0], grids * size)
+            by_table = by_table.scatter_add_(1, flat, grad.flatten(1)).view(ctx.shape)
+        return by_score, None, by_table, None
+
+
+class Basis(nn.Module):
+    """``odd`` odd and ``even`` even functions of a score, orthogonal in spirit, learned in fact.
+
+    Each is a small MLP of ``(z, 2 Phi(z) - 1)``, made odd or even by reflection and standardised
+    over the ranks ``1..N``. The scores of a sample take few values, so the MLP runs on their grid
+    and every sample looks its value up: ``O(N K)`` instead of ``O(N D K)``.
+    """
+
+    def __init__(self, odd: int, even: int, width: int) -> None:
+        super().__init__()
+        self.odd, self.even = odd, even
+        self.enter = nn.Linear(2, width)
+        self.mix = nn.Linear(width, width)
+        self.leave = nn.Linear(width, odd + even, bias=False)
+        nn.init.normal_(self.enter.weight, std=1.5)
+        nn.init.uniform_(self.enter.bias, -2.0, 2.0)
+
+    def _value_and_slope(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """MLP values and derivatives in ``z`` (any shape), ``[..., K]``, before reflection."""
+        density = torch.exp(-0.5 * z.square()) * math.sqrt(2 / math.pi)
+        inputs = torch.stack([z, torch.erf(z / math.sqrt(2))], -1)
+        tangent = torch.stack([torch.ones_like(z), density], -1)
+        hidden = torch.tanh(self.enter(inputs))
+        tangent = (1 - hidden.square()) * (tangent @ self.enter.weight.T)
+        hidden = torch.tanh(self.mix(hidden))
+        tangent = (1 - hidden.square()) * (tangent @ self.mix.weight.T)
+        return self.leave(hidden), tangent @ self.leave.weight.T
+
+    def _reflected(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        value, slope = self._value_and_slope(torch.stack([z, -z]))
+        sign = torch.ones(self.odd + self.even, device=z.device, dtype=z.dtype)
+        sign[: self.odd] = -1.0
+        return value[0] + sign * value[1], slope[0] - sign * slope[1]
+
+    def _standard(self, counts: Tensor, size: int) -> tuple[Tensor, ...]:
+        """Functions on the grid of scores, their slopes, and the grid, standardised."""
+        dtype = self.leave.weight.dtype
+        z = score_grid(counts, size).to(dtype)
+        value, slope = self._reflected(z)
+        code = torch.arange(z.shape[-1], device=z.device)
+        ranks = ((code % 2 == 0) & (code <= 2 * counts[:, None] - 2)).to(dtype)
+        weight = (ranks / counts[:, None])[..., None]
+        mean = (weight * value).sum(1, keepdim=True)
+        scale = ((weight * (value - mean).square()).sum(1, keepdim=True) + 1e-4).rsqrt()
+        return (value - mean) * scale, slope * scale, mean, scale
+
+    def forward(self, scores: Tensor, codes: Tensor, counts: Tensor) -> Tensor:
+        """Values at every sample: ``[K, B, D, N]``, odd functions first.
+
+        ``scores``: unscaled normal scores' tensor that carries the gradient, ``[B, D, N]``;
+        ``codes``: rank codes; ``counts``: ``[G]`` samples per dataset, ``G`` either 1 or ``B``.
+        """
+        value, slope, _, _ = self._standard(counts, scores.shape[-1])
+        table = value.permute(2, 0, 1).contiguous()
+        features: Tensor = _Lookup.apply(  # type: ignore[no-untyped-call]
+            scores, codes, table, slope.detach().permute(2, 0, 1).contiguous()
+        )
+        return features
+
+    def at(self, scores: Tensor, counts: Tensor) -> Tensor:
+        """The same functions evaluated sample by sample, smooth in ``scores``; ``[K, B, D, N]``."""
+        _, _, mean, scale = self._standard(counts, scores.shape[-1])
+        value, _ = self._reflected(scores)
+        value = (value - mean[:, None]) * scale[:, None]
+        return value.permute(3, 0, 1, 2)

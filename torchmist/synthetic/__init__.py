@@ -1,0 +1,18 @@
+"""Synthetic joint distributions whose mutual information is known exactly."""
+
+from torchmist.synthetic.families import IMD_FAMILIES, OOMD_FAMILIES, TRAIN_FAMILIES, Family
+from torchmist.synthetic.paper import Batch, PaperMeta, family_mi, sample_family
+from torchmist.synthetic.parameters import PaperParameters, draw_parameters
+
+__all__ = [
+    "IMD_FAMILIES",
+    "OOMD_FAMILIES",
+    "TRAIN_FAMILIES",
+    "Batch",
+    "Family",
+    "PaperMeta",
+    "PaperParameters",
+    "draw_parameters",
+    "family_mi",
+    "sample_family",
+]

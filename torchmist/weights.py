@@ -1,0 +1,123 @@
+"""Weights: immutable files with their configuration, provenance and evaluation in the header."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from torchmist.models.config import MISTConfig
+from torchmist.models.mist import MIST
+
+__all__ = ["ALIASES", "load_pretrained", "registry", "save_weights"]
+
+ALIASES = {"mist": "mist-paper-v1"}
+"""Names that move: ``"mist"`` is the default weights of this version."""
+
+
+def registry() -> dict[str, dict[str, str]]:
+    """The registered weights: name to ``{"file": ..., "sha256": ...}``."""
+    text = files("torchmist.pretrained").joinpath("registry.json").read_text()
+    content: dict[str, dict[str, str]] = json.loads(text)
+    return content
+
+
+def save_weights(
+    model: MIST, path: str | os.PathLike[str], *, provenance: dict[str, Any],
+    evaluation: dict[str, Any],
+) -> str:  # fmt: skip
+    """Write ``model`` as safetensors with its header, and return the file's sha256.
+
+    Args:
+        model: the network.
+        path: the file to write.
+        provenance: how the weights were made; ``"trained_range"`` holds ``{"n": [low, high],
+            "d": [low, high]}``, outside which estimates carry a warning.
+        evaluation: the measured errors.
+    """
+    header = {
+        "format": "torchmist",
+        "model": "mist",
+        "config": json.dumps(model.config.to_dict()),
+        "provenance": json.dumps(provenance),
+        "evaluation": json.dumps(evaluation),
+    }
+    tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
+    save_file(tensors, os.fspath(path), metadata=header)
+    return _sha256(Path(path))
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _read(path: Path) -> MIST:
+    """The model in a safetensors file, with ``provenance`` and ``evaluation`` as attributes."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+    except SafetensorError as error:
+        raise ValueError(
+            f"expected a safetensors file written by torchmist, could not read {path}: {error}"
+        ) from error
+    if header.get("format") != "torchmist" or header.get("model") != "mist":
+        raise ValueError(
+            f"expected a header with format 'torchmist' and model 'mist' in {path}, got "
+            f"{ {k: header.get(k) for k in ('format', 'model')} }; write it with save_weights"
+        )
+    model = MIST(MISTConfig.from_dict(json.loads(header["config"])))
+    model.load_state_dict(tensors, strict=True)
+    model.provenance = json.loads(header["provenance"])
+    model.evaluation = json.loads(header["evaluation"])
+    return model.eval().requires_grad_(False)
+
+
+def load_pretrained(name: str | os.PathLike[str] = "mist") -> MIST:
+    """Trained MIST by registered name or file, frozen and in eval mode; never downloads.
+
+    Args:
+        name: ``"mist"`` (this version's default), an exact name such as ``"mist-paper-v1"``, or
+            the path of a ``.safetensors`` file written by torchmist.
+
+    Raises:
+        ValueError: for an unknown name, a file of another format, or one whose sha256 is not the
+            registered one.
+        FileNotFoundError: for a path that does not exist.
+
+    Example:
+        >>> model = load_pretrained("mist")
+        >>> sum(p.requires_grad for p in model.parameters())
+        0
+    """
+    text = os.fspath(name)
+    known = registry()
+    if text.endswith(".safetensors") or os.sep in text:
+        if not Path(text).is_file():
+            raise FileNotFoundError(f"no weights at {text}; known names are {_names(known)}")
+        return _read(Path(text))
+    exact = ALIASES.get(text, text)
+    if exact not in known:
+        raise ValueError(
+            f"expected a known model name or the path of a .safetensors file, got {text!r}; "
+            f"known names are {_names(known)}"
+        )
+    entry = known[exact]
+    with as_file(files("torchmist.pretrained").joinpath(entry["file"])) as path:
+        found = _sha256(path)
+        if found != entry["sha256"]:
+            raise ValueError(
+                f"expected sha256 {entry['sha256']} for {exact}, got {found}; the file is damaged: "
+                f"install torchmist again"
+            )
+        return _read(path)
+
+
+def _names(known: dict[str, dict[str, str]]) -> list[str]:
+    return sorted([*ALIASES, *known])

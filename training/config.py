@@ -1,0 +1,80 @@
+"""Training presets: one frozen dataclass holds every number of a run."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+from torchmist.models.config import MISTConfig
+
+__all__ = ["PRESETS", "TrainConfig"]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """All that a training run depends on beside the code.
+
+    Args:
+        model: sizes of the network.
+        steps: optimiser steps; the learning rate follows a cosine over them.
+        seed: with the step number, the seed of every draw.
+        learning_rate, final_learning_rate, warmup: the schedule.
+        weight_decay, clip: of AdamW, and the gradient norm allowed.
+        average: decay of the exponential moving average of the weights, which are what is
+            validated and exported.
+        mean_weight: weight of the Huber loss of the mean in nats beside the pinball loss.
+        samples, dims: ranges of N and of d = dx = dy.
+        batch_cost, batch_range: datasets per step, by cost ``N (d + 16) + 12 d^2``, in multiples
+            of 8 within the range.
+        log_every, validate_every: steps between rows of metrics and validations.
+        validation_seed, validation_size: held-out draws, and datasets per size in them.
+    """
+
+    model: MISTConfig = field(default_factory=MISTConfig)
+    steps: int = 7000
+    seed: int = 0
+    learning_rate: float = 1e-3
+    final_learning_rate: float = 2e-5
+    warmup: int = 200
+    weight_decay: float = 1e-4
+    clip: float = 1.0
+    average: float = 0.998
+    mean_weight: float = 0.15
+    samples: tuple[int, int] = (10, 500)
+    dims: tuple[int, int] = (2, 32)
+    batch_cost: int = 300_000
+    batch_range: tuple[int, int] = (8, 64)
+    log_every: int = 50
+    validate_every: int = 500
+    validation_seed: int = 1_000_003
+    validation_size: int = 16
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields as plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> TrainConfig:
+        """Inverse of :meth:`to_dict`; an unknown key raises ``TypeError``."""
+        known = {f.name for f in fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise TypeError(f"unknown TrainConfig keys {unknown}; known keys are {sorted(known)}")
+        values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        if isinstance(values.get("model"), dict):
+            values["model"] = MISTConfig.from_dict(values["model"])
+        return cls(**values)
+
+
+_PAPER = TrainConfig()
+_SMOKE = replace(
+    _PAPER,
+    model=MISTConfig(
+        odd=3, even=3, paired=2, basis_width=8, pair_width=8, feature_width=16, feature_layers=1,
+        sample_width=16, inducing=4, heads=2, embedding=2, readout_width=8, head_width=32,
+        quantiles=12,
+    ),
+    steps=600, warmup=20, dims=(2, 5), samples=(10, 100), batch_cost=20_000, batch_range=(8, 16),
+    log_every=10, validate_every=200, validation_size=4,
+)  # fmt: skip
+PRESETS = {"paper": _PAPER, "smoke": _SMOKE}

@@ -1,0 +1,97 @@
+"""Turn a checkpoint into shipped weights: ``python -m training.export --name mist-paper-v1``.
+
+Writes ``pretrained/NAME.safetensors`` (configuration, provenance, seed and evaluation in its
+header), its sha256 into ``pretrained/registry.json``, and reference predictions beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from torchmist.models.mist import MIST
+from torchmist.synthetic import PaperMeta
+from torchmist.weights import save_weights
+from training.checkpoint import Checkpoint
+
+__all__ = ["export", "main", "reference_predictions"]
+
+PRETRAINED = Path(__file__).parent.parent / "pretrained"
+_REFERENCE_SIZES = ((10, 2), (40, 24), (128, 8), (300, 32), (500, 17))
+
+
+def reference_predictions(model: MIST) -> list[dict[str, Any]]:
+    """Predicted quantiles (nats) of fixed draws, to check a load or a port of the weights."""
+    out = []
+    for seed, (n, dim) in enumerate(_REFERENCE_SIZES):
+        generator = torch.Generator().manual_seed(seed)
+        batch = PaperMeta().sample(1, n, dim, generator=generator)
+        with torch.no_grad():
+            quantiles = model(batch.x, batch.y)[0]
+        values = [round(q, 6) for q in quantiles.tolist()]
+        out.append({"seed": seed, "n": n, "dim": dim, "mi": batch.mi.item(), "quantiles": values})
+    return out
+
+
+def _commit() -> str:
+    """The commit of the code, or ``unknown`` outside a repository."""
+    try:
+        shown = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return shown.stdout.strip()
+
+
+def export(
+    checkpoint: Checkpoint, name: str, evaluation: dict[str, Any], folder: Path = PRETRAINED
+) -> Path:
+    """Write the averaged weights of ``checkpoint`` as ``name`` into ``folder``; register them."""
+    config = checkpoint.config
+    model = MIST(config.model).eval()
+    model.load_state_dict(checkpoint.average)
+    provenance = {
+        "training": config.to_dict(),
+        "command": "python -m training.train --preset paper --out runs/paper",
+        "steps": checkpoint.step,
+        "datasets": checkpoint.datasets,
+        "seconds": round(checkpoint.seconds),
+        "seed": config.seed,
+        "torch": torch.__version__,
+        "commit": _commit(),
+        "trained_range": {"n": list(config.samples), "d": list(config.dims)},
+    }
+    evaluation = {"validation": checkpoint.validation, **evaluation}
+    path = folder / f"{name}.safetensors"
+    digest = save_weights(model, path, provenance=provenance, evaluation=evaluation)
+    registry = folder / "registry.json"
+    entries = json.loads(registry.read_text()) if registry.is_file() else {}
+    entries[name] = {"file": path.name, "sha256": digest}
+    registry.write_text(json.dumps(entries, indent=2, sort_keys=True) + "\n")
+    reference = folder / f"{name}.reference.json"
+    reference.write_text(json.dumps(reference_predictions(model), indent=1) + "\n")
+    return path
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line; see the module's docstring."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--name", required=True, help="a new name: released weights never change")
+    parser.add_argument("--checkpoint", type=Path, default=Path("runs/paper/checkpoint.pt"))
+    parser.add_argument("--evaluation", type=Path, help="JSON written by training.evaluate")
+    parser.add_argument("--folder", type=Path, default=PRETRAINED)
+    options = parser.parse_args(arguments)
+    evaluation = json.loads(options.evaluation.read_text()) if options.evaluation else {}
+    checkpoint = Checkpoint.load(options.checkpoint, torch.device("cpu"))
+    path = export(checkpoint, options.name, evaluation, options.folder)
+    print(f"wrote {path} after {checkpoint.step} steps, {checkpoint.datasets} datasets")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,213 @@
+"""Train MIST from a preset: ``python -m training.train --preset paper --out runs/paper``.
+
+Resumes bit for bit with ``--resume``. Runs on the CPU, on one GPU (``--device cuda``, bf16), or on
+several processes through ``torchrun``; the data do not depend on the number of processes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import math
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from tqdm import tqdm
+
+from torchmist.losses import quantile_loss
+from torchmist.models.mist import MIST
+from training.checkpoint import Checkpoint
+from training.config import PRESETS, TrainConfig
+from training.data import training_batch
+from training.metrics import MetricsWriter
+from training.validate import validate
+
+__all__ = ["Trainer", "learning_rate", "main"]
+
+
+def learning_rate(config: TrainConfig, step: int) -> float:
+    """Linear warm-up, then a cosine from the peak to the final rate at the last step."""
+    warm = min(1.0, (step + 1) / config.warmup)
+    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, step / config.steps)))
+    span = config.learning_rate - config.final_learning_rate
+    return warm * (config.final_learning_rate + span * cosine)
+
+
+class Trainer:
+    """Model, averaged weights and optimiser of a run, and one step of it.
+
+    Args:
+        config: the run.
+        device: where the model and the data live.
+        rank, world: this process among those of ``torch.distributed``.
+    """
+
+    def __init__(
+        self, config: TrainConfig, device: torch.device, rank: int = 0, world: int = 1
+    ) -> None:
+        if 8 % world:
+            raise ValueError(
+                f"expected 1, 2, 4 or 8 processes (batches are multiples of 8), got {world}"
+            )
+        self.config, self.device, self.rank, self.world = config, device, rank, world
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.model = MIST(config.model).to(device)
+            self.average = MIST(config.model).to(device).eval().requires_grad_(False)
+        self.average.load_state_dict(self.model.state_dict())
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(), betas=(0.9, 0.98), weight_decay=config.weight_decay
+        )
+        self.step, self.datasets, self.seconds = 0, 0, 0.0
+        self.validation: dict[str, float] = {}
+        self.network: nn.Module = self.model
+        if world > 1:
+            self.network = DistributedDataParallel(self.model)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Continue from ``checkpoint``."""
+        self.model.load_state_dict(checkpoint.model)
+        self.average.load_state_dict(checkpoint.average)
+        self.optimizer.load_state_dict(checkpoint.optimizer)
+        self.step, self.datasets = checkpoint.step, checkpoint.datasets
+        self.seconds, self.validation = checkpoint.seconds, checkpoint.validation
+
+    def checkpoint(self) -> Checkpoint:
+        """The state to resume from."""
+        return Checkpoint(
+            self.config, self.step, self.datasets, self.seconds, self.model.state_dict(),
+            self.average.state_dict(), self.optimizer.state_dict(), self.validation,
+        )  # fmt: skip
+
+    def advance(self) -> tuple[Tensor, Tensor]:
+        """One optimiser step; returns the loss and the gradient norm."""
+        config = self.config
+        rate = learning_rate(config, self.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        batch = training_batch(config, self.step, self.device, self.rank, self.world)
+        mixed = torch.autocast("cuda", torch.bfloat16) if self.device.type == "cuda" else None
+        with mixed or contextlib.nullcontext():
+            quantiles = self.network(batch.x, batch.y)
+        loss = quantile_loss(quantiles, batch.mi, self.model.levels, mean_weight=config.mean_weight)
+        self.optimizer.zero_grad()
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), config.clip)
+        self.optimizer.step()
+        self._update_average()
+        self.step += 1
+        self.datasets += len(batch.mi) * self.world
+        return loss.detach(), norm
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        """Exponential moving average, with a shorter memory while the run is young."""
+        decay = min(self.config.average, (1 + self.step) / (10 + self.step))
+        ours, theirs = list(self.average.parameters()), list(self.model.parameters())
+        torch._foreach_lerp_(ours, theirs, 1 - decay)
+
+
+def run(trainer: Trainer, out: Path, *, checkpoint_minutes: float, max_minutes: float) -> None:
+    """Train to the last step, or until ``max_minutes`` are over, writing into ``out``."""
+    config, lead = trainer.config, trainer.rank == 0
+    writer = MetricsWriter(out, trainer.step) if lead else None
+    before, start = trainer.seconds, time.monotonic()
+    saved, seen = start, trainer.datasets
+    losses: list[Tensor] = []
+    bar = tqdm(total=config.steps, initial=trainer.step, disable=not lead, mininterval=5)
+    while trainer.step < config.steps:
+        loss, norm = trainer.advance()
+        losses.append(loss)
+        bar.update()
+        now = time.monotonic()
+        trainer.seconds = before + now - start
+        last = trainer.step == config.steps
+        row: dict[str, float] = {}
+        if lead and (trainer.step % config.validate_every == 0 or last):
+            trainer.validation = validate(trainer.average, config, trainer.device)
+            row.update(trainer.validation)
+        if writer and (row or trainer.step % config.log_every == 0):
+            rate = (trainer.datasets - seen) / (now - start)
+            mean = torch.stack(losses).mean().item()
+            losses.clear()
+            row.update(
+                datasets=trainer.datasets, seconds=trainer.seconds, loss=mean,
+                learning_rate=learning_rate(config, trainer.step - 1),
+                gradient_norm=norm.item(), datasets_per_second=rate,
+            )  # fmt: skip
+            writer.write(trainer.step, row)
+            error = {k: f"{v:.3g}" for k, v in trainer.validation.items() if "mse" in k}
+            bar.set_postfix(loss=f"{mean:.4f}", **error, datasets_per_s=f"{rate:.0f}")
+        over = _agree(now - start > 60 * max_minutes, trainer)
+        if lead and (last or over or now - saved > 60 * checkpoint_minutes):
+            trainer.checkpoint().save(out / "checkpoint.pt")
+            saved = now
+        if over:
+            break
+    bar.close()
+    if writer:
+        writer.close()
+
+
+def _agree(over: bool, trainer: Trainer) -> bool:
+    """Whether the first process says that time is up, so that all stop at the same step."""
+    if trainer.world == 1:
+        return over
+    flag = torch.tensor(float(over), device=trainer.device)
+    dist.broadcast(flag, 0)
+    return bool(flag)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line; see the module's docstring."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--preset", choices=sorted(PRESETS), default="paper")
+    parser.add_argument("--out", type=Path, required=True, help="folder of checkpoint and metrics")
+    parser.add_argument("--resume", action="store_true", help="continue from OUT/checkpoint.pt")
+    parser.add_argument("--steps", type=int, help="optimiser steps (default: the preset's)")
+    parser.add_argument("--seed", type=int, help="seed of weights and data (default: the preset's)")
+    parser.add_argument("--batch-cost", type=int, help="size of the batches (raise it on a GPU)")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--checkpoint-minutes", type=float, default=3.0)
+    parser.add_argument("--max-minutes", type=float, default=math.inf, help="stop, resumable")
+    options = parser.parse_args(arguments)
+
+    config = PRESETS[options.preset]
+    named = {"steps": options.steps, "seed": options.seed, "batch_cost": options.batch_cost}
+    config = replace(config, **{k: v for k, v in named.items() if v is not None})
+    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    device = torch.device(options.device)
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+        torch.cuda.set_device(device)
+    if world > 1:
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+
+    path = options.out / "checkpoint.pt"
+    if options.resume:
+        checkpoint = Checkpoint.load(path, device)
+        trainer = Trainer(checkpoint.config, device, rank, world)
+        trainer.restore(checkpoint)
+    elif path.exists():
+        parser.error(f"{path} exists: pass --resume to continue it, or another --out")
+    else:
+        options.out.mkdir(parents=True, exist_ok=True)
+        trainer = Trainer(config, device, rank, world)
+    try:
+        run(
+            trainer, options.out,
+            checkpoint_minutes=options.checkpoint_minutes, max_minutes=options.max_minutes,
+        )  # fmt: skip
+    finally:
+        if world > 1:
+            dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()
