@@ -1,15 +1,18 @@
 """How many datasets a second the ``paper`` meta-distribution makes: N = 255, dx = dy = 17.
 
 Run with ``python -m benchmarks.synthetic_throughput``; writes a JSON record to
-``results/``: the rate for each number of threads.
+``results/``: the rate for each number of threads, and the load of the machine before the run
+(other work on the same cores slows threads down that wait for each other).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -38,7 +41,7 @@ def datasets_per_second(
     return count / elapsed
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Measures, prints and writes the record."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--batch-size", type=int, default=64)
@@ -48,8 +51,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, default=RESULT)
-    args = parser.parse_args()
-    rates = {}
+    args = parser.parse_args(argv)
+    load, rates = os.getloadavg()[0], {}
     for threads in args.threads:
         torch.set_num_threads(threads)
         rates[threads] = datasets_per_second(
@@ -64,6 +67,8 @@ def main() -> None:
         "dy": args.dim,
         "batch_size": args.batch_size,
         "device": args.device,
+        "cores": os.cpu_count(),
+        "load_before": round(load, 2),
         "torch": torch.__version__,
         "python": platform.python_version(),
         "machine": platform.machine(),

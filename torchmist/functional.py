@@ -89,7 +89,8 @@ def mist_mi(
     Args:
         z: ``[N]``, ``[N, d]`` or ``[B, N, d]``; row ``i`` of ``z`` and of ``y`` is one sample.
         y: the same, with its own ``d``. Integer and bool tensors are class labels.
-        model: a registered name, the path of a ``.safetensors`` file, or a ``MIST`` module.
+        model: a registered name, the path of a ``.safetensors`` file, or a ``MIST`` module (whose
+            own ``requires_grad`` flags then hold).
         statistic: ``"mean"``, ``"median"``, or a quantile level in (0, 1); an upper quantile is
             the cautious choice when minimising.
 

@@ -1,0 +1,77 @@
+"""`estimate` and `MIEstimate`."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import torchmist
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(50, 3)), RNG.normal(size=(50, 2))
+
+
+def test_arrays_lists_and_tensors_agree(small) -> None:
+    expected = torchmist.estimate(X, Y, model=small).mean
+    assert torchmist.estimate(X.tolist(), Y.tolist(), model=small).mean == expected
+    assert torchmist.estimate(torch.tensor(X), torch.tensor(Y), model=small).mean == expected
+
+
+def test_numbers_are_floats_and_never_negative(small) -> None:
+    r = torchmist.estimate(X, Y, model=small)
+    assert all(isinstance(v, float) and v >= 0 for v in (r.mean, r.median, *r.interval(0.9)))
+    assert r.median == r.quantile(0.5)
+    assert r.quantile(0.05) <= r.median <= r.quantile(0.95)
+    assert r.interval(0.8) == (r.quantile(0.1), pytest.approx(r.quantile(0.9)))
+    assert "nats, 90% interval" in repr(r)
+
+
+def test_batches_give_arrays(small) -> None:
+    x, y = RNG.normal(size=(4, 50, 3)), RNG.normal(size=(4, 50, 2))
+    r = torchmist.estimate(x, y, model=small)
+    assert r.mean.shape == (4,) and r.interval()[0].shape == (4,)
+    one = torchmist.estimate(x[2], y[2], model=small)
+    assert r.mean[2] == pytest.approx(one.mean, abs=1e-5)
+    assert repr(r) == "MIEstimate(4 datasets, nats)"
+
+
+def test_a_batch_of_one_stays_a_batch(small) -> None:
+    assert torchmist.estimate(X[None], Y[None], model=small).mean.shape == (1,)
+
+
+def test_large_batches_are_split_without_a_trace(small, monkeypatch) -> None:
+    x, y = RNG.normal(size=(5, 50, 3)), RNG.normal(size=(5, 50, 2))
+    whole = torchmist.estimate(x, y, model=small)
+    monkeypatch.setattr(sys.modules["torchmist.estimate"], "_ELEMENTS", 600)
+    np.testing.assert_allclose(torchmist.estimate(x, y, model=small).mean, whole.mean, atol=1e-5)
+
+
+def test_no_gradient_is_kept(small) -> None:
+    x = torch.tensor(X, requires_grad=True)
+    assert not torchmist.estimate(x, Y, model=small).quantiles.requires_grad
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [np.arange(50) % 3, (np.arange(50) % 2).astype(bool), (np.arange(50) % 3).astype(np.uint16)],
+)
+def test_integers_are_class_labels(small, labels) -> None:
+    assert torchmist.estimate(X, labels, model=small).mean >= 0
+
+
+def test_levels_are_checked(small) -> None:
+    r = torchmist.estimate(X, Y, model=small)
+    with pytest.raises(ValueError, match="expected level in .0, 1., got 90"):
+        r.interval(90)
+    with pytest.raises(TypeError, match="expected tau to be a float"):
+        r.quantile("median")
+
+
+def test_warnings_say_what_is_outside_the_training(small) -> None:
+    small.provenance = {"trained_range": {"n": [10, 49], "d": [1, 5]}}
+    with pytest.warns(UserWarning, match="50 samples: the weights were trained on 10 to 49"):
+        r = torchmist.estimate(X, Y, model=small)
+    assert len(r.warnings) == 1

@@ -1,0 +1,101 @@
+"""`MIRegularizer` inside a host: frozen whatever the host calls."""
+
+from __future__ import annotations
+
+import copy
+import io
+
+import pytest
+import torch
+from torch import nn
+
+import torchmist
+from torchmist.models.mist import MIST
+
+Z = torch.randn(30, 3, generator=torch.Generator().manual_seed(0))
+Y = torch.randn(30, 2, generator=torch.Generator().manual_seed(1))
+
+
+class Host(nn.Module):
+    def __init__(self, estimator: MIST, **options) -> None:
+        super().__init__()
+        self.encoder = nn.Linear(3, 4)
+        self.term = torchmist.MIRegularizer(estimator, **options)
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return self.term(self.encoder(x), y)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda host: host.train(),
+        lambda host: host.requires_grad_(True),
+        lambda host: host.half().float(),
+        lambda host: host.to(torch.float64).float(),
+        lambda host: host.load_state_dict(host.state_dict()) and host,
+        lambda host: host.apply(lambda m: m.train()),
+        lambda host: copy.deepcopy(host),
+        lambda host: host.zero_grad() or host,
+    ],
+    ids=["train", "requires_grad_", "half", "double", "state_dict", "apply", "deepcopy", "zero"],
+)
+def test_frozen_estimator_survives_what_the_host_calls(small, call) -> None:
+    host = Host(small)
+    expected = torchmist.mist_mi(Z, Y, model=small)
+    host = call(host)
+    network = host.term.estimator(Z)
+    assert not network.training
+    assert not any(p.requires_grad for p in network.parameters())
+    assert {p.dtype for p in network.parameters()} == {torch.float32}
+    assert set(dict(host.named_parameters())) == {"encoder.weight", "encoder.bias"}
+    assert set(host.state_dict()) == {"encoder.weight", "encoder.bias"}
+    torch.testing.assert_close(host.term(Z, Y), expected)
+
+
+def test_an_optimizer_of_the_host_moves_the_encoder_only(small) -> None:
+    host = Host(small)
+    before = copy.deepcopy(host.term.estimator(Z).state_dict())
+    weight = host.encoder.weight.detach().clone()
+    optimizer = torch.optim.SGD(host.parameters(), lr=1.0)
+    host(Z, Y).backward()
+    optimizer.step()
+    assert not torch.equal(host.encoder.weight, weight)
+    for name, value in host.term.estimator(Z).state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+def test_saved_hosts_load_strictly_in_both_directions(small) -> None:
+    buffer = io.BytesIO()
+    torch.save(Host(small).state_dict(), buffer)
+    buffer.seek(0)
+    Host(small).load_state_dict(torch.load(buffer, weights_only=True), strict=True)
+
+
+def test_pickle_round_trip(small) -> None:
+    buffer = io.BytesIO()
+    torch.save(torchmist.MIRegularizer(small), buffer)
+    buffer.seek(0)
+    loaded = torch.load(buffer, weights_only=False)
+    torch.testing.assert_close(loaded(Z, Y), torchmist.mist_mi(Z, Y, model=small))
+
+
+def test_trainable_is_an_ordinary_submodule(small) -> None:
+    host = Host(small, trainable=True)
+    names = dict(host.named_parameters())
+    assert any(name.startswith("term.network.") for name in names)
+    host(Z, Y).backward()
+    assert names["term.network.head.project.weight"].grad.abs().sum() > 0
+    assert all(p.grad is None for p in small.parameters())
+
+
+def test_a_module_passed_in_is_copied(small) -> None:
+    small.train().requires_grad_(True)
+    torchmist.MIRegularizer(small)
+    assert small.training and all(p.requires_grad for p in small.parameters())
+
+
+def test_statistic_and_repr(small) -> None:
+    term = torchmist.MIRegularizer(small, statistic=0.9)
+    torch.testing.assert_close(term(Z, Y), torchmist.mist_mi(Z, Y, model=small, statistic=0.9))
+    assert repr(term) == "MIRegularizer(trainable=False, statistic=0.9)"

@@ -1,0 +1,69 @@
+"""Weights files: round trip, header, and refusal of what is not them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import torchmist
+from torchmist.weights import ALIASES, registry, save_weights
+
+
+def test_round_trip_with_header(small, pair, tmp_path) -> None:
+    path = tmp_path / "w.safetensors"
+    save_weights(small, path, provenance={"seed": 3}, evaluation={"mse": 0.1})
+    loaded = torchmist.load_pretrained(path)
+    assert loaded.config == small.config and loaded.provenance == {"seed": 3}
+    assert loaded.evaluation == {"mse": 0.1}
+    assert not loaded.training and not any(p.requires_grad for p in loaded.parameters())
+    assert torch.equal(loaded(*pair), small(*pair))
+
+
+def test_paths_serve_as_models(small, pair, tmp_path) -> None:
+    path = tmp_path / "w.safetensors"
+    save_weights(small, path, provenance={}, evaluation={})
+    x, y = pair
+    expected = torchmist.mist_mi(x, y, model=small)
+    torch.testing.assert_close(torchmist.mist_mi(x, y, model=path), expected)
+    torch.testing.assert_close(torchmist.mist_mi(x, y, model=str(path)), expected)
+
+
+def test_missing_and_foreign_files(tmp_path) -> None:
+    with pytest.raises(FileNotFoundError, match="no weights at .*known names"):
+        torchmist.load_pretrained(tmp_path / "none.safetensors")
+    foreign = tmp_path / "foreign.safetensors"
+    save_file({"a": torch.zeros(1)}, foreign)
+    with pytest.raises(ValueError, match="expected a header with format 'torchmist'"):
+        torchmist.load_pretrained(foreign)
+    foreign.write_bytes(b"not safetensors")
+    with pytest.raises(ValueError, match="could not read"):
+        torchmist.load_pretrained(foreign)
+
+
+def test_unknown_configuration_keys_are_refused(small, tmp_path) -> None:
+    path = tmp_path / "w.safetensors"
+    config = {**small.config.to_dict(), "depth": 9}
+    header = {"format": "torchmist", "model": "mist", "config": json.dumps(config),
+              "provenance": "{}", "evaluation": "{}"}  # fmt: skip
+    save_file(small.state_dict(), path, metadata=header)
+    with pytest.raises(TypeError, match=r"unknown MISTConfig keys \['depth'\]"):
+        torchmist.load_pretrained(path)
+
+
+def test_unknown_names_list_the_known() -> None:
+    with pytest.raises(ValueError, match="got 'nope'; known names are .*mist"):
+        torchmist.load_pretrained("nope")
+
+
+def test_a_damaged_registered_file_is_refused(monkeypatch) -> None:
+    entry = {"file": "mist-paper-v1.safetensors", "sha256": "0" * 64}
+    monkeypatch.setattr("torchmist.weights.registry", lambda: {"mist-paper-v1": entry})
+    with pytest.raises(ValueError, match="expected sha256 0000.*damaged"):
+        torchmist.load_pretrained("mist-paper-v1")
+
+
+def test_aliases_point_at_registered_weights() -> None:
+    assert set(ALIASES.values()) <= set(registry())
