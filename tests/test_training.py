@@ -1,0 +1,171 @@
+"""Training: schedule, data, metrics, resume after a kill, and several processes."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from training.checkpoint import Checkpoint
+from training.config import PRESETS, TrainConfig
+from training.data import batch_shape, training_batch, validation_batches
+from training.train import Trainer, learning_rate, main
+from training.validate import coverage, interpolate, range_of
+
+CPU = torch.device("cpu")
+SMOKE = replace(PRESETS["smoke"], steps=12, validate_every=6, log_every=3)
+ROOT = Path(__file__).parent.parent
+
+
+def command(out: Path, *options: str) -> list[str]:
+    return [
+        sys.executable,
+        "-m",
+        "training.train",
+        "--preset",
+        "smoke",
+        "--out",
+        str(out),
+        *options,
+    ]
+
+
+def final(out: Path) -> Checkpoint:
+    return Checkpoint.load(out / "checkpoint.pt", CPU)
+
+
+def assert_same(a: Checkpoint, b: Checkpoint, **close: float) -> None:
+    assert a.step == b.step and a.datasets == b.datasets
+    for name, value in a.average.items():
+        torch.testing.assert_close(value, b.average[name], **(close or {"atol": 0, "rtol": 0}))
+
+
+def test_schedule_warms_up_and_decays() -> None:
+    config = TrainConfig(steps=1000, warmup=100)
+    rates = [learning_rate(config, step) for step in (0, 99, 500, 999)]
+    assert rates[0] == pytest.approx(1e-5, rel=0.01)
+    assert rates[1] > 0.97e-3 > rates[2] > rates[3]
+    assert rates[3] == pytest.approx(config.final_learning_rate, rel=0.01)
+
+
+def test_data_depend_on_seed_and_step_alone() -> None:
+    state = torch.random.get_rng_state()
+    one, again, other = (training_batch(SMOKE, step, CPU) for step in (3, 3, 4))
+    assert torch.equal(one.x, again.x) and torch.equal(one.mi, again.mi)
+    assert one.x.shape != other.x.shape or not torch.equal(one.x, other.x)
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_processes_share_one_batch() -> None:
+    whole = training_batch(SMOKE, 5, CPU)
+    halves = [training_batch(SMOKE, 5, CPU, rank, 2) for rank in (0, 1)]
+    assert torch.equal(torch.cat([h.x for h in halves]), whole.x)
+
+
+def test_sizes_stay_in_their_ranges() -> None:
+    config = PRESETS["paper"]
+    shapes = [batch_shape(config, step) for step in range(2000)]
+    batches, samples, dims = zip(*shapes)
+    assert min(samples) == 10 and 495 <= max(samples) <= 500
+    assert min(dims) == 2 and max(dims) == 32
+    assert min(batches) >= 8 and max(batches) <= 64 and not any(b % 8 for b in batches)
+
+
+def test_validation_is_drawn_with_another_seed() -> None:
+    first = next(iter(validation_batches(SMOKE, CPU)))[1]
+    second = next(iter(validation_batches(replace(SMOKE, seed=99), CPU)))[1]
+    assert torch.equal(first.x, second.x)
+
+
+def test_ranges_and_coverage() -> None:
+    assert [range_of(n) for n in (10, 99, 100, 299, 300, 500)] == [
+        "10-100", "10-100", "100-300", "100-300", "300-500", "300-500",
+    ]  # fmt: skip
+    levels = torch.tensor([0.1, 0.5, 0.9])
+    quantiles = torch.tensor([[0.0, 1.0, 2.0]]).expand(3, -1)
+    assert interpolate(quantiles, levels, 0.7)[0] == pytest.approx(1.5)
+    held = coverage(quantiles, torch.tensor([0.05, 0.3, 1.9]), levels, 0.8)
+    assert held.tolist() == [True, True, True]
+    assert coverage(quantiles, torch.tensor([-0.1, 1.0, 2.1]), levels, 0.8).tolist() == [
+        False, True, False,
+    ]  # fmt: skip
+
+
+def test_config_round_trip_and_unknown_keys() -> None:
+    assert TrainConfig.from_dict(SMOKE.to_dict()) == SMOKE
+    with pytest.raises(TypeError, match="unknown TrainConfig keys"):
+        TrainConfig.from_dict({"epochs": 3})
+
+
+def test_training_lowers_the_validation_error(tmp_path) -> None:
+    main(["--preset", "smoke", "--out", str(tmp_path), "--steps", "150"])
+    trained = final(tmp_path)
+    blank = Trainer(trained.config, CPU)
+    from training.validate import validate
+
+    assert (
+        trained.validation["mse_10-100"] < 0.8 * validate(blank.average, SMOKE, CPU)["mse_10-100"]
+    )
+    rows = list(csv.DictReader((tmp_path / "metrics.csv").open()))
+    assert int(rows[-1]["step"]) == 150 and float(rows[-1]["mse_10-100"]) > 0
+    assert list(tmp_path.glob("events.out.tfevents.*"))
+
+
+def test_a_killed_run_resumes_bit_for_bit(tmp_path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run(command(whole, "--steps", "60"), check=True, env=environment, cwd=ROOT,
+                   capture_output=True)  # fmt: skip
+    process = subprocess.Popen(
+        command(killed, "--steps", "60", "--checkpoint-minutes", "0"), env=environment, cwd=ROOT,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    while not (killed / "checkpoint.pt").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert 0 < final(killed).step < 60
+    subprocess.run(command(killed, "--resume"), check=True, env=environment, cwd=ROOT,
+                   capture_output=True)  # fmt: skip
+    assert_same(final(whole), final(killed))
+    steps = [[row["step"] for row in csv.DictReader((out / "metrics.csv").open())]
+             for out in (whole, killed)]  # fmt: skip
+    assert steps[0] == steps[1]
+
+
+def test_two_processes_equal_one(tmp_path) -> None:
+    main(["--preset", "smoke", "--out", str(tmp_path / "one"), "--steps", "8"])
+    subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+         *command(tmp_path / "two", "--steps", "8")[1:]],
+        check=True, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True,
+    )  # fmt: skip
+    assert_same(final(tmp_path / "one"), final(tmp_path / "two"), atol=2e-4, rtol=1e-3)
+
+
+def test_a_time_budget_stops_with_a_checkpoint(tmp_path) -> None:
+    main(["--preset", "smoke", "--out", str(tmp_path), "--steps", "5000", "--max-minutes", "0.01"])
+    assert 0 < final(tmp_path).step < 5000
+
+
+def test_runs_are_not_overwritten_and_missing_ones_are_named(tmp_path, capsys) -> None:
+    with pytest.raises(FileNotFoundError, match="train without --resume first"):
+        main(["--preset", "smoke", "--out", str(tmp_path), "--resume"])
+    main(["--preset", "smoke", "--out", str(tmp_path), "--steps", "2"])
+    with pytest.raises(SystemExit):
+        main(["--preset", "smoke", "--out", str(tmp_path), "--steps", "2"])
+    assert "pass --resume to continue it" in capsys.readouterr().err
+
+
+def test_three_processes_are_refused() -> None:
+    with pytest.raises(ValueError, match="1, 2, 4 or 8 processes"):
+        Trainer(SMOKE, CPU, 0, 3)
