@@ -1,0 +1,72 @@
+"""Cost of one estimate beside bmi's KSG, on the same data in the same run.
+
+``python -m training.speed --out benchmarks/results/speed.json``
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from bmi.estimators import KSGEnsembleFirstEstimator
+
+import torchmist
+from torchmist.synthetic import PaperMeta
+
+__all__ = ["CASES", "main", "measure"]
+
+CASES = ((1, 256, 8), (16, 500, 32), (1, 5000, 32))
+"""Datasets per batch, samples, and columns on each side."""
+
+
+def _median_seconds(call: Callable[[], object], repeats: int) -> float:
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+@torch.no_grad()
+def measure(batch: int, n: int, dim: int, threads: int) -> dict[str, Any]:
+    """Median seconds per dataset of MIST's forward pass and of KSG (k = 5), and their ratio."""
+    torch.set_num_threads(threads)
+    model = torchmist.load_pretrained()
+    data = PaperMeta().sample(batch, n, dim, generator=torch.Generator().manual_seed(0))
+    model(data.x, data.y)
+    ours = _median_seconds(lambda: model(data.x, data.y), 7) / batch
+    pairs = [(x.numpy(), y.numpy()) for x, y in zip(data.x, data.y)][:2]
+    ksg = KSGEnsembleFirstEstimator(neighborhoods=(5,))
+    theirs = _median_seconds(lambda: [ksg.estimate(x, y) for x, y in pairs], 1 if n > 1000 else 5)
+    theirs /= len(pairs)
+    return {"batch": batch, "n": n, "dim": dim, "threads": threads, "mist_ms": 1e3 * ours,
+            "ksg_ms": 1e3 * theirs, "ratio": theirs / ours}  # fmt: skip
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line; see the module's docstring."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args(arguments)
+    rows = []
+    for case in CASES:
+        row = measure(*case, options.threads)
+        rows.append(row)
+        print(
+            f"batch {row['batch']:2d}, n {row['n']:4d}, {row['dim']}+{row['dim']} columns: MIST "
+            f"{row['mist_ms']:.1f} ms, KSG {row['ksg_ms']:.1f} ms a dataset: {row['ratio']:.1f} x"
+        )
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
