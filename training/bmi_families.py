@@ -17,6 +17,7 @@ from bmi.samplers import (
     TransformedSampler,
 )
 from bmi.transforms import half_cube
+from numpy.typing import NDArray
 
 from torchmist.synthetic import Family, PaperParameters
 
@@ -51,7 +52,7 @@ class BMISampler:
         """Exact I(X;Y) in nats."""
         return float(self._sampler.mutual_information())
 
-    def sample(self, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    def sample(self, n: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Samples X and Y, each ``[n, d]`` float32."""
         x, y = self._sampler.sample(n, seed)
         return np.array(x, dtype=np.float32), np.array(y, dtype=np.float32)

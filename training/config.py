@@ -31,7 +31,7 @@ class TrainConfig:
     """
 
     model: MISTConfig = field(default_factory=MISTConfig)
-    steps: int = 7000
+    steps: int = 4000
     seed: int = 0
     learning_rate: float = 1e-3
     final_learning_rate: float = 2e-5

@@ -66,34 +66,40 @@ class Basis(nn.Module):
         nn.init.normal_(self.enter.weight, std=1.5)
         nn.init.uniform_(self.enter.bias, -2.0, 2.0)
 
-    def _value_and_slope(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """MLP values and derivatives in ``z`` (any shape), ``[..., K]``, before reflection."""
-        density = torch.exp(-0.5 * z.square()) * math.sqrt(2 / math.pi)
-        inputs = torch.stack([z, torch.erf(z / math.sqrt(2))], -1)
-        tangent = torch.stack([torch.ones_like(z), density], -1)
-        hidden = torch.tanh(self.enter(inputs))
-        tangent = (1 - hidden.square()) * (tangent @ self.enter.weight.T)
-        hidden = torch.tanh(self.mix(hidden))
-        tangent = (1 - hidden.square()) * (tangent @ self.mix.weight.T)
-        return self.leave(hidden), tangent @ self.leave.weight.T
+    def _hidden(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Both hidden layers of the MLP at ``z`` (any shape)."""
+        first = torch.tanh(self.enter(torch.stack([z, torch.erf(z / math.sqrt(2))], -1)))
+        return first, torch.tanh(self.mix(first))
 
-    def _reflected(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        value, slope = self._value_and_slope(torch.stack([z, -z]))
+    def _signs(self, z: Tensor) -> Tensor:
+        """-1 for odd functions, 1 for even ones, ``[K]``."""
         sign = torch.ones(self.odd + self.even, device=z.device, dtype=z.dtype)
         sign[: self.odd] = -1.0
-        return value[0] + sign * value[1], slope[0] - sign * slope[1]
+        return sign
 
-    def _standard(self, counts: Tensor, size: int) -> tuple[Tensor, ...]:
-        """Functions on the grid of scores, their slopes, and the grid, standardised."""
-        dtype = self.leave.weight.dtype
-        z = score_grid(counts, size).to(dtype)
-        value, slope = self._reflected(z)
-        code = torch.arange(z.shape[-1], device=z.device)
-        ranks = ((code % 2 == 0) & (code <= 2 * counts[:, None] - 2)).to(dtype)
-        weight = (ranks / counts[:, None])[..., None]
+    def _value(self, z: Tensor) -> Tensor:
+        """The functions before standardisation, ``[..., K]``."""
+        value: Tensor = self.leave(self._hidden(torch.stack([z, -z]))[1])
+        return value[0] + self._signs(z) * value[1]
+
+    def _slope(self, z: Tensor) -> Tensor:
+        """Their derivatives in ``z``, ``[..., K]``."""
+        both = torch.stack([z, -z])
+        density = torch.exp(-0.5 * both.square()) * math.sqrt(2 / math.pi)
+        tangent = torch.stack([torch.ones_like(both), density], -1) @ self.enter.weight.T
+        first, second = self._hidden(both)
+        tangent = (1 - first.square()) * tangent @ self.mix.weight.T
+        slope = (1 - second.square()) * tangent @ self.leave.weight.T
+        return slope[0] - self._signs(z) * slope[1]
+
+    def _moments(self, value: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and reciprocal deviation over the ranks of values on the grid, ``[G, 1, K]``."""
+        code = torch.arange(value.shape[1], device=value.device)
+        ranks = (code % 2 == 0) & (code <= 2 * counts[:, None] - 2)
+        weight = (ranks.to(value.dtype) / counts[:, None])[..., None]
         mean = (weight * value).sum(1, keepdim=True)
-        scale = ((weight * (value - mean).square()).sum(1, keepdim=True) + 1e-4).rsqrt()
-        return (value - mean) * scale, slope * scale, mean, scale
+        variance = (weight * (value - mean).square()).sum(1, keepdim=True)
+        return mean, (variance + 1e-4).rsqrt()
 
     def forward(self, scores: Tensor, codes: Tensor, counts: Tensor) -> Tensor:
         """Values at every sample: ``[K, B, D, N]``, odd functions first.
@@ -101,16 +107,20 @@ class Basis(nn.Module):
         ``scores``: unscaled normal scores' tensor that carries the gradient, ``[B, D, N]``;
         ``codes``: rank codes; ``counts``: ``[G]`` samples per dataset, ``G`` either 1 or ``B``.
         """
-        value, slope, _, _ = self._standard(counts, scores.shape[-1])
-        table = value.permute(2, 0, 1).contiguous()
-        features: Tensor = _Lookup.apply(  # type: ignore[no-untyped-call]
-            scores, codes, table, slope.detach().permute(2, 0, 1).contiguous()
-        )
+        z = score_grid(counts, scores.shape[-1]).to(self.leave.weight.dtype)
+        value = self._value(z)
+        mean, scale = self._moments(value, counts)
+        table = ((value - mean) * scale).permute(2, 0, 1).contiguous()
+        slope = table
+        if scores.requires_grad:
+            with torch.no_grad():
+                slope = (self._slope(z) * scale).permute(2, 0, 1).contiguous()
+        features: Tensor = _Lookup.apply(scores, codes, table, slope)  # type: ignore[no-untyped-call]
         return features
 
     def at(self, scores: Tensor, counts: Tensor) -> Tensor:
         """The same functions evaluated sample by sample, smooth in ``scores``; ``[K, B, D, N]``."""
-        _, _, mean, scale = self._standard(counts, scores.shape[-1])
-        value, _ = self._reflected(scores)
-        value = (value - mean[:, None]) * scale[:, None]
+        z = score_grid(counts, scores.shape[-1]).to(self.leave.weight.dtype)
+        mean, scale = self._moments(self._value(z), counts)
+        value = (self._value(scores) - mean[:, None]) * scale[:, None]
         return value.permute(3, 0, 1, 2)

@@ -7,6 +7,7 @@ channels, ``H`` feature width, ``R`` readout width, ``Q`` quantiles.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from torchmist.copula import rank_transform, standardise
@@ -78,6 +79,7 @@ class MIST(nn.Module):
         self.readout_token = nn.Linear(c.feature_width, 2 * c.readout_width)
         self.readout = mlp(c.pair_width + 2 * c.readout_width, c.readout_width, c.readout_width)
         self.coupling = nn.Linear(c.readout_width, c.paired)
+        self.share = nn.Linear(c.readout_width, 2)
         self.embed = nn.Linear(c.feature_width, c.embedding)
         self.sample_token = nn.Linear(2 * c.even * c.embedding + RADII + c.paired, c.sample_width)
         self.sample_side = nn.Linear(SIDE, c.sample_width)
@@ -87,7 +89,7 @@ class MIST(nn.Module):
         self.seeds = nn.Parameter(0.1 * torch.randn(1, c.seeds, c.sample_width))
         self.seed_pool = MultiheadAttentionBlock(c.sample_width, c.heads)
         self.seed_norm = nn.LayerNorm(c.sample_width)
-        summary = 3 * c.feature_width + 4 * c.readout_width + c.seeds * c.sample_width + SIDE
+        summary = 3 * c.feature_width + 4 * c.readout_width + c.seeds * c.sample_width + SIDE + 2
         self.trunk = nn.Sequential(mlp(summary, c.head_width, c.head_width), nn.GELU())
         self.blend = mlp(SIZES, 64, 2 * ANCHORS + 2)
         nn.init.zeros_(self.blend[-1].weight)  # type: ignore[arg-type]
@@ -152,10 +154,12 @@ class MIST(nn.Module):
         seeds = self.seed_norm(
             self.seed_pool(self.seeds.expand(samples.shape[0], -1, -1), samples, mask)
         )
-        summary = torch.cat([_summarise(tokens, readout, dx), seeds.flatten(1), stats.side], -1)
-        hidden = self.trunk(summary)
+        pair_sum = self._pair_sum(readout, stats, dx)
+        nats = torch.stack([pair_sum / 4, (pair_sum + 1e-2).log() / 3], -1)
+        summary = [_summarise(tokens, readout, dx), seeds.flatten(1), stats.side, nats]
+        hidden = self.trunk(torch.cat(summary, -1))
         with torch.autocast(scores.device.type, enabled=False):
-            return to_nats(self.head(hidden.to(z.dtype), self._centre(stats)))
+            return to_nats(self.head(hidden.to(z.dtype), self._centre(stats, pair_sum)))
 
     def _pairs(self, stats: Statistics) -> Tensor:
         """Pair channels ``[B, D, D, P]`` from the raw statistics and the sizes."""
@@ -225,13 +229,25 @@ class MIST(nn.Module):
         out: Tensor = self.sample_token(token) + self.sample_side(stats.side)[:, None]
         return out
 
-    def _centre(self, stats: Statistics) -> Tensor:
-        """Where the head measures from, ``[B]``: a credible share of the closed forms, in ``t``."""
+    def _pair_sum(self, readout: Tensor, stats: Statistics, dx: int) -> Tensor:
+        """MI in nats as a sum over pairs of columns, each with its learned share, ``[B]``.
+
+        What is credible where samples are fewer than features: pairs that stand out.
+        """
+        share, extra = self.share(readout).to(stats.pair_mi.dtype).unbind(-1)
+        each = stats.pair_mi[:, :dx, dx:] + F.softplus(extra - 3)
+        return (torch.sigmoid(share - 3) * each).sum((1, 2))
+
+    def _centre(self, stats: Statistics, pair_sum: Tensor) -> Tensor:
+        """Where the head measures from, ``[B]`` in ``t``: closed forms or the sum over pairs.
+
+        The share of each is learned from ``N``, ``dx`` and ``dy``.
+        """
         weight, scale, gate = self.blend(stats.sizes).split([ANCHORS, ANCHORS, 2], -1)
         weight = torch.cat([weight[:, :1] + 2, weight[:, 1:]], -1).softmax(-1)
         base = (weight * (scale / 2).exp() * stats.anchors).sum(-1)
         trust = torch.sigmoid(gate[:, 0] + 3 * stats.sizes[:, 3])
-        out: Tensor = trust * from_nats(base) + gate[:, 1]
+        out: Tensor = trust * from_nats(base) + (1 - trust) * from_nats(pair_sum) + gate[:, 1]
         return out
 
 

@@ -55,7 +55,8 @@ class Features(NamedTuple):
 class Statistics(NamedTuple):
     """``sizes`` ``[B, 4]``, ``anchors`` (closed-form MI, nats) ``[B, A]``, ``side`` ``[B, S]``,
     ``pairs`` ``[B, D, D, F]``, ``radii`` ``[B, N, 8]``, soft ``sign`` ``[B, D, D]`` of the
-    correlations, and the ``scale`` ``[K, B, D]`` that gives the features unit variance."""
+    correlations, the ``scale`` ``[K, B, D]`` that gives the features unit variance, and the
+    Gaussian MI of each pair of columns, ``pair_mi`` ``[B, D, D]`` in nats."""
 
     sizes: Tensor
     anchors: Tensor
@@ -64,6 +65,7 @@ class Statistics(NamedTuple):
     radii: Tensor
     sign: Tensor
     scale: Tensor
+    pair_mi: Tensor
 
 
 def pair_count(odd: int, even: int, paired: int) -> int:
@@ -165,5 +167,12 @@ def sample_statistics(z: Tensor, features: Features, n: Tensor, dx: int) -> Stat
     pairs = torch.stack(raw, -1)
     roles = _roles(dx, dy, pairs).expand(len(pairs), -1, -1, -1)
     return Statistics(
-        sizes, anchors, side, torch.cat([pairs, roles], -1), radii.permute(1, 2, 0), sign, scale
+        sizes,
+        anchors,
+        side,
+        torch.cat([pairs, roles], -1),
+        radii.permute(1, 2, 0),
+        sign,
+        scale,
+        raw[1] / 2,
     )
