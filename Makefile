@@ -23,7 +23,8 @@ train: $(STAMP)
 	$(ALLOCATOR) $(BIN)/python -m training.train --preset paper --out runs/paper
 
 evaluate: $(STAMP)
-	$(BIN)/python -m training.evaluate --model mist --out benchmarks/results/mist-paper-v1.json
+	$(BIN)/python -m training.evaluate --model mist-paper-v1 \
+		--out benchmarks/results/mist-paper-v1.json --tables README.md pretrained/mist-paper-v1.md
 
 speed: $(STAMP)
 	$(BIN)/python -m training.speed --out benchmarks/results/speed.json

@@ -57,7 +57,7 @@ def test_command_writes_its_records(small, tests, tmp_path, monkeypatch, capsys)
     save_weights(small, weights, provenance={}, evaluation={})
     readme.write_text("a\n<!-- begin m_test -->\nold\n<!-- end m_test -->\nb\n")
     out = tmp_path / "results" / "w.json"
-    evaluate.main(["--model", str(weights), "--out", str(out), "--readme", str(readme)])
+    evaluate.main(["--model", str(weights), "--out", str(out), "--tables", str(readme)])
     written = json.loads(out.read_text())
     assert set(written["changes"]) == set(evaluate.CHANGES)
     assert len(out.with_suffix(".csv").read_text().splitlines()) == 7

@@ -117,11 +117,11 @@ def markdown(summary: dict[str, Any], name: str) -> str:
     return "\n".join(rows) + "\n"
 
 
-def _insert(readme: Path, table: str) -> None:
-    """Replace what stands between the README's markers by ``table``."""
+def _insert(path: Path, table: str) -> None:
+    """Replace what stands between the markers in ``path`` by ``table``."""
     begin, end = "<!-- begin m_test -->\n", "<!-- end m_test -->"
-    before, rest = readme.read_text().split(begin)
-    readme.write_text(before + begin + table + end + rest.split(end)[1])
+    before, rest = path.read_text().split(begin)
+    path.write_text(before + begin + table + end + rest.split(end)[1])
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -132,7 +132,7 @@ def main(arguments: list[str] | None = None) -> None:
         "--out", type=Path, required=True, help="JSON summary; CSV and MD beside it"
     )
     parser.add_argument("--cache", type=Path, default=Path("runs"), help="folder of the datasets")
-    parser.add_argument("--readme", type=Path, help="README whose table to replace")
+    parser.add_argument("--tables", type=Path, nargs="*", default=[], help="files to put it in")
     options = parser.parse_args(arguments)
 
     model, tests = load(options.model), m_test(options.cache)
@@ -166,8 +166,8 @@ def main(arguments: list[str] | None = None) -> None:
             writer.writerow([test.suite, test.family, n, d, *values])
     table = markdown(results["changes"]["as drawn"]["cells"], Path(options.model).stem)
     options.out.with_suffix(".md").write_text(table)
-    if options.readme:
-        _insert(options.readme, table)
+    for path in options.tables:
+        _insert(path, table)
 
 
 if __name__ == "__main__":
