@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from torchmist.weights import save_weights
 from training.checkpoint import Checkpoint
 from training.config import PRESETS, TrainConfig
 from training.data import batch_shape, training_batch, validation_batches
@@ -138,6 +139,16 @@ def test_two_processes_equal_one(tmp_path) -> None:
         check=True, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True,
     )  # fmt: skip
     assert_same(final(tmp_path / "one"), final(tmp_path / "two"), atol=2e-4, rtol=1e-3)
+
+
+def test_training_starts_from_given_weights(tmp_path) -> None:
+    source = Trainer(SMOKE, CPU)
+    source.advance()
+    path = tmp_path / "w.safetensors"
+    save_weights(source.model, path, provenance={}, evaluation={})
+    started = Trainer(replace(SMOKE, init=str(path), seed=7), CPU)
+    for name, value in source.model.state_dict().items():
+        assert torch.equal(started.model.state_dict()[name], value)
 
 
 def test_a_time_budget_stops_with_a_checkpoint(tmp_path) -> None:

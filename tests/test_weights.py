@@ -19,7 +19,7 @@ def test_round_trip_with_header(small, pair, tmp_path) -> None:
     assert loaded.config == small.config and loaded.provenance == {"seed": 3}
     assert loaded.evaluation == {"mse": 0.1}
     assert not loaded.training and not any(p.requires_grad for p in loaded.parameters())
-    assert torch.equal(loaded(*pair), small(*pair))
+    torch.testing.assert_close(loaded(*pair), small(*pair))
 
 
 def test_paths_serve_as_models(small, pair, tmp_path) -> None:

@@ -18,12 +18,13 @@ class TrainConfig:
         model: sizes of the network.
         steps: optimiser steps; the learning rate follows a cosine over them.
         seed: with the step number, the seed of every draw.
+        init: weights to start from, a registered name or a file; empty for random ones.
         learning_rate, final_learning_rate, warmup: the schedule.
         weight_decay, clip: of AdamW, and the gradient norm allowed.
         average: decay of the exponential moving average of the weights, which are what is
             validated and exported.
         mean_weight: weight of the Huber loss of the mean in nats beside the pinball loss.
-        samples, dims: ranges of N and of d = dx = dy.
+        samples, dims: ranges of N and of d = dx = dy, each half uniform, half log-uniform.
         batch_cost, batch_range: datasets per step, by cost ``N (d + 16) + 12 d^2``, in multiples
             of 8 within the range.
         log_every, validate_every: steps between rows of metrics and validations.
@@ -33,6 +34,7 @@ class TrainConfig:
     model: MISTConfig = field(default_factory=MISTConfig)
     steps: int = 4000
     seed: int = 0
+    init: str = ""
     learning_rate: float = 1e-3
     final_learning_rate: float = 2e-5
     warmup: int = 200

@@ -30,15 +30,19 @@ def _generator(device: torch.device, *key: int) -> torch.Generator:
     return torch.Generator(device).manual_seed(state % 2**63)
 
 
+def _spread(bounds: tuple[int, int], uniform: bool, u: float) -> int:
+    """An integer within ``bounds`` from ``u`` in [0, 1), uniform or log-uniform."""
+    low, high = bounds
+    if uniform:
+        return low + int(u * (high - low + 1))
+    return min(high, int(low * math.exp(u * math.log((high + 1) / low))))
+
+
 def batch_shape(config: TrainConfig, step: int) -> tuple[int, int, int]:
-    """Datasets, samples and dimension of a step: N half uniform, half log-uniform; d uniform."""
-    u = torch.rand(3, generator=_generator(torch.device("cpu"), config.seed, step, 0)).tolist()
-    (low, high), (least, most) = config.samples, config.dims
-    if u[0] < 0.5:
-        n = low + int(u[1] * (high - low + 1))
-    else:
-        n = round(low * math.exp(u[1] * math.log(high / low)))
-    dim = least + int(u[2] * (most - least + 1))
+    """Datasets, samples and dimension of a step; N and d half uniform, half log-uniform."""
+    u = torch.rand(4, generator=_generator(torch.device("cpu"), config.seed, step, 0)).tolist()
+    n = _spread(config.samples, u[0] < 0.5, u[1])
+    dim = _spread(config.dims, u[2] < 0.5, u[3])
     batch = config.batch_cost // (n * (dim + 16) + 12 * dim * dim) // 8 * 8
     return min(max(batch, config.batch_range[0]), config.batch_range[1]), n, dim
 

@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from torchmist.losses import quantile_loss
 from torchmist.models.mist import MIST
+from torchmist.weights import load_pretrained
 from training.checkpoint import Checkpoint
 from training.config import PRESETS, TrainConfig
 from training.data import training_batch
@@ -60,6 +61,8 @@ class Trainer:
             torch.manual_seed(config.seed)
             self.model = MIST(config.model).to(device)
             self.average = MIST(config.model).to(device).eval().requires_grad_(False)
+        if config.init:
+            self.model.load_state_dict(load_pretrained(config.init).state_dict())
         self.average.load_state_dict(self.model.state_dict())
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), betas=(0.9, 0.98), weight_decay=config.weight_decay
@@ -171,6 +174,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoint and metrics")
     parser.add_argument("--resume", action="store_true", help="continue from OUT/checkpoint.pt")
     parser.add_argument("--steps", type=int, help="optimiser steps (default: the preset's)")
+    parser.add_argument("--learning-rate", type=float, help="peak (default: the preset's)")
+    parser.add_argument("--init", help="start from these weights: a name or .safetensors file")
     parser.add_argument("--seed", type=int, help="seed of weights and data (default: the preset's)")
     parser.add_argument("--batch-cost", type=int, help="size of the batches (raise it on a GPU)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
@@ -179,7 +184,13 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
 
     config = PRESETS[options.preset]
-    named = {"steps": options.steps, "seed": options.seed, "batch_cost": options.batch_cost}
+    named = {
+        "steps": options.steps,
+        "seed": options.seed,
+        "batch_cost": options.batch_cost,
+        "learning_rate": options.learning_rate,
+        "init": options.init,
+    }
     config = replace(config, **{k: v for k, v in named.items() if v is not None})
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     device = torch.device(options.device)
