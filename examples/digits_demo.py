@@ -69,23 +69,26 @@ Term = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Digits:
-    """Images ``[n, 8, 8]`` in 0..1 and labels ``[n]``, the training part first."""
+    """Images ``[n, 8, 8]`` in 0..1 and labels ``[n]``, the first ``train`` of them to train on."""
 
     images: Tensor
     labels: Tensor
+    train: int
 
     @staticmethod
-    def load() -> Digits:
-        """All digits in a fixed random order."""
+    def load(choosing: bool) -> Digits:
+        """All digits in a fixed random order; when ``choosing``, none of the held-out ones."""
         raw = load_digits()
         order = np.random.default_rng(0).permutation(len(raw.target))
+        order, train = (order[:TRAIN], TRAIN - 300) if choosing else (order, TRAIN)
         images = torch.tensor(raw.images[order] / 16, dtype=torch.float32)
-        return Digits(images, torch.tensor(raw.target[order]))
+        return Digits(images, torch.tensor(raw.target[order]), train)
 
     def part(self, train: bool) -> Digits:
-        """The training part, or the held-out part."""
-        where = slice(None, TRAIN) if train else slice(TRAIN, None)
-        return Digits(self.images[where], self.labels[where])
+        """The training part, or the other."""
+        where = slice(None, self.train) if train else slice(self.train, None)
+        images = self.images[where]
+        return Digits(images, self.labels[where], len(images))
 
 
 def render(images: Tensor, style: Tensor) -> Tensor:
@@ -231,7 +234,7 @@ def infomax(data: Digits, steps: int, seed: int) -> tuple[float, float, list[flo
     history: list[float] = []
     start = time.perf_counter()
     for step in range(steps):
-        images = train.images[torch.randint(TRAIN, (256,))]
+        images = train.images[torch.randint(len(train.labels), (256,))]
         loss = -torchmist.mist_mi(net(view(images)), net(view(images)))
         optimizer.zero_grad()
         loss.backward()
@@ -290,9 +293,14 @@ def main(argv: list[str] | None = None) -> None:
         "--steps", type=int, default=400, help="training steps of each run of part 1"
     )
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--choose",
+        action="store_true",
+        help="judge on the last 300 training images, left out of the training, to choose settings",
+    )
     args = parser.parse_args(argv)
     start = time.perf_counter()
-    data = Digits.load()
+    data = Digits.load(choosing=args.choose)
 
     print("Part 1: forget the rendering style (loss = task + lam * mist_mi)", flush=True)
     runs: list[tuple[str, Term | None]] = [
@@ -303,7 +311,7 @@ def main(argv: list[str] | None = None) -> None:
     results = [forget(name, data, term, args.lam, args.steps, args.seed) for name, term in runs]
 
     print("Part 2: learn from two views (loss = -mist_mi)", flush=True)
-    before, after, history = infomax(data, 300, args.seed)
+    before, after, history = infomax(data, max(1, 3 * args.steps // 4), args.seed)
 
     print("\nHeld-out images; the style has 2 values (chance 50 %, entropy 0.693 nats)")
     print("                 digit      style by     MIST        MIST within  classifier")

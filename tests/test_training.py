@@ -66,10 +66,25 @@ def test_processes_share_one_batch() -> None:
 def test_sizes_stay_in_their_ranges() -> None:
     config = PRESETS["paper"]
     shapes = [batch_shape(config, step) for step in range(2000)]
-    batches, samples, dims = zip(*shapes)
+    batches, samples, dims, others = zip(*shapes)
     assert min(samples) == 10 and 495 <= max(samples) <= 500
-    assert min(dims) == 2 and max(dims) == 32
+    assert min(dims) == 2 and max(dims) == 32 and dims == others
     assert min(batches) >= 8 and max(batches) <= 64 and not any(b % 8 for b in batches)
+
+
+def test_sizes_of_the_general_preset() -> None:
+    config = PRESETS["general"]
+    batches, samples, dx, dy = zip(*(batch_shape(config, step) for step in range(3000)))
+    assert min(samples) == 10 and 3900 <= max(samples) <= 4096
+    assert min(dx) == min(dy) == 1 and max(dx) == max(dy) == 64
+    assert 0.45 < sum(a == b for a, b in zip(dx, dy)) / 3000 < 0.7
+    assert min(batches) >= 8 and max(batches) <= 64 and not any(b % 8 for b in batches)
+
+
+def test_mixing_of_the_general_preset_grows() -> None:
+    config = replace(PRESETS["general"], steps=100, dims=(2, 9), samples=(10, 40))
+    first, last = (training_batch(config, step, CPU) for step in (0, 99))
+    assert first.x.isfinite().all() and last.x.isfinite().all()
 
 
 def test_validation_is_drawn_with_another_seed() -> None:

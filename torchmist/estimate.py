@@ -16,7 +16,7 @@ from torch import Tensor
 from torchmist.checks import check_level, check_pair, trained_range_notes, warn_once
 from torchmist.functional import Model, reduce_quantiles, resolve_model
 
-__all__ = ["MIEstimate", "estimate"]
+__all__ = ["MIEstimate", "as_tensor", "estimate"]
 
 Number = float | NDArray[np.float64]
 _ELEMENTS = 4_000_000  # of B x N x D in one forward pass: bounds the memory of large batches
@@ -69,7 +69,7 @@ class MIEstimate:
         return f"MIEstimate({self.mean:.3f} nats, 90% interval {low:.3f} to {high:.3f})"
 
 
-def _tensor(value: Any, name: str) -> Tensor:
+def as_tensor(value: Any, name: str) -> Tensor:
     """An array, list or tensor as a detached tensor."""
     if isinstance(value, Tensor):
         return value.detach()
@@ -107,7 +107,7 @@ def estimate(x: Any, y: Any, *, model: Model = "mist") -> MIEstimate:
         >>> 0.4 < r.mean < 1.0  # the truth is log(2) = 0.693
         True
     """
-    a, b = check_pair(_tensor(x, "x"), _tensor(y, "y"), ("x", "y"))
+    a, b = check_pair(as_tensor(x, "x"), as_tensor(y, "y"), ("x", "y"))
     network = resolve_model(model, a.device)
     trained = getattr(network, "provenance", {}).get("trained_range", {})
     notes = trained_range_notes(a.shape[1], a.shape[2], b.shape[2], trained)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any
+from typing import Any, Literal
 
 from torchmist.models.config import MISTConfig
 
@@ -24,9 +24,13 @@ class TrainConfig:
         average: decay of the exponential moving average of the weights, which are what is
             validated and exported.
         mean_weight: weight of the Huber loss of the mean in nats beside the pinball loss.
-        samples, dims: ranges of N and of d = dx = dy, each half uniform, half log-uniform.
-        batch_cost, batch_range: datasets per step, by cost ``N (d + 16) + 12 d^2``, in multiples
-            of 8 within the range.
+        meta: the meta-distribution, ``paper`` or ``general``.
+        ramp: share of the steps over which the mixed and warped datasets of ``general`` grow from
+            a third to their full share.
+        samples, dims: ranges of N and of d. ``paper``: d = dx = dy, each half uniform, half
+            log-uniform. ``general``: all log-uniform, dx = dy in half of the batches.
+        batch_cost, batch_range: datasets per step, by cost ``N (d + 16) + 12 d^2`` with d the mean
+            of dx and dy, in multiples of 8 within the range.
         log_every, validate_every: steps between rows of metrics and validations.
         validation_seed, validation_size: held-out draws, and datasets per size in them.
     """
@@ -42,6 +46,8 @@ class TrainConfig:
     clip: float = 1.0
     average: float = 0.998
     mean_weight: float = 0.15
+    meta: Literal["paper", "general"] = "paper"
+    ramp: float = 0.4
     samples: tuple[int, int] = (10, 500)
     dims: tuple[int, int] = (2, 32)
     batch_cost: int = 300_000
@@ -79,4 +85,8 @@ _SMOKE = replace(
     steps=600, warmup=20, dims=(2, 5), samples=(10, 100), batch_cost=20_000, batch_range=(8, 16),
     log_every=10, validate_every=200, validation_size=4,
 )  # fmt: skip
-PRESETS = {"paper": _PAPER, "smoke": _SMOKE}
+_GENERAL = replace(
+    _PAPER, meta="general", init="mist-paper-v1", steps=16_000, seed=2, learning_rate=8e-4,
+    samples=(10, 4096), dims=(1, 64), validate_every=1000,
+)  # fmt: skip
+PRESETS = {"general": _GENERAL, "paper": _PAPER, "smoke": _SMOKE}

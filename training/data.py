@@ -12,11 +12,21 @@ from collections.abc import Iterator
 import torch
 
 from torchmist.synthetic import Batch, PaperMeta
+from torchmist.synthetic.general import GeneralMeta
 from training.config import TrainConfig
 
-__all__ = ["VALIDATION_SIZES", "batch_shape", "training_batch", "validation_batches"]
+__all__ = [
+    "GENERAL_DIMS",
+    "GENERAL_SIZES",
+    "VALIDATION_SIZES",
+    "batch_shape",
+    "training_batch",
+    "validation_batches",
+]
 
 VALIDATION_SIZES = (12, 30, 60, 90, 120, 200, 280, 350, 420, 500)
+GENERAL_SIZES = (16, 50, 128, 256, 500, 1000, 2500)
+GENERAL_DIMS = ((1, 1), (2, 1), (3, 3), (5, 5), (1, 10), (16, 3), (16, 16), (48, 24))
 
 
 def _generator(device: torch.device, *key: int) -> torch.Generator:
@@ -38,31 +48,54 @@ def _spread(bounds: tuple[int, int], uniform: bool, u: float) -> int:
     return min(high, int(low * math.exp(u * math.log((high + 1) / low))))
 
 
-def batch_shape(config: TrainConfig, step: int) -> tuple[int, int, int]:
-    """Datasets, samples and dimension of a step; N and d half uniform, half log-uniform."""
-    u = torch.rand(4, generator=_generator(torch.device("cpu"), config.seed, step, 0)).tolist()
-    n = _spread(config.samples, u[0] < 0.5, u[1])
-    dim = _spread(config.dims, u[2] < 0.5, u[3])
-    batch = config.batch_cost // (n * (dim + 16) + 12 * dim * dim) // 8 * 8
-    return min(max(batch, config.batch_range[0]), config.batch_range[1]), n, dim
+def batch_shape(config: TrainConfig, step: int) -> tuple[int, int, int, int]:
+    """Datasets, samples, dx and dy of a step; see :class:`TrainConfig` for their laws."""
+    u = torch.rand(6, generator=_generator(torch.device("cpu"), config.seed, step, 0)).tolist()
+    if config.meta == "paper":
+        n = _spread(config.samples, u[0] < 0.5, u[1])
+        dx = dy = _spread(config.dims, u[2] < 0.5, u[3])
+    else:
+        n, dx = _spread(config.samples, False, u[1]), _spread(config.dims, False, u[3])
+        dy = dx if u[4] < 0.5 else _spread(config.dims, False, u[5])
+    d = (dx + dy) / 2
+    batch = int(config.batch_cost // (n * (d + 16) + 12 * d * d)) // 8 * 8
+    return min(max(batch, config.batch_range[0]), config.batch_range[1]), n, dx, dy
+
+
+def _sample(
+    config: TrainConfig, share: float, count: int, n: int, dx: int, dy: int,
+    generator: torch.Generator,
+) -> Batch:  # fmt: skip
+    """Datasets of the run's meta-distribution, with ``share`` of the mixing of ``general``."""
+    if config.meta == "paper":
+        return PaperMeta().sample(count, n, dx, generator=generator)
+    full = GeneralMeta()
+    meta = GeneralMeta(mixed=share * full.mixed, warped=share * full.warped)
+    return meta.sample(count, n, dx, dy, generator=generator)
 
 
 def training_batch(
     config: TrainConfig, step: int, device: torch.device, rank: int = 0, world: int = 1
 ) -> Batch:
     """This process's share of the batch of a step, made on ``device``."""
-    count, n, dim = batch_shape(config, step)
+    count, n, dx, dy = batch_shape(config, step)
     generator = _generator(device, config.seed, step, 1)
-    batch = PaperMeta().sample(count, n, dim, generator=generator)
+    share = min(1.0, (1 + 2 * step / max(1.0, config.ramp * config.steps)) / 3)
+    batch = _sample(config, share, count, n, dx, dy, generator)
     part = slice(rank * count // world, (rank + 1) * count // world)
     return Batch(batch.x[part], batch.y[part], batch.mi[part], batch.family[part])
 
 
 def validation_batches(config: TrainConfig, device: torch.device) -> Iterator[tuple[int, Batch]]:
-    """Held-out draws of the training families over a grid of N and d, with their N."""
+    """Held-out draws of the run's meta-distribution over a grid of N and d, with their N."""
     least, most = config.dims
-    dims = [round(least + (most - least) * q) for q in (0.05, 0.35, 0.65, 0.95)]
-    for n in (n for n in VALIDATION_SIZES if n <= config.samples[1]):
-        for dim in dims:
-            generator = _generator(device, config.validation_seed, n, dim)
-            yield n, PaperMeta().sample(config.validation_size, n, dim, generator=generator)
+    if config.meta == "paper":
+        sizes = VALIDATION_SIZES
+        dims = [(round(least + (most - least) * q),) * 2 for q in (0.05, 0.35, 0.65, 0.95)]
+    else:
+        sizes = GENERAL_SIZES
+        dims = [d for d in GENERAL_DIMS if max(d) <= most]
+    for n in (n for n in sizes if n <= config.samples[1]):
+        for dx, dy in dims:
+            generator = _generator(device, config.validation_seed, n, dx, dy - dx)
+            yield n, _sample(config, 1.0, config.validation_size, n, dx, dy, generator)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -15,27 +16,40 @@ from typing import Any
 import torch
 
 from torchmist.models.mist import MIST
-from torchmist.synthetic import PaperMeta
 from torchmist.weights import save_weights
 from training.checkpoint import Checkpoint
+from training.config import TrainConfig
 
 __all__ = ["export", "main", "reference_predictions"]
 
 PRETRAINED = Path(__file__).parent.parent / "pretrained"
-_REFERENCE_SIZES = ((10, 2), (40, 24), (128, 8), (300, 32), (500, 17))
+_REFERENCE_SIZES = ((10, 2, 2), (40, 24, 24), (128, 1, 8), (300, 32, 3), (500, 17, 17))
 
 
 def reference_predictions(model: MIST) -> list[dict[str, Any]]:
-    """Predicted quantiles (nats) of fixed draws, to check a load or a port of the weights."""
+    """Predicted quantiles (nats) of fixed Gaussian draws, to check a load or a port of the weights.
+
+    Columns of x and of y are paired as ``y = x + e``, half a nat of ``log 2`` for each pair.
+    """
     out = []
-    for seed, (n, dim) in enumerate(_REFERENCE_SIZES):
+    for seed, (n, dx, dy) in enumerate(_REFERENCE_SIZES):
         generator = torch.Generator().manual_seed(seed)
-        batch = PaperMeta().sample(1, n, dim, generator=generator)
+        x, y = (torch.randn(1, n, d, generator=generator) for d in (dx, dy))
+        shared = min(dx, dy)
+        y[..., :shared] += x[..., :shared]
         with torch.no_grad():
-            quantiles = model(batch.x, batch.y)[0]
+            quantiles = model(x, y)[0]
         values = [round(q, 6) for q in quantiles.tolist()]
-        out.append({"seed": seed, "n": n, "dim": dim, "mi": batch.mi.item(), "quantiles": values})
+        mi = round(0.5 * shared * math.log(2), 6)
+        out.append({"seed": seed, "n": n, "dx": dx, "dy": dy, "mi": mi, "quantiles": values})
     return out
+
+
+def _command(config: TrainConfig) -> str:
+    """The command that makes the same run."""
+    words = f"python -m training.train --preset {config.meta} --steps {config.steps}"
+    words += f" --seed {config.seed} --learning-rate {config.learning_rate}"
+    return words + (f" --init {config.init}" if config.init else "") + " --out runs/new"
 
 
 def _commit() -> str:
@@ -58,7 +72,7 @@ def export(
     model.load_state_dict(checkpoint.average)
     provenance = {
         "training": config.to_dict(),
-        "command": "python -m training.train --preset paper --out runs/paper",
+        "command": _command(config),
         "steps": checkpoint.step,
         "datasets": checkpoint.datasets,
         "seconds": round(checkpoint.seconds),

@@ -9,7 +9,7 @@ __all__ = ["MetricsWriter"]
 
 _COLUMNS = (
     "step", "datasets", "seconds", "loss", "learning_rate", "gradient_norm", "datasets_per_second",
-    *(f"{name}_{key}" for key in ("10-100", "100-300", "300-500")
+    *(f"{name}_{key}" for key in ("10-100", "100-300", "300-500", "500-5000")
       for name in ("mse", "median", "coverage")),
 )  # fmt: skip
 

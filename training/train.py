@@ -173,7 +173,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--preset", choices=sorted(PRESETS), default="paper")
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoint and metrics")
     parser.add_argument("--resume", action="store_true", help="continue from OUT/checkpoint.pt")
-    parser.add_argument("--steps", type=int, help="optimiser steps (default: the preset's)")
+    parser.add_argument("--steps", type=int, help="optimiser steps; may change at a resume")
     parser.add_argument("--learning-rate", type=float, help="peak (default: the preset's)")
     parser.add_argument("--init", help="start from these weights: a name or .safetensors file")
     parser.add_argument("--seed", type=int, help="seed of weights and data (default: the preset's)")
@@ -203,7 +203,8 @@ def main(arguments: list[str] | None = None) -> None:
     path = options.out / "checkpoint.pt"
     if options.resume:
         checkpoint = Checkpoint.load(path, device)
-        trainer = Trainer(checkpoint.config, device, rank, world)
+        config = replace(checkpoint.config, steps=options.steps or checkpoint.config.steps)
+        trainer = Trainer(config, device, rank, world)
         trainer.restore(checkpoint)
     elif path.exists():
         parser.error(f"{path} exists: pass --resume to continue it, or another --out")

@@ -13,15 +13,20 @@ from training.data import validation_batches
 
 __all__ = ["RANGES", "coverage", "range_of", "validate"]
 
-RANGES = ((10, 100), (100, 300), (300, 501))
+RANGES = {
+    "10-100": (10, 100),
+    "100-300": (100, 300),
+    "300-500": (300, 501),
+    "500-5000": (501, 5001),
+}
 
 
 def range_of(n: int) -> str:
     """Name of the range of N that ``n`` lies in, as in the paper's table."""
-    for low, high in RANGES:
+    for name, (low, high) in RANGES.items():
         if low <= n < high:
-            return f"{low}-{min(high, 500)}"
-    raise ValueError(f"expected 10 <= n <= 500, got {n}")
+            return name
+    raise ValueError(f"expected 10 <= n <= 5000, got {n}")
 
 
 def coverage(quantiles: Tensor, mi: Tensor, levels: Tensor, level: float = 0.9) -> Tensor:

@@ -1,0 +1,20 @@
+"""Every example runs, on few steps."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
+def test_example_runs(path: Path, tmp_path: Path) -> None:
+    out = tmp_path / "figure.png"
+    command = [sys.executable, str(path), "--steps", "3", "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert out.stat().st_size > 10_000 and "MIST" in done.stdout

@@ -1,0 +1,294 @@
+"""The ``general`` meta-distribution: what users feed an estimator, with known MI.
+
+A dataset is a block of one kind (see :data:`KINDS`) on its first columns; the remaining columns of
+each side are noise, a further independent Gaussian block, or functions of the block's columns. Then
+the columns of a side may be mixed linearly, or warped by coupling layers and spirals. MI is the sum
+over blocks. Legend: ``B`` datasets, ``N`` samples, ``dx``, ``dy`` columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from numbers import Integral
+
+import torch
+from torch import Tensor
+
+from torchmist.synthetic.general.canonical import canonical_mi, draw_correlations, sample_canonical
+from torchmist.synthetic.general.discrete import draw_thresholds, sample_thresholds, threshold_mi
+from torchmist.synthetic.general.mixing import (
+    append_features,
+    couple,
+    mix_linearly,
+    roll,
+    spiral,
+    warp_marginals,
+)
+from torchmist.synthetic.general.mixtures import (
+    class_mi,
+    draw_mixture,
+    mixture_mi,
+    sample_mixture,
+)
+from torchmist.synthetic.general.relations import draw_relations, relation_mi, sample_relations
+from torchmist.synthetic.paper import Batch, PaperMeta
+
+__all__ = ["KINDS", "GeneralMeta"]
+
+KINDS: Mapping[str, float] = {
+    "gaussian": 0.30,
+    "student": 0.12,
+    "paper": 0.16,
+    "relation": 0.13,
+    "mixture": 0.07,
+    "classes": 0.12,
+    "threshold": 0.10,
+}
+"""Kinds of block and their shares."""
+
+Pair = tuple[Tensor, Tensor, Tensor]
+_LABELS = range(3, 21)
+
+
+class GeneralMeta:
+    """Datasets of any ``dx``, ``dy`` from 1: see the module.
+
+    Args:
+        kinds: shares of the kinds of block, :data:`KINDS` by default; they need not sum to 1.
+        independent: share of datasets whose sides are exactly independent.
+        mixed: share of datasets (of continuous kinds) with linearly mixed columns.
+        warped: share of datasets (of continuous kinds) with nonlinear maps that mix columns.
+
+    Raises:
+        ValueError: for unknown kinds, no kind at all, or shares outside of [0, 1].
+
+    Example:
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> batch = GeneralMeta().sample(8, 100, 3, 5, generator=generator)
+        >>> batch.x.shape, batch.y.shape, batch.mi.shape
+        (torch.Size([8, 100, 3]), torch.Size([8, 100, 5]), torch.Size([8]))
+    """
+
+    def __init__(
+        self, kinds: Mapping[str, float] | None = None, *, independent: float = 0.06,
+        mixed: float = 0.35, warped: float = 0.2,
+    ) -> None:  # fmt: skip
+        kinds = dict(KINDS if kinds is None else kinds)
+        unknown = sorted(set(kinds) - set(KINDS))
+        if unknown or not sum(kinds.values()) > 0:
+            raise ValueError(f"expected shares of some of {sorted(KINDS)}, got {kinds}")
+        for name, share in (("independent", independent), ("mixed", mixed), ("warped", warped)):
+            if not 0 <= share <= 1:
+                raise ValueError(f"expected {name} in [0, 1], got {share}")
+        self.kinds = kinds
+        self.families = tuple(kinds)
+        self.independent, self.mixed, self.warped = independent, mixed, warped
+        self._paper = PaperMeta()
+
+    def sample(
+        self, batch_size: int, n: int, dx: int, dy: int, *, generator: torch.Generator,
+        device: torch.device | str | None = None,
+    ) -> Batch:  # fmt: skip
+        """``batch_size`` datasets of ``n`` samples; ``family`` indexes ``self.families``.
+
+        Everything is made on the generator's device, then moved to ``device`` where one is given.
+
+        Raises:
+            ValueError: if ``batch_size``, ``n``, ``dx`` or ``dy`` is no integer of at least 1.
+        """
+        for name, value in (("batch_size", batch_size), ("n", n), ("dx", dx), ("dy", dy)):
+            if not isinstance(value, Integral) or value < 1:
+                raise ValueError(f"expected {name} to be an integer >= 1, got {value!r}")
+        where = generator.device
+        shares = torch.tensor(list(self.kinds.values()), dtype=torch.float64, device=where)
+        family = torch.multinomial(shares, batch_size, replacement=True, generator=generator)
+        x = torch.empty(batch_size, n, dx, device=where)
+        y = torch.empty(batch_size, n, dy, device=where)
+        mi = torch.empty(batch_size, dtype=torch.float64, device=where)
+        for index in family.unique().tolist():
+            rows = (family == index).nonzero().squeeze(-1)
+            # the larger half of each kind shares one layout, the rest another
+            for part in rows.tensor_split(2) if len(rows) > 1 else (rows,):
+                block = self._dataset(self.families[index], len(part), n, dx, dy, generator)
+                x[part], y[part], mi[part] = block
+        apart = torch.rand(batch_size, generator=generator, device=where) < self.independent
+        if batch_size > 1:
+            y = torch.where(apart[:, None, None], y.roll(1, 0), y)
+            mi = torch.where(apart, 0.0, mi)
+        batch = Batch(x, y, mi.float(), family)
+        return batch if device is None else batch.to(device)
+
+    def _dataset(
+        self, kind: str, batch: int, n: int, dx: int, dy: int, generator: torch.Generator
+    ) -> Pair:
+        """Datasets of one kind with one layout of columns."""
+        labels = kind == "classes" and self._label_side(dx, dy, generator)
+        if labels:
+            x, y, mi = self._classes(batch, n, dx, dy, labels == "x", generator)
+            free = (labels != "x", labels != "y")
+        elif kind == "threshold":
+            x, y, mi = self._threshold(batch, n, dx, dy, generator)
+            free = (False, False)
+        else:
+            make = _BLOCKS.get(kind, _gaussian)
+            p = self._columns(kind, dx, generator)
+            q = self._columns(kind, dy, generator)
+            if kind in ("relation", "paper"):
+                p = q = min(p, q)
+            x, y, mi = make(self, batch, n, p, q, generator)
+            free = (True, True)
+        x, y, more = self._fill(x, y, dx, dy, n, generator, free)
+        return self._mix(x, free[0], generator), self._mix(y, free[1], generator), mi + more
+
+    @staticmethod
+    def _columns(kind: str, d: int, generator: torch.Generator) -> int:
+        """Columns of a side that the block takes: all, or any number; few for costly kinds."""
+        u = torch.rand(2, generator=generator, device=generator.device).tolist()
+        most = {"mixture": min(d, 6), "relation": min(d, 12)}.get(kind, d)
+        return most if u[0] < 0.6 else 1 + int(u[1] * most)
+
+    @staticmethod
+    def _label_side(dx: int, dy: int, generator: torch.Generator) -> str:
+        """The side that can hold class labels, if any: one column (two classes) or 3 to 20."""
+        sides = [s for s, d in (("x", dx), ("y", dy)) if d == 1 or d in _LABELS]
+        if not sides:
+            return ""
+        place = torch.randint(len(sides), (1,), generator=generator, device=generator.device)
+        return sides[int(place)]
+
+    def _classes(
+        self, batch: int, n: int, dx: int, dy: int, swap: bool, generator: torch.Generator
+    ) -> Pair:
+        """Gaussian classes against their one-hot labels (one column for two classes)."""
+        width, d = (dx, dy) if swap else (dy, dx)
+        p = min(self._columns("classes", d, generator), 32)
+        count = 2 if width == 1 else width
+        m = draw_mixture(batch, count, p, 1, generator=generator)
+        x, _, label = sample_mixture(m, n, generator=generator)
+        one_hot = torch.nn.functional.one_hot(label, count).float()
+        y = one_hot[..., 1:] if width == 1 else one_hot
+        mi = class_mi(m, generator=generator)[0]
+        return (y, x, mi) if swap else (x, y, mi)
+
+    def _threshold(self, batch: int, n: int, dx: int, dy: int, generator: torch.Generator) -> Pair:
+        """Binned Gaussian pairs; either side may be the binned one."""
+        u = torch.rand(3, generator=generator, device=generator.device).tolist()
+        pairs = 1 + int(u[0] * min(dx, dy, 8))
+        p = draw_thresholds(batch, pairs, (2, 2, 3, 5, 10, 20)[int(6 * u[1])], generator=generator)
+        x, y = sample_thresholds(p, n, generator=generator)
+        mi = threshold_mi(p)
+        return (y, x, mi) if u[2] < 0.5 else (x, y, mi)
+
+    def _fill(
+        self, x: Tensor, y: Tensor, dx: int, dy: int, n: int, generator: torch.Generator,
+        free: tuple[bool, bool],
+    ) -> Pair:  # fmt: skip
+        """The columns that the block left: functions of its columns, noise, or Gaussian pairs."""
+        none = torch.zeros(len(x), dtype=torch.float64, device=x.device)
+        u = torch.rand(4, generator=generator, device=x.device).tolist()
+        if free[0] and x.shape[-1] < dx:
+            x = self._derive(x, dx, u[0], generator)
+        if free[1] and y.shape[-1] < dy:
+            y = self._derive(y, dy, u[1], generator)
+        p, q = dx - x.shape[-1], dy - y.shape[-1]
+        if not p and not q:
+            return x, y, none
+        if p and q and u[2] < 0.5:
+            rest_x, rest_y, more = _gaussian(self, len(x), n, p, q, generator, scale=0.3)
+        else:
+            shape = (len(x), n)
+            rest_x = torch.randn(*shape, p, generator=generator, device=x.device)
+            rest_y = torch.randn(*shape, q, generator=generator, device=x.device)
+            more = none
+        return torch.cat([x, rest_x], -1), torch.cat([y, rest_y], -1), more
+
+    @staticmethod
+    def _derive(x: Tensor, d: int, u: float, generator: torch.Generator) -> Tensor:
+        """Sometimes a roll, sometimes appended functions of the columns at hand, else nothing."""
+        left = d - x.shape[-1]
+        if u < 0.1:
+            return roll(x, generator=generator)
+        if u < 0.35:
+            return append_features(x, min(left, 1 + int(left * u / 0.35)), generator=generator)
+        return x
+
+    def _mix(self, x: Tensor, free: bool, generator: torch.Generator) -> Tensor:
+        """Some datasets' columns mixed linearly, some warped; neither where a side is discrete."""
+        if not free or x.shape[-1] < 2:
+            return x
+        u = torch.rand(2, len(x), generator=generator, device=x.device)
+        rows = (u[0] < self.mixed).nonzero().squeeze(-1)
+        if len(rows):
+            x[rows] = mix_linearly(x[rows], generator=generator)
+        warps: tuple[Callable[..., Tensor], ...] = (warp_marginals, couple, spiral)
+        for k, warp in enumerate(warps):
+            third = (u[1] >= k * self.warped / 3) & (u[1] < (k + 1) * self.warped / 3)
+            rows = third.nonzero().squeeze(-1)
+            if len(rows):
+                out = warp(x[rows], generator=generator)
+                if warp is warp_marginals:
+                    out = mix_linearly(out, generator=generator)
+                x[rows] = out
+        return x
+
+
+def _gaussian(
+    meta: GeneralMeta, batch: int, n: int, p: int, q: int, generator: torch.Generator,
+    *, scale: float = 1.0, student: bool = False,
+) -> Pair:  # fmt: skip
+    """Canonical Gaussian or Student pairs."""
+    device = generator.device
+    rho = draw_correlations(batch, p, q, generator=generator, scale=scale)
+    df = torch.full((batch,), torch.inf, dtype=torch.float64, device=device)
+    if student:
+        u = torch.rand(batch, generator=generator, device=device, dtype=torch.float64)
+        df = 20**u
+        # near independence of the dispersion is as common as strong dependence
+        weak = torch.rand(batch, 1, generator=generator, device=device) < 0.3
+        rho = torch.where(weak, 0.0, rho)
+    x, y = sample_canonical(rho, df, n, p, q, generator=generator)
+    return x, y, canonical_mi(rho, df, p, q)
+
+
+def _student(
+    meta: GeneralMeta, batch: int, n: int, p: int, q: int, generator: torch.Generator
+) -> Pair:
+    return _gaussian(meta, batch, n, p, q, generator, student=True)
+
+
+def _paper(
+    meta: GeneralMeta, batch: int, n: int, p: int, q: int, generator: torch.Generator
+) -> Pair:
+    """The paper's families; plain Gaussian pairs where there is but one column."""
+    if p < 2:
+        return _gaussian(meta, batch, n, p, q, generator)
+    part = meta._paper.sample(batch, n, p, generator=generator)
+    return part.x, part.y, part.mi.double()
+
+
+def _relation(
+    meta: GeneralMeta, batch: int, n: int, p: int, q: int, generator: torch.Generator
+) -> Pair:
+    relation, log_scale = draw_relations(batch, p, generator=generator)
+    x, y = sample_relations(relation, log_scale, n, generator=generator)
+    mi = relation_mi(relation, log_scale)
+    swap = torch.rand(1, generator=generator, device=generator.device) < 0.5
+    return (y, x, mi) if bool(swap) else (x, y, mi)
+
+
+def _mixture(
+    meta: GeneralMeta, batch: int, n: int, p: int, q: int, generator: torch.Generator
+) -> Pair:
+    u = torch.rand(1, generator=generator, device=generator.device)
+    m = draw_mixture(batch, 2 + int(u * 7), p, q, generator=generator)
+    x, y, _ = sample_mixture(m, n, generator=generator)
+    return x, y, mixture_mi(m, generator=generator)[0]
+
+
+_BLOCKS: dict[str, Callable[..., Pair]] = {
+    "gaussian": _gaussian,
+    "student": _student,
+    "paper": _paper,
+    "relation": _relation,
+    "mixture": _mixture,
+}

@@ -1,0 +1,108 @@
+r"""Invertible maps of one side that leave no column as it was; none changes MI.
+
+Linear mixing, additive coupling layers, rotations whose angle depends on the radius (spirals), and
+appended features of the other columns: I((x, h(x)); y) = I(x; y). Each is drawn anew for every
+dataset. Legend: ``B`` datasets, ``N`` samples, ``d`` columns.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+__all__ = ["append_features", "couple", "mix_linearly", "roll", "spiral", "warp_marginals"]
+
+
+def _normal(generator: torch.Generator, *shape: int) -> Tensor:
+    return torch.randn(shape, generator=generator, device=generator.device)
+
+
+def _uniform(generator: torch.Generator, *shape: int) -> Tensor:
+    return torch.rand(shape, generator=generator, device=generator.device)
+
+
+def mix_linearly(x: Tensor, *, generator: torch.Generator) -> Tensor:
+    """``x`` ``[B, N, d]`` times an invertible matrix of one of four kinds per dataset:
+
+    a common factor in all columns, a rotation, a dense Gaussian matrix, a sparse one.
+    """
+    batch, _, d = x.shape
+    eye = torch.eye(d, device=x.device)
+    gaussian = _normal(generator, batch, d, d) / math.sqrt(d)
+    rotation = torch.linalg.qr(gaussian).Q
+    common = eye + 2 * _uniform(generator, batch, 1, 1) / math.sqrt(d)
+    few = _uniform(generator, batch, d, d) < 2 / d
+    sparse = eye + 0.7 * torch.triu(few * _normal(generator, batch, d, d), 1)
+    kind = torch.randint(4, (batch,), generator=generator, device=x.device)
+    matrices = torch.stack([common, rotation, gaussian + 0.2 * eye, sparse])
+    return x @ matrices[kind, torch.arange(batch, device=x.device)]
+
+
+def warp_marginals(x: Tensor, *, generator: torch.Generator) -> Tensor:
+    """An increasing map of all columns, one per dataset: only seen when mixing follows."""
+    kind = torch.randint(4, (len(x), 1, 1), generator=generator, device=x.device)
+    cube = x * x.abs().sqrt()
+    out = torch.where(
+        kind == 0,
+        torch.asinh(2 * x),
+        torch.where(kind == 1, cube, torch.nn.functional.softplus(2 * x)),
+    )
+    return torch.where(kind == 2, torch.special.ndtr(x), out)
+
+
+def couple(x: Tensor, *, generator: torch.Generator) -> Tensor:
+    """Two additive coupling layers: half of the columns is shifted by a random smooth function of
+    the other half, ``x_b + g(x_a)`` with ``g`` a sum of four sines."""
+    batch, _, d = x.shape
+    strength = _uniform(generator, batch, 1, 1) * 1.5
+    halves = torch.randperm(d, generator=generator, device=x.device).tensor_split(2)
+    for a, b in (halves, halves[::-1]):
+        inner = _normal(generator, batch, len(a), 4) / math.sqrt(len(a))
+        outer = _normal(generator, batch, 4, len(b)) / 2
+        phase = 2 * math.pi * _uniform(generator, batch, 1, 4)
+        shift = torch.sin(1.5 * x[..., a] @ inner + phase) @ outer
+        x = x.index_add(2, b, strength * shift)
+    return x
+
+
+def spiral(x: Tensor, *, generator: torch.Generator) -> Tensor:
+    """Rotates pairs of columns by an angle that grows with the norm of the whole row.
+
+    The norm is kept, so the map is invertible. The angle is the root mean square of the row times
+    a speed uniform in 0.28 to 2.8.
+    """
+    batch, _, d = x.shape
+    pairs = d // 2
+    order = torch.randperm(d, generator=generator, device=x.device)
+    first, second = order[:pairs], order[pairs : 2 * pairs]
+    speed = 0.2 + 1.8 * _uniform(generator, batch, 1, 1)
+    turns = (_uniform(generator, batch, 1, pairs) < 2 / pairs).to(x.dtype)
+    radius = x.square().mean(-1, keepdim=True).clamp(max=1e4).sqrt()
+    angle = speed * math.sqrt(2) * radius * turns
+    a, b = x[..., first], x[..., second]
+    out = x.clone()
+    out[..., first] = angle.cos() * a - angle.sin() * b
+    out[..., second] = angle.sin() * a + angle.cos() * b
+    return out
+
+
+def append_features(x: Tensor, count: int, *, generator: torch.Generator) -> Tensor:
+    """``x`` with ``count`` further columns, each a smooth random function of its columns."""
+    batch, _, d = x.shape
+    inner = _normal(generator, batch, d, 2 * count) / math.sqrt(d)
+    sharp = torch.exp(0.7 * _normal(generator, batch, 1, 2 * count))
+    phase = _normal(generator, batch, 1, 2 * count)
+    hidden = x @ (inner * sharp) + phase
+    a, b = hidden[..., :count], hidden[..., count:]
+    kind = torch.randint(3, (batch, 1, count), generator=generator, device=x.device)
+    out = torch.where(kind == 0, torch.tanh(a), torch.where(kind == 1, torch.sin(2 * a), a * b))
+    return torch.cat([x, out], -1)
+
+
+def roll(x: Tensor, *, generator: torch.Generator) -> Tensor:
+    """The first column on a plane spiral (Swiss roll): one column more, ``[B, N, d + 1]``."""
+    turns = 0.3 + 1.2 * _uniform(generator, len(x), 1, 1)
+    t = 1.5 * math.pi * (1 + 2 * turns * torch.special.ndtr(x[..., :1]))
+    return torch.cat([t * t.cos(), t * t.sin(), x[..., 1:]], -1)
