@@ -75,3 +75,13 @@ def test_warnings_say_what_is_outside_the_training(small) -> None:
     with pytest.warns(UserWarning, match="50 samples: the weights were trained on 10 to 49"):
         r = torchmist.estimate(X, Y, model=small)
     assert len(r.warnings) == 1
+
+
+def test_class_labels_bound_the_estimate_by_their_entropy() -> None:
+    rng = np.random.default_rng(0)
+    label = np.repeat([0, 1, 2], 40)
+    x = 20 * label[:, None] + rng.normal(size=(120, 2))
+    r = torchmist.estimate(x, label)
+    assert r.quantile(0.95) <= np.log(3) + 1e-6
+    batched = torchmist.estimate(np.stack([x, x]), np.stack([label, 0 * label])[..., None])
+    assert batched.mean[1] == 0.0 and batched.mean[0] == pytest.approx(r.mean, abs=1e-4)

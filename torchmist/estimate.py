@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from torchmist.checks import check_level, check_pair, trained_range_notes, warn_once
+from torchmist.entropy import label_entropy
 from torchmist.functional import Model, reduce_quantiles, resolve_model
 
 __all__ = ["MIEstimate", "as_tensor", "estimate"]
@@ -84,12 +85,20 @@ def as_tensor(value: Any, name: str) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(array))
 
 
+def _entropy_bound(value: Tensor) -> Tensor:
+    """What the information in integer labels is bounded by, ``[1]`` or ``[B]``; inf for floats."""
+    if value.is_floating_point():
+        return torch.full((1,), torch.inf)
+    rows = value.flatten(1) if value.dim() == 3 else value.reshape(1, -1)
+    return label_entropy(rows).float().cpu()
+
+
 def estimate(x: Any, y: Any, *, model: Model = "mist") -> MIEstimate:
     """I(X;Y) of a sample, with quantiles, in one forward pass without gradients.
 
     Args:
         x: ``[N]``, ``[N, d]`` or ``[B, N, d]``: numpy array, nested list or tensor. Integers are
-            class labels.
+            class labels, whose entropy in the sample bounds the estimate.
         y: the same, with its own ``d``; row ``i`` of both is one sample.
         model: a registered name, the path of a ``.safetensors`` file, or a ``MIST`` module.
 
@@ -107,7 +116,8 @@ def estimate(x: Any, y: Any, *, model: Model = "mist") -> MIEstimate:
         >>> 0.4 < r.mean < 1.0  # the truth is log(2) = 0.693
         True
     """
-    a, b = check_pair(as_tensor(x, "x"), as_tensor(y, "y"), ("x", "y"))
+    raw = as_tensor(x, "x"), as_tensor(y, "y")
+    a, b = check_pair(*raw, ("x", "y"))
     network = resolve_model(model, a.device)
     trained = getattr(network, "provenance", {}).get("trained_range", {})
     notes = trained_range_notes(a.shape[1], a.shape[2], b.shape[2], trained)
@@ -117,5 +127,7 @@ def estimate(x: Any, y: Any, *, model: Model = "mist") -> MIEstimate:
     with torch.no_grad(), torch.autocast(a.device.type, enabled=False):
         parts = [network(p, q) for p, q in zip(a.split(chunk), b.split(chunk))]
     quantiles = torch.cat(parts).clamp(min=0).cpu()
+    for side in raw:
+        quantiles = torch.minimum(quantiles, _entropy_bound(side)[:, None])
     batched = (x.ndim if hasattr(x, "ndim") else np.ndim(x)) == 3
     return MIEstimate(quantiles, network.levels.cpu(), notes, batched)
