@@ -18,7 +18,7 @@ from torch import Tensor
 
 __all__ = ["ThresholdParameters", "draw_thresholds", "sample_thresholds", "threshold_mi"]
 
-_NODES = 2_048
+_NODES = 1_024
 
 
 @dataclass(frozen=True)

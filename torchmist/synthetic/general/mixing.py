@@ -23,6 +23,11 @@ def _uniform(generator: torch.Generator, *shape: int) -> Tensor:
     return torch.rand(shape, generator=generator, device=generator.device)
 
 
+def _bounded(x: Tensor) -> Tensor:
+    """An increasing map onto (-1, 1) that single precision does not saturate."""
+    return x / (1 + x.abs())
+
+
 def mix_linearly(x: Tensor, *, generator: torch.Generator) -> Tensor:
     """``x`` ``[B, N, d]`` times an invertible matrix of one of four kinds per dataset:
 
@@ -49,7 +54,7 @@ def warp_marginals(x: Tensor, *, generator: torch.Generator) -> Tensor:
         torch.asinh(2 * x),
         torch.where(kind == 1, cube, torch.nn.functional.softplus(2 * x)),
     )
-    return torch.where(kind == 2, torch.special.ndtr(x), out)
+    return torch.where(kind == 2, _bounded(x), out)
 
 
 def couple(x: Tensor, *, generator: torch.Generator) -> Tensor:
@@ -104,5 +109,5 @@ def append_features(x: Tensor, count: int, *, generator: torch.Generator) -> Ten
 def roll(x: Tensor, *, generator: torch.Generator) -> Tensor:
     """The first column on a plane spiral (Swiss roll): one column more, ``[B, N, d + 1]``."""
     turns = 0.3 + 1.2 * _uniform(generator, len(x), 1, 1)
-    t = 1.5 * math.pi * (1 + 2 * turns * torch.special.ndtr(x[..., :1]))
+    t = 1.5 * math.pi * (1 + 2 * turns * (1 + _bounded(x[..., :1])) / 2)
     return torch.cat([t * t.cos(), t * t.sin(), x[..., 1:]], -1)

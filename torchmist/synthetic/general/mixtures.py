@@ -85,10 +85,17 @@ def sample_mixture(
     return of(m.mean_x) + of(m.scale_x) * a, of(m.mean_y) + of(m.scale_y) * b, component
 
 
-def _log_density(values: Tensor, mean: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-    """``log p(values | c)`` up to a constant ``[B, N, K]``, and the standardised columns."""
-    standard = (values[:, :, None] - mean[:, None]) / scale[:, None]
-    return -0.5 * standard.square().sum(-1) - scale.log().sum(-1)[:, None], standard
+def _log_density(values: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+    """``log p(values | c)`` up to a constant, ``[B, N, K]``, by matrix products."""
+    precision = scale.square().reciprocal()
+    square = values.square() @ precision.mT - 2 * values @ (mean * precision).mT
+    constant = (0.5 * mean.square() * precision + scale.log()).sum(-1)
+    return -0.5 * square - constant[:, None]
+
+
+def _standardised(values: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+    """Columns ``[B, N, r]`` standardised within each component, ``[B, N, K, r]``."""
+    return (values[:, :, None] - mean[:, None]) / scale[:, None]
 
 
 def mixture_mi(m: MixtureParameters, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -99,9 +106,11 @@ def mixture_mi(m: MixtureParameters, *, generator: torch.Generator) -> tuple[Ten
     rest = (1 - m.rho.square())[:, None]
     for _ in range(_DRAWS // _CHUNK):
         x, y, _ = sample_mixture(m, _CHUNK, generator=generator)
-        of_x, a = _log_density(x, m.mean_x, m.scale_x)
-        of_y, b = _log_density(y, m.mean_y, m.scale_y)
-        a, b, rho = a[..., :r], b[..., :r], m.rho[:, None]
+        of_x = _log_density(x, m.mean_x, m.scale_x)
+        of_y = _log_density(y, m.mean_y, m.scale_y)
+        a = _standardised(x[..., :r], m.mean_x[..., :r], m.scale_x[..., :r])
+        b = _standardised(y[..., :r], m.mean_y[..., :r], m.scale_y[..., :r])
+        rho = m.rho[:, None]
         tie = -0.5 * (
             rest.log() + (rho.square() * (a.square() + b.square()) - 2 * rho * a * b) / rest
         )
@@ -118,7 +127,7 @@ def class_mi(m: MixtureParameters, *, generator: torch.Generator) -> tuple[Tenso
     log_weight = m.weight.log()[:, None]
     for _ in range(_DRAWS // _CHUNK):
         x, _, _ = sample_mixture(m, _CHUNK, generator=generator)
-        posterior = (log_weight + _log_density(x, m.mean_x, m.scale_x)[0]).log_softmax(-1).double()
+        posterior = (log_weight + _log_density(x, m.mean_x, m.scale_x)).log_softmax(-1).double()
         entropies.append(-(posterior.exp() * posterior).sum(-1))
     left = torch.cat(entropies, 1)
     weight = m.weight.double()
