@@ -131,7 +131,7 @@ def test_basis_functions_are_odd_and_even(small) -> None:
 def test_ridge_factor_against_dense_algebra() -> None:
     x = torch.randn(3, 50, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     correlation = torch.stack([torch.corrcoef(v.T) for v in x])
-    factor = ridge_factor(correlation, torch.tensor([0.1, 1.0]), inverse=True)
+    factor = ridge_factor(correlation, torch.tensor([0.1, 1.0]), inverses=2)
     for i, r in enumerate((0.1, 1.0)):
         dense = (correlation + r * torch.eye(4, dtype=torch.float64)) / (1 + r)
         torch.testing.assert_close(factor.half_logdet[i], 0.5 * torch.logdet(dense))

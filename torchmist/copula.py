@@ -73,6 +73,9 @@ def _tie_groups(ordered: Tensor) -> tuple[Tensor, Tensor]:
     n = ordered.shape[-1]
     position = torch.arange(n, device=ordered.device).expand(ordered.shape)
     step = ordered[..., 1:] != ordered[..., :-1]
+    eager_cpu = step.device.type == "cpu" and not torch.compiler.is_compiling()
+    if eager_cpu and bool(step.all()):
+        return position, position
     edge = torch.ones_like(step[..., :1])
     first = torch.where(torch.cat([edge, step], -1), position, 0).cummax(-1).values
     last = torch.where(torch.cat([step, edge], -1), position, n - 1)
@@ -136,11 +139,16 @@ def _smallest_step(ordered: Tensor, top: Tensor) -> Tensor:
 
 
 def lookup(grid: Tensor, codes: Tensor) -> Tensor:
-    """Entries of ``grid`` ``[G, C]`` at ``codes`` ``[B, ...]``; ``G`` is ``B``, or 1 if shared."""
-    if grid.shape[0] == 1:
-        return grid[0][codes]
-    offset = torch.arange(grid.shape[0], device=codes.device) * grid.shape[1]
-    return grid.flatten()[codes + offset.view(-1, *[1] * (codes.dim() - 1))]
+    """Entries of ``grid`` ``[..., G, C]`` at ``codes`` ``[B, D, N]``: ``[..., B, D, N]``.
+
+    ``G`` is ``B``, or 1 if all datasets share one grid.
+    """
+    if grid.shape[-2] > 1:
+        offset = torch.arange(grid.shape[-2], device=codes.device) * grid.shape[-1]
+        codes = codes + offset.view(-1, *[1] * (codes.dim() - 1))
+    lead = grid.shape[:-2]
+    flat = codes.reshape(-1).expand(*lead, -1)
+    return grid.flatten(-2).gather(-1, flat).view(*lead, *codes.shape)
 
 
 def rank_transform(x: Tensor, mask: Tensor | None = None, *, window: int | None = None) -> Ranks:

@@ -25,13 +25,16 @@ CASES = ((1, 256, 8), (16, 500, 32), (1, 5000, 32))
 """Datasets per batch, samples, and columns on each side."""
 
 
-def _median_seconds(call: Callable[[], object], repeats: int) -> float:
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+def _median_seconds(calls: list[Callable[[], object]], repeats: int) -> list[float]:
+    """Median seconds of each of ``calls``, run in turn after one round to warm up."""
+    times: list[list[float]] = [[] for _ in calls]
+    for turn in range(repeats + 1):
+        for call, taken in zip(calls, times):
+            start = time.perf_counter()
+            call()
+            if turn:
+                taken.append(time.perf_counter() - start)
+    return [statistics.median(taken) for taken in times]
 
 
 @torch.no_grad()
@@ -40,12 +43,11 @@ def measure(batch: int, n: int, dim: int, threads: int) -> dict[str, Any]:
     torch.set_num_threads(threads)
     model = torchmist.load_pretrained()
     data = PaperMeta().sample(batch, n, dim, generator=torch.Generator().manual_seed(0))
-    model(data.x, data.y)
-    ours = _median_seconds(lambda: model(data.x, data.y), 7) / batch
     pairs = [(x.numpy(), y.numpy()) for x, y in zip(data.x, data.y)][:2]
     ksg = KSGEnsembleFirstEstimator(neighborhoods=(5,))
-    theirs = _median_seconds(lambda: [ksg.estimate(x, y) for x, y in pairs], 1 if n > 1000 else 5)
-    theirs /= len(pairs)
+    calls = [lambda: model(data.x, data.y), lambda: [ksg.estimate(x, y) for x, y in pairs]]
+    ours, theirs = _median_seconds(calls, 3 if n > 1000 else 21)
+    ours, theirs = ours / batch, theirs / len(pairs)
     return {"batch": batch, "n": n, "dim": dim, "threads": threads, "mist_ms": 1e3 * ours,
             "ksg_ms": 1e3 * theirs, "ratio": theirs / ours}  # fmt: skip
 

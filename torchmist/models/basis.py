@@ -23,7 +23,7 @@ class _Lookup(torch.autograd.Function):
     @staticmethod
     def forward(scores: Tensor, codes: Tensor, table: Tensor, slope: Tensor) -> Tensor:
         # scores, codes: [B, D, N]; table, slope: [K, G, C] -> [K, B, D, N]
-        return torch.stack([lookup(row, codes) for row in table])
+        return lookup(table, codes)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -82,6 +82,11 @@ class Basis(nn.Module):
         value: Tensor = self.leave(self._hidden(torch.stack([z, -z]))[1])
         return value[0] + self._signs(z) * value[1]
 
+    def _grid_value(self, z: Tensor) -> Tensor:
+        """:meth:`_value` on a grid ``[1, C]`` that reads ``-z`` when reversed, in half the time."""
+        value: Tensor = self.leave(self._hidden(z)[1])
+        return value + self._signs(z) * value.flip(1)
+
     def _slope(self, z: Tensor) -> Tensor:
         """Their derivatives in ``z``, ``[..., K]``."""
         both = torch.stack([z, -z])
@@ -108,7 +113,7 @@ class Basis(nn.Module):
         ``codes``: rank codes; ``counts``: ``[G]`` samples per dataset, ``G`` either 1 or ``B``.
         """
         z = score_grid(counts, scores.shape[-1]).to(self.leave.weight.dtype)
-        value = self._value(z)
+        value = self._grid_value(z) if len(z) == 1 else self._value(z)
         mean, scale = self._moments(value, counts)
         table = ((value - mean) * scale).permute(2, 0, 1).contiguous()
         slope = table

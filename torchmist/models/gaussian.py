@@ -15,25 +15,26 @@ __all__ = ["Factor", "gaussian_bias", "ridge_factor"]
 
 
 class Factor(NamedTuple):
-    """Of ``(R + r I) / (1 + r)``: half the log-determinant ``[L, B]`` and the inverse."""
+    """Of ``(R + r I) / (1 + r)``: half the log-determinants ``[L, B]`` and the last inverses."""
 
     half_logdet: Tensor
-    precision: Tensor | None
+    precision: Tensor
 
 
-def ridge_factor(correlation: Tensor, ridges: Tensor, *, inverse: bool) -> Factor:
+def ridge_factor(correlation: Tensor, ridges: Tensor, *, inverses: int) -> Factor:
     """Cholesky factors of ``correlation`` ``[B, D, D]`` at all ``ridges`` ``[L]``.
 
-    Ridges of at least 1e-3 keep single precision safe for any correlation matrix.
+    The inverses ``[inverses, B, D, D]`` are those of the last ridges. Ridges of at least 1e-3 keep
+    single precision safe for any correlation matrix.
     """
     size = correlation.shape[-1]
     eye = torch.eye(size, device=correlation.device, dtype=correlation.dtype)
     r = ridges.to(correlation.dtype).view(-1, 1, 1, 1)
     lower = torch.linalg.cholesky_ex((correlation + r * eye) / (1 + r)).L
     half_logdet = lower.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-    if not inverse:
-        return Factor(half_logdet, None)
-    root = torch.linalg.solve_triangular(lower, eye.expand_as(lower), upper=False)
+    root = torch.linalg.solve_triangular(
+        lower[len(ridges) - inverses :], eye.expand(inverses, *correlation.shape), upper=False
+    )
     return Factor(half_logdet, root.mT @ root)
 
 
@@ -45,8 +46,6 @@ def gaussian_bias(n: Tensor, dx: int, dy: int) -> Tensor:
     """
     lowest = n.clamp(min=dx + dy + 2).to(torch.float64)
 
-    def half_logdet(d: int) -> Tensor:
-        i = torch.arange(d, device=n.device, dtype=torch.float64)
-        return 0.5 * torch.digamma((lowest[:, None] - 1 - i) / 2).sum(-1)
-
-    return half_logdet(dx) + half_logdet(dy) - half_logdet(dx + dy)
+    i = torch.arange(dx + dy, device=n.device, dtype=torch.float64)
+    half_logdet = 0.5 * torch.digamma((lowest[:, None] - 1 - i) / 2).cumsum(-1)
+    return half_logdet[:, dx - 1] + half_logdet[:, dy - 1] - half_logdet[:, dx + dy - 1]

@@ -108,9 +108,7 @@ class MIST(nn.Module):
             the point estimate. Values below 0 (never under -0.2) can occur near independence.
         """
         with torch.autocast(x.device.type, enabled=False):
-            rx, ry = rank_transform(x, mask), rank_transform(y, mask)
-            scores = torch.cat([rx.scores, ry.scores], 1)
-            codes = torch.cat([rx.codes, ry.codes], 1)
+            scores, codes = rank_transform(torch.cat([x, y], -1), mask)
             counts = self._counts(scores, mask)
             values = self.basis(scores, codes, counts)
         return self._quantiles(scores, values, x.shape[-1], counts, mask)

@@ -122,15 +122,10 @@ def sample_statistics(z: Tensor, features: Features, n: Tensor, dx: int) -> Stat
     like, mixed, scale = _grams(features, n)
 
     blocks = (correlation[:, :dx, :dx], correlation[:, dx:, dx:], correlation)
-    plain = torch.tensor(_PLAIN_RIDGES, device=z.device)
-    read = torch.tensor(_READ_RIDGES, device=z.device)
-    plain_logdets = [ridge_factor(block, plain, inverse=False).half_logdet for block in blocks]
-    factors = [ridge_factor(block, read, inverse=True) for block in blocks]
-    ridged = [
-        plain_logdets[0] + plain_logdets[1] - plain_logdets[2],
-        factors[0].half_logdet + factors[1].half_logdet - factors[2].half_logdet,
-    ]
-    closed = torch.cat(ridged).T
+    ridges = torch.tensor(_PLAIN_RIDGES + _READ_RIDGES, device=z.device)
+    factors = [ridge_factor(block, ridges, inverses=len(_READ_RIDGES)) for block in blocks]
+    of_x, of_y, of_both = (factor.half_logdet for factor in factors)
+    closed = (of_x + of_y - of_both).T
     unbiased = closed[:, :1] - gaussian_bias(n, dx, dy).to(z.dtype)[:, None]
     anchors = torch.cat([unbiased, closed], -1).clamp(min=0)
     sizes = _sizes(n, dx, dy)
@@ -138,7 +133,6 @@ def sample_statistics(z: Tensor, features: Features, n: Tensor, dx: int) -> Stat
 
     precision = [factor.precision for factor in factors]
     joint = precision[2]
-    assert precision[0] is not None and precision[1] is not None and joint is not None
     qx = _quadratic(z[:, :dx], precision[0])
     qy = _quadratic(z[:, dx:], precision[1])
     qj = _quadratic(z, joint)
