@@ -146,8 +146,8 @@ def audit(
 
     Example:
         >>> report = audit(torch.randn(300, 3, generator=torch.Generator().manual_seed(0)))
-        >>> len(report.rows), report.mean_absolute_error < 0.5
-        (27, True)
+        >>> len(report.rows), report.rows[0].target, report.rows[0].bins
+        (27, 'column', 2)
     """
     values = as_tensor(x, "x")
     data = check_pair(values, values, ("x", "x"))[0]
@@ -175,7 +175,7 @@ def audit(
             for e in noise:
                 score = _score(data, target, generator)
                 inner = score.quantile(torch.arange(1, k, dtype=score.dtype) / k)
-                bin_of = torch.bucketize(score, inner)
+                bin_of = torch.bucketize(score.contiguous(), inner)
                 frequencies = torch.bincount(bin_of, minlength=k) / len(data)
                 moved = torch.rand(len(data), generator=generator) < e
                 step = torch.randint(1, k, (len(data),), generator=generator)

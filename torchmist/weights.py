@@ -9,6 +9,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
@@ -72,7 +73,8 @@ def _read(path: Path) -> MIST:
             f"expected a header with format 'torchmist' and model 'mist' in {path}, got "
             f"{ {k: header.get(k) for k in ('format', 'model')} }; write it with save_weights"
         )
-    model = MIST(MISTConfig.from_dict(json.loads(header["config"])))
+    with torch.random.fork_rng(devices=[]):  # what the constructor draws is replaced
+        model = MIST(MISTConfig.from_dict(json.loads(header["config"])))
     model.load_state_dict(tensors, strict=True)
     model.provenance = json.loads(header["provenance"])
     model.evaluation = json.loads(header["evaluation"])

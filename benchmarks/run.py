@@ -1,0 +1,115 @@
+"""Run estimators over a suite: ``python -m benchmarks.run --suite bmi40 --estimators mist KSG``.
+
+Appends one record per run to ``benchmarks/results/SUITE.csv`` and continues where it stopped: runs
+that are in the file with the same version of the estimator are left out, those of another version
+are done anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import resource
+import time
+import warnings
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from benchmarks.estimators import LEVELS, estimator
+from benchmarks.suites import SUITES
+from torchmist.weights import ALIASES
+
+__all__ = ["COLUMNS", "RESULTS", "main", "run"]
+
+RESULTS = Path(__file__).parent / "results"
+COLUMNS = (
+    "suite", "task", "n", "dx", "dy", "seed", "estimator", "version", "truth", "estimate",
+    *(f"q{100 * level:g}" for level in LEVELS), "seconds", "success", "peak_mb",
+)  # fmt: skip
+
+
+def _read(path: Path) -> list[dict[str, str]]:
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def run(
+    suite: str, names: list[str], path: Path, *, sizes: list[int], seeds: list[int],
+    minutes: float,
+) -> int:  # fmt: skip
+    """Do what is missing in ``path``, for at most ``minutes``; returns the number of new records.
+
+    ``sizes`` and ``seeds`` restrict the suite; empty for all of it.
+    """
+    made = {ALIASES.get(name, name): estimator(name) for name in names}
+    rows = [
+        r for r in _read(path) if r["version"] == made.get(r["estimator"], ("", r["version"]))[1]
+    ]
+    done = {(r["task"], int(r["n"]), int(r["seed"]), r["estimator"]) for r in rows}
+    end = time.monotonic() + 60 * minutes
+    new = 0
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+        for case in tqdm(list(SUITES[suite]()), desc=suite, mininterval=5):
+            if (sizes and case.n not in sizes) or (seeds and case.seed not in seeds):
+                continue
+            left = [m for m in made if (case.task, case.n, case.seed, m) not in done]
+            if not left:
+                continue
+            if time.monotonic() > end:
+                break
+            x, y = case.sample()
+            for name in left:
+                call, version = made[name]
+                start = time.perf_counter()
+                try:
+                    value = call(x, y)
+                    mean, quantiles = value.mean, value.quantiles
+                except (ValueError, FloatingPointError, ArithmeticError):
+                    mean, quantiles = math.nan, ()
+                seconds = time.perf_counter() - start
+                row = {
+                    "suite": suite, "task": case.task, "n": case.n, "dx": x.shape[1],
+                    "dy": y.shape[1], "seed": case.seed, "estimator": name, "version": version,
+                    "truth": f"{case.truth:.6g}", "estimate": f"{mean:.6g}",
+                    "seconds": f"{seconds:.4g}", "success": int(math.isfinite(mean)),
+                    "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+                }  # fmt: skip
+                row |= {f"q{100 * q:g}": f"{v:.6g}" for q, v in zip(LEVELS, quantiles)}
+                writer.writerow(row)
+                new += 1
+            file.flush()
+    return new
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line; see the module's docstring."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--suite", choices=sorted(SUITES), required=True)
+    parser.add_argument("--estimators", nargs="+", default=["mist", "KSG", "CCA"])
+    parser.add_argument("--sizes", nargs="*", type=int, default=[], help="only these n")
+    parser.add_argument("--seeds", nargs="*", type=int, default=[], help="only these seeds")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop after, resumable")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the records")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    warnings.filterwarnings("ignore", message="torchmist: ")
+    options.out.mkdir(parents=True, exist_ok=True)
+    path = options.out / f"{options.suite}.csv"
+    new = run(
+        options.suite, options.estimators, path, sizes=options.sizes, seeds=options.seeds,
+        minutes=options.minutes,
+    )  # fmt: skip
+    print(f"{new} new records in {path}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""The command line: what it reads, prints and refuses."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import torchmist
+from torchmist.cli import main, read_columns
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=(200, 2))
+    frame = pd.DataFrame({"a": a[:, 0], "b": a[:, 1], "c": a[:, 0] + 0.5 * rng.normal(size=200)})
+    frame["kind"] = np.where(a[:, 0] > 0, "high", "low")
+    path = tmp_path / "data.csv"
+    frame.to_csv(path, index=False)
+    return path
+
+
+def test_estimate_prints_what_the_function_returns(data: Path, capsys) -> None:
+    assert main(["estimate", str(data), "--x", "a,b", "--y", "c", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    r = torchmist.estimate(read_columns(data, ["a", "b"]), read_columns(data, ["c"]))
+    assert shown["mean"] == pytest.approx(r.mean) and shown["samples"] == 200
+    assert [shown["low"], shown["high"]] == pytest.approx(list(r.interval(0.9)))
+
+
+def test_bits_are_nats_over_log_two(data: Path, capsys) -> None:
+    means = []
+    for extra in ([], ["--bits"]):
+        assert main(["estimate", str(data), "--x", "a", "--y", "c", "--json", *extra]) == 0
+        means.append(json.loads(capsys.readouterr().out)["mean"])
+    assert means[1] == pytest.approx(means[0] / math.log(2))
+
+
+def test_text_table_and_picture(data: Path, tmp_path: Path, capsys) -> None:
+    picture = tmp_path / "mi.png"
+    assert main(["estimate", str(data), "--x", "a", "--y", "c", "--plot", str(picture)]) == 0
+    out = capsys.readouterr().out
+    assert "I(a; c) =" in out and "90 % interval" in out and picture.stat().st_size > 5_000
+
+
+def test_labels(data: Path, capsys) -> None:
+    assert main(["estimate", str(data), "--x", "a", "--y", "kind", "--labels", "--json"]) == 0
+    assert 0.2 < json.loads(capsys.readouterr().out)["mean"] <= math.log(2)
+
+
+def test_audit(data: Path, tmp_path: Path, capsys) -> None:
+    picture = tmp_path / "audit.png"
+    assert main(["audit", str(data), "--x", "a,b", "--plot", str(picture)]) == 0
+    assert "mean absolute error" in capsys.readouterr().out and picture.is_file()
+    assert main(["audit", str(data), "--x", "a,b", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["rows"]) == 27
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".parquet"])
+def test_formats(data: Path, suffix: str, tmp_path: Path) -> None:
+    frame = pd.read_csv(data)[["a", "b", "c"]]
+    path, names = tmp_path / f"data{suffix}", ["a", "c"]
+    if suffix == ".npy":
+        np.save(path, frame.to_numpy())
+        names = ["0", "2"]
+    elif suffix == ".npz":
+        np.savez(path, a=frame["a"], c=frame[["c"]])
+    else:
+        pytest.importorskip("pyarrow")
+        frame.to_parquet(path)
+    np.testing.assert_allclose(read_columns(path, names), frame[["a", "c"]])
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--x", "a,z", "--y", "c"], r"expected columns \['z'\]"),
+        (["--x", "kind", "--y", "c"], "expected numbers in column kind"),
+        (["--x", "a", "--y", "b,c", "--labels"], "expected one column of labels"),
+        (["--x", "a", "--y", "c", "--level", "90"], r"expected --level in \(0, 1\)"),
+        (["--x", "a", "--y", "c", "--model", "nothing"], "expected a known model name"),
+    ],
+)
+def test_wrong_input_is_one_line_and_status_two(data, arguments, message, capsys) -> None:
+    assert main(["estimate", str(data), *arguments]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("torchmist: ") and err.count("\n") == 1
+    assert re.search(message, err)
+
+
+def test_missing_values_files_and_rows(data: Path, tmp_path: Path, capsys) -> None:
+    frame = pd.read_csv(data)
+    frame.loc[3, "a"] = np.nan
+    holes, few, odd = tmp_path / "holes.csv", tmp_path / "few.csv", tmp_path / "data.txt"
+    frame.to_csv(holes, index=False)
+    frame.iloc[10:13].to_csv(few, index=False)
+    odd.write_text("a,c")
+    for path, message in (
+        (holes, "1 rows with missing or infinite"),
+        (few, "at least 4 samples"),
+        (odd, "expected a .csv"),
+        (tmp_path / "none.csv", "expected a file"),
+    ):
+        assert main(["estimate", str(path), "--x", "a", "--y", "c"]) == 2
+        assert message in capsys.readouterr().err

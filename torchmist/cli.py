@@ -1,0 +1,181 @@
+"""Command line: ``torchmist estimate data.csv --x a,b --y c`` and ``torchmist audit data.csv``.
+
+Reads CSV and Parquet through pandas, NPY and NPZ through numpy. Prints nats (or bits) with an
+interval, or JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from torchmist.audit import audit
+from torchmist.checks import check_level
+from torchmist.estimate import MIEstimate, estimate
+
+__all__ = ["main", "read_columns"]
+
+
+def _table(path: Path) -> Any:
+    """A data frame of a CSV or Parquet file."""
+    try:
+        import pandas
+    except ImportError as error:
+        raise ValueError(
+            f"expected pandas to read {path.suffix} files, it is not installed; install it with "
+            f"pip install torchmist[cli], or pass .npy or .npz files"
+        ) from error
+    return pandas.read_csv(path) if path.suffix == ".csv" else pandas.read_parquet(path)
+
+
+def _arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Named columns of a ``.npy`` matrix (by number) or the arrays of a ``.npz`` file."""
+    if path.suffix == ".npz":
+        with np.load(path) as file:
+            return {name: file[name] for name in file.files}
+    matrix = np.load(path)
+    matrix = matrix[:, None] if matrix.ndim == 1 else matrix
+    return {str(i): matrix[:, i] for i in range(matrix.shape[1])}
+
+
+def read_columns(path: Path, names: Sequence[str], *, labels: bool = False) -> NDArray[Any]:
+    """The named columns of a file side by side, ``[N, d]``; ``[N]`` integers with ``labels``.
+
+    Args:
+        path: ``.csv``, ``.parquet``, ``.npy`` (columns are numbers from 0) or ``.npz`` (arrays
+            are names; a matrix gives all of its columns).
+        names: the columns.
+        labels: read one column of any type as class labels.
+
+    Raises:
+        ValueError: for a missing file or column, another format, text that is not marked as
+            labels, or missing values.
+    """
+    if not path.is_file():
+        raise ValueError(f"expected a file at {path}, found none")
+    if path.suffix in (".csv", ".parquet"):
+        frame = _table(path)
+        source = {str(name): frame[name].to_numpy() for name in frame.columns}
+    elif path.suffix in (".npy", ".npz"):
+        source = _arrays(path)
+    else:
+        raise ValueError(f"expected a .csv, .parquet, .npy or .npz file, got {path.name}")
+    missing = [name for name in names if name not in source]
+    if missing:
+        raise ValueError(f"expected columns {missing} in {path.name}, found {sorted(source)}")
+    if labels:
+        if len(names) != 1:
+            raise ValueError(f"expected one column of labels, got {list(names)}")
+        codes: NDArray[Any] = np.unique(source[names[0]].astype(str), return_inverse=True)[1]
+        return codes.ravel()
+    columns = []
+    for name in names:
+        values = source[name]
+        if values.dtype.kind not in "biuf":
+            raise ValueError(
+                f"expected numbers in column {name}, got {values.dtype} such as {values[0]!r}; "
+                f"pass --labels to read the column of y as class labels"
+            )
+        columns.append(values.reshape(len(values), -1).astype(np.float64))
+    matrix: NDArray[Any] = np.concatenate(columns, 1)
+    bad = ~np.isfinite(matrix).all(1)
+    if bad.any():
+        raise ValueError(
+            f"expected finite values, got {int(bad.sum())} rows with missing or infinite ones in "
+            f"columns {list(names)}; drop or impute them"
+        )
+    return matrix
+
+
+def _plot(r: MIEstimate, unit: str, scale: float, path: Path) -> None:
+    """The distribution function that the quantiles make, as a picture."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.6, 3.2), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(scale * r.quantiles[0].numpy(), r.levels.numpy(), marker="o", markersize=3)
+    axes.axvline(scale * float(r.mean), color="black", linewidth=0.8)
+    axes.set(xlabel=f"mutual information, {unit}", ylabel="probability that it is below")
+    figure.savefig(path, dpi=120)
+
+
+def _estimate(options: argparse.Namespace) -> None:
+    level = check_level(options.level, "--level")
+    x = read_columns(options.data, options.x.split(","))
+    y = read_columns(options.data, options.y.split(","), labels=options.labels)
+    r = estimate(x, y, model=options.model)
+    unit, scale = ("bits", 1 / math.log(2)) if options.bits else ("nats", 1.0)
+    mean, low, high = (scale * float(v) for v in (r.mean, *r.interval(level)))
+    if options.plot:
+        _plot(r, unit, scale, options.plot)
+    if options.json:
+        content = {
+            "mean": mean, "low": low, "high": high, "level": level, "unit": unit,
+            "samples": len(x), "model": options.model, "warnings": list(r.warnings),
+        }  # fmt: skip
+        print(json.dumps(content))
+        return
+    print(f"I({options.x}; {options.y}) = {mean:.4f} {unit}")
+    print(f"{100 * level:g} % interval {low:.4f} to {high:.4f} {unit}, {len(x)} samples")
+    for note in r.warnings:
+        print(f"warning: {note}", file=sys.stderr)
+
+
+def _audit(options: argparse.Namespace) -> None:
+    report = audit(read_columns(options.data, options.x.split(",")), model=options.model)
+    if options.plot:
+        report.plot(options.plot)
+    if options.json:
+        rows = [vars(row) | {"error": row.error} for row in report.rows]
+        print(json.dumps({"unit": "nats", "rows": rows}))
+    else:
+        print(report)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="torchmist", description="Mutual information of columns")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, function, text in (
+        ("estimate", _estimate, "I(X;Y) of columns of a file, with an interval"),
+        ("audit", _audit, "how far the estimator is off on targets made from X, of known MI"),
+    ):
+        command = commands.add_parser(name, help=text, description=text)
+        command.set_defaults(run=function)
+        command.add_argument("data", type=Path, help=".csv, .parquet, .npy or .npz file")
+        command.add_argument("--x", required=True, help="columns of X, separated by commas")
+        command.add_argument("--model", default="mist", help="name or .safetensors file")
+        command.add_argument("--json", action="store_true", help="print JSON")
+        command.add_argument("--plot", type=Path, help="write a picture to this file")
+        if name == "estimate":
+            command.add_argument("--y", required=True, help="columns of Y, separated by commas")
+            command.add_argument("--labels", action="store_true", help="Y holds class labels")
+            command.add_argument("--bits", action="store_true", help="bits instead of nats")
+            command.add_argument("--level", type=float, default=0.9, help="of the interval")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; errors of the input are one line on stderr and exit status 2."""
+    options = _parser().parse_args(arguments)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="torchmist: ")
+        try:
+            options.run(options)
+        except (ValueError, TypeError, OSError) as error:
+            print(f"torchmist: {os.linesep.join(str(error).splitlines())}", file=sys.stderr)
+            return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
