@@ -106,3 +106,40 @@ def test_warns_once_outside_the_trained_range(small) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         torchmist.mist_mi(z, y, model=small)
+
+
+@pytest.mark.parametrize("wrt, sides", [("z", (1, 0)), ("y", (0, 1)), ("both", (1, 1))])
+def test_gradient_reaches_the_sides_asked_for(small, wrt, sides) -> None:
+    z, y = draw(30, 3).requires_grad_(), draw(30, 2, seed=1).requires_grad_()
+    torchmist.mist_mi(z, y, model=small, wrt=wrt).backward()
+    assert ((z.grad is not None), (y.grad is not None)) == tuple(map(bool, sides))
+
+
+def test_masked_samples_do_not_count(small) -> None:
+    z, y = draw(40, 3), draw(40, 2, seed=1)
+    mask = torch.arange(40) < 30
+    expected = torchmist.mist_mi(z[:30], y[:30], model=small)
+    torch.testing.assert_close(torchmist.mist_mi(z, y, model=small, mask=mask), expected)
+
+
+def test_datasets_are_weighted(small) -> None:
+    z, y, weight = draw(3, 30, 3), draw(3, 30, 2, seed=1), torch.tensor([1.0, 0.0, 3.0])
+    each = torch.stack([torchmist.mist_mi(a, b, model=small) for a, b in zip(z, y)])
+    expected = (each[0] + 3 * each[2]) / 4
+    torch.testing.assert_close(torchmist.mist_mi(z, y, model=small, weight=weight), expected)
+
+
+@pytest.mark.parametrize(
+    "options, error, message",
+    [
+        ({"wrt": "x"}, ValueError, "expected wrt to be 'both', 'z' or 'y', got 'x'"),
+        ({"mask": torch.ones(30)}, TypeError, "expected mask to be a bool tensor"),
+        ({"mask": torch.ones(29, dtype=torch.bool)}, ValueError, "expected mask of shape"),
+        ({"mask": torch.arange(30) < 3}, ValueError, "at least 4 samples in each dataset, got 3"),
+        ({"weight": torch.ones(30)}, ValueError, "samples cannot be weighted"),
+        ({"weight": -torch.ones(1)}, ValueError, "expected weights of at least 0"),
+    ],
+)
+def test_wrong_options_are_errors(small, options, error, message) -> None:
+    with pytest.raises(error, match=message):
+        torchmist.mist_mi(draw(30, 3), draw(30, 2, seed=1), model=small, **options)

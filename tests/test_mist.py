@@ -59,6 +59,8 @@ def test_padding_and_batching(small, pair) -> None:
     )  # fmt: skip
     torch.testing.assert_close(padded[:2], whole[:2], **CLOSE)
     torch.testing.assert_close(padded[2:], evaluate(small, x[2:, :25], y[2:, :25]), **CLOSE)
+    alone = evaluate(small, x[2:], y[2:], mask[2:, :40])
+    torch.testing.assert_close(alone, padded[2:], **CLOSE)
 
 
 def test_the_estimate_does_depend_on_the_pairing(small, pair) -> None:

@@ -98,4 +98,20 @@ def test_a_module_passed_in_is_copied(small) -> None:
 def test_statistic_and_repr(small) -> None:
     term = torchmist.MIRegularizer(small, statistic=0.9)
     torch.testing.assert_close(term(Z, Y), torchmist.mist_mi(Z, Y, model=small, statistic=0.9))
-    assert repr(term) == "MIRegularizer(trainable=False, statistic=0.9)"
+    assert "trainable=False, statistic=0.9, gather=False" in repr(term)
+
+
+def test_log_receives_the_value_and_its_interval(small) -> None:
+    seen: list[dict[str, torch.Tensor]] = []
+    value = torchmist.MIRegularizer(small, log=seen.append)(Z.clone().requires_grad_(), Y)
+    torch.testing.assert_close(seen[0]["mi"], value.detach())
+    assert seen[0]["low"] < seen[0]["mi"] < seen[0]["high"]
+    assert not any(v.requires_grad for v in seen[0].values())
+
+
+def test_average_of_an_ema_and_fsdp_see_no_estimator(small) -> None:
+    host = Host(small)
+    averaged = torch.optim.swa_utils.AveragedModel(host)
+    averaged.update_parameters(host)
+    torch.testing.assert_close(averaged(Z, Y), host(Z, Y))
+    assert not any(isinstance(m, MIST) for m in host.modules())  # what FSDP would wrap

@@ -1,9 +1,11 @@
 """Mutual information as a differentiable term of any PyTorch training loop."""
 
 from torchmist.audit import AuditReport, audit
+from torchmist.conditional import conditional_mi
 from torchmist.estimate import MIEstimate, estimate
 from torchmist.functional import mist_mi
 from torchmist.regularizer import MIRegularizer
+from torchmist.target import MITarget
 from torchmist.weights import load_pretrained
 
 __version__ = "0.1.0"
@@ -12,8 +14,10 @@ __all__ = [
     "AuditReport",
     "MIEstimate",
     "MIRegularizer",
+    "MITarget",
     "__version__",
     "audit",
+    "conditional_mi",
     "estimate",
     "load_pretrained",
     "mist_mi",

@@ -13,12 +13,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["check_level", "check_pair", "check_tensors", "warn_once"]
+__all__ = ["check_level", "check_mask", "check_pair", "check_tensors", "visible", "warn_once"]
 
 MIN_SAMPLES = 4
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _INTEGERS = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 _warned: set[str] = set()
+
+
+def visible(condition: Tensor) -> bool | None:
+    """A 0-dim condition as a bool; ``None`` where ``torch.compile`` or ``vmap`` hides values."""
+    if torch.compiler.is_compiling():
+        return None
+    try:
+        return bool(condition)
+    except RuntimeError:  # vmap: no control flow on data
+        return None
 
 
 def check_tensors(**named: Any) -> None:
@@ -82,7 +92,8 @@ def check_pair(x: Tensor, y: Tensor, names: tuple[str, str]) -> tuple[Tensor, Te
     """Both sides as ``[B, N, d]`` with equal ``B`` and ``N``, checked before any work.
 
     Integer and bool tensors are class labels and become one-hot columns. The check for finite
-    values waits for the device; it is left out while ``torch.compile`` traces.
+    values waits for the device; it is left out under ``torch.compile`` and
+    ``torch.func.vmap``, which hide values.
 
     Raises:
         TypeError: for a dtype that is neither real floating point nor integer.
@@ -112,15 +123,35 @@ def check_pair(x: Tensor, y: Tensor, names: tuple[str, str]) -> tuple[Tensor, Te
             f"expected {names[0]} and {names[1]} on one device, got {a.device} and {b.device}; "
             f"move one with .to({names[0]}.device)"
         )
-    if not torch.compiler.is_compiling():
-        for name, value in zip(names, (a, b)):
-            if not bool(torch.isfinite(value).all()):
-                bad = int((~torch.isfinite(value)).sum())
-                raise ValueError(
-                    f"expected finite values, got {bad} NaN or infinite entries in {name}; drop "
-                    f"or impute those rows in both {names[0]} and {names[1]}"
-                )
+    for name, value in zip(names, (a, b)):
+        if visible(torch.isfinite(value).all()) is False:
+            bad = int((~torch.isfinite(value)).sum())
+            raise ValueError(
+                f"expected finite values, got {bad} NaN or infinite entries in {name}; drop "
+                f"or impute those rows in both {names[0]} and {names[1]}"
+            )
     return a, b
+
+
+def check_mask(mask: Tensor | None, x: Tensor) -> Tensor | None:
+    """A bool mask ``[N]`` or ``[B, N]`` of the samples of ``x`` ``[B, N, d]``, as ``[B, N]``."""
+    if mask is None:
+        return None
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+        kind = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
+        raise TypeError(f"expected mask to be a bool tensor, got {kind}; convert it with mask > 0")
+    if mask.shape not in (x.shape[:2], x.shape[1:2]):
+        raise ValueError(
+            f"expected mask of shape {list(x.shape[1:2])} or {list(x.shape[:2])}, one entry for "
+            f"each sample, got {list(mask.shape)}"
+        )
+    mask = mask.expand(x.shape[:2])
+    if visible((mask.sum(-1) >= MIN_SAMPLES).all()) is False:
+        raise ValueError(
+            f"expected mask to leave at least {MIN_SAMPLES} samples in each dataset, got "
+            f"{int(mask.sum(-1).min())} in one of them"
+        )
+    return mask
 
 
 def trained_range_notes(n: int, dx: int, dy: int, trained: dict[str, Any]) -> tuple[str, ...]:

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+
+from torchmist.checks import visible
 
 __all__ = [
     "Ranks",
@@ -73,8 +74,7 @@ def _tie_groups(ordered: Tensor) -> tuple[Tensor, Tensor]:
     n = ordered.shape[-1]
     position = torch.arange(n, device=ordered.device).expand(ordered.shape)
     step = ordered[..., 1:] != ordered[..., :-1]
-    eager_cpu = step.device.type == "cpu" and not torch.compiler.is_compiling()
-    if eager_cpu and bool(step.all()):
+    if step.device.type == "cpu" and visible(step.all()):
         return position, position
     edge = torch.ones_like(step[..., :1])
     first = torch.where(torch.cat([edge, step], -1), position, 0).cummax(-1).values
@@ -83,8 +83,32 @@ def _tie_groups(ordered: Tensor) -> tuple[Tensor, Tensor]:
     return first, last
 
 
+class _FirstOrder(torch.autograd.Function):
+    """The identity, whose own gradient is an error."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(value: Tensor, of: Tensor) -> Tensor:
+        return value.clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *_: Any) -> Any:
+        raise RuntimeError(
+            "expected one derivative of mutual information, got a request for a second: the "
+            "gradient through ranks has none; detach it (create_graph=False), or leave this term "
+            "out of gradient penalties"
+        )
+
+
 class _NormalScores(torch.autograd.Function):
     """Raw columns ``[..., D, N]`` to unscaled normal scores; see :func:`rank_transform`."""
+
+    generate_vmap_rule = True
 
     @staticmethod
     def forward(columns: Tensor, counts: Tensor, window: int) -> tuple[Tensor, ...]:
@@ -92,7 +116,7 @@ class _NormalScores(torch.autograd.Function):
         size = columns.shape[-1]
         ordered, order = columns.sort(-1)
         first, last = _tie_groups(ordered)
-        codes = torch.empty_like(first).scatter_(-1, order, first + last)
+        codes = torch.zeros_like(order).scatter(-1, order, first + last)
         grid = score_grid(counts, size).float()
         scores = lookup(grid, codes)
         return scores, codes, ordered, order, first, last, grid
@@ -106,8 +130,16 @@ class _NormalScores(torch.autograd.Function):
         ctx.window = window
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor, None, None]:
+        with torch.no_grad():
+            out = _NormalScores.slope_times(ctx, grad)
+        if torch.is_grad_enabled() and grad.requires_grad:
+            out = _FirstOrder.apply(out, grad)  # type: ignore[no-untyped-call]
+        return out, None, None
+
+    @staticmethod
+    def slope_times(ctx: Any, grad: Tensor) -> Tensor:
+        """The adjoint of the windowed derivative, ``[..., D, N]``."""
         ordered, order, first, last, grid, counts = ctx.saved_tensors
         top = (counts - 1).view(-1, *[1] * (ordered.dim() - 1))
         low = (first - ctx.window).clamp(min=0)
@@ -121,7 +153,7 @@ class _NormalScores(torch.autograd.Function):
         mean = (total.gather(-1, high + 1) - total.gather(-1, low)) / (high - low + 1)
         out = (slope * (sorted_grad - mean)).to(ordered.dtype)
         out = torch.where(torch.isfinite(out), out, 0.0)
-        return torch.zeros_like(out).scatter_(-1, order, out), None, None
+        return torch.zeros_like(out).scatter(-1, order, out)
 
 
 def _smallest_step(ordered: Tensor, top: Tensor) -> Tensor:

@@ -6,7 +6,6 @@ Legend: ``B`` datasets, ``N`` samples, ``Q`` quantiles.
 from __future__ import annotations
 
 import os
-from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -14,23 +13,24 @@ from torch import Tensor
 
 from torchmist.checks import (
     check_level,
+    check_mask,
     check_pair,
     check_tensors,
     trained_range_notes,
+    visible,
     warn_once,
 )
 from torchmist.models.mist import MIST
 from torchmist.weights import load_pretrained
 
-__all__ = ["Model", "Statistic", "mist_mi", "reduce_quantiles", "resolve_model"]
+__all__ = ["Model", "Statistic", "Wrt", "mist_mi", "reduce_quantiles", "resolve_model"]
 
 Model = str | os.PathLike[str] | MIST
 Statistic = Literal["mean", "median"] | float
+Wrt = Literal["both", "z", "y"]
 
 
-@lru_cache(maxsize=8)
-def _loaded(name: str, device: torch.device) -> MIST:
-    return load_pretrained(name).to(device)
+_loaded: dict[tuple[str, str], MIST] = {}  # a plain dict, which torch.compile can read
 
 
 def resolve_model(model: Model, device: torch.device) -> MIST:
@@ -42,7 +42,10 @@ def resolve_model(model: Model, device: torch.device) -> MIST:
             f"expected model to be a registered name, a path or a MIST module, got "
             f"{type(model).__name__}; see torchmist.load_pretrained"
         )
-    return _loaded(os.fspath(model), device)
+    key = os.fspath(model), str(device)
+    if key not in _loaded:
+        _loaded[key] = load_pretrained(key[0]).to(device)
+    return _loaded[key]
 
 
 def check_statistic(statistic: Statistic) -> None:
@@ -68,19 +71,43 @@ def reduce_quantiles(quantiles: Tensor, levels: Tensor, statistic: Statistic) ->
     return torch.lerp(quantiles[:, below], quantiles[:, below + 1], place - below)
 
 
-def pair_mi(x: Tensor, y: Tensor, network: MIST, statistic: Statistic) -> Tensor:
-    """MI of each dataset of a checked pair ``[B, N, d]``, ``[B]``; warns outside the training."""
+def pair_quantiles(x: Tensor, y: Tensor, network: MIST, mask: Tensor | None) -> Tensor:
+    """Quantiles ``[B, Q]`` of a checked pair ``[B, N, d]`` in nats; warns outside the training."""
     trained = getattr(network, "provenance", {}).get("trained_range", {})
     if not torch.compiler.is_compiling():
         for note in trained_range_notes(x.shape[1], x.shape[2], y.shape[2], trained):
             warn_once(f"torchmist: {note}")
     with torch.autocast(x.device.type, enabled=False):
-        return reduce_quantiles(network(x, y), network.levels, statistic)
+        out: Tensor = network(x, y, mask)
+        return out
+
+
+def stop_gradients(x: Tensor, y: Tensor, wrt: Wrt) -> tuple[Tensor, Tensor]:
+    """Both sides, detached where ``wrt`` leaves them out."""
+    if wrt not in ("both", "z", "y"):
+        raise ValueError(f"expected wrt to be 'both', 'z' or 'y', got {wrt!r}")
+    return x if wrt in ("both", "z") else x.detach(), y if wrt in ("both", "y") else y.detach()
+
+
+def average(mi: Tensor, weight: Tensor | None) -> Tensor:
+    """Mean over datasets ``[B]``, weighted if ``weight`` ``[B]`` is given, 0-dim."""
+    if weight is None:
+        return mi.mean()
+    if weight.shape != mi.shape:
+        raise ValueError(
+            f"expected weight of shape {list(mi.shape)}, one for each dataset, got "
+            f"{list(weight.shape)}; samples cannot be weighted, leave some out with mask instead"
+        )
+    weight = weight.to(mi)
+    if visible((weight >= 0).all() & (weight.sum() > 0)) is False:
+        raise ValueError("expected weights of at least 0, not all of them 0, got others")
+    return (weight * mi).sum() / weight.sum()
 
 
 def mist_mi(
-    z: Tensor, y: Tensor, *, model: Model = "mist", statistic: Statistic = "mean"
-) -> Tensor:
+    z: Tensor, y: Tensor, *, model: Model = "mist", statistic: Statistic = "mean",
+    wrt: Wrt = "both", mask: Tensor | None = None, weight: Tensor | None = None,
+) -> Tensor:  # fmt: skip
     """Estimate of +I(Z;Y) in nats, differentiable in ``z`` and ``y``.
 
     Add it to a loss to remove dependence, subtract it to create it. The estimator is frozen; its
@@ -93,6 +120,9 @@ def mist_mi(
             own ``requires_grad`` flags then hold).
         statistic: ``"mean"``, ``"median"``, or a quantile level in (0, 1); an upper quantile is
             the cautious choice when minimising.
+        wrt: which side gets a gradient: ``"z"``, ``"y"`` or ``"both"``.
+        mask: ``[N]`` or ``[B, N]`` bool, True for the samples that count.
+        weight: ``[B]``, the weight of each dataset in the mean.
 
     Returns:
         0-dim float32; for batches ``[B, N, d]`` the mean over the datasets. Near independence it
@@ -101,7 +131,7 @@ def mist_mi(
     Raises:
         TypeError: when an argument is no tensor, or of an unsupported dtype.
         ValueError: for NaN or infinite values, fewer than four samples, lengths that differ,
-            wrong ranks, or an unknown model or statistic.
+            wrong ranks, or an unknown model, statistic or ``wrt``.
 
     Example:
         >>> import torch
@@ -113,5 +143,7 @@ def mist_mi(
     """
     check_tensors(z=z, y=y)
     check_statistic(statistic)
-    a, b = check_pair(z, y, ("z", "y"))
-    return pair_mi(a, b, resolve_model(model, a.device), statistic).mean()
+    a, b = stop_gradients(*check_pair(z, y, ("z", "y")), wrt)
+    network = resolve_model(model, a.device)
+    quantiles = pair_quantiles(a, b, network, check_mask(mask, a))
+    return average(reduce_quantiles(quantiles, network.levels, statistic), weight)

@@ -27,6 +27,7 @@ class LiftConfig:
     """Size and pace of a :class:`Lift`.
 
     Args:
+        inputs: columns of the ``z`` that it will see.
         features: columns that one lift appends.
         count: independent lifts; each gives one estimate, and the mean of them is the term.
         width, depth: hidden layers of the network behind a lift.
@@ -34,6 +35,7 @@ class LiftConfig:
             optimizer (Adam included).
     """
 
+    inputs: int
     features: int = 8
     count: int = 1
     width: int = 64
@@ -41,12 +43,11 @@ class LiftConfig:
     pace: float = 3.0
 
     def __post_init__(self) -> None:
-        for name in ("features", "count", "width", "depth"):
+        for name in ("inputs", "features", "count", "width", "depth"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(
-                    f"expected {name} of LiftConfig to be a positive int, got {value!r}; leave it "
-                    f"out for the default"
+                    f"expected {name} of LiftConfig to be a positive int, got {value!r}"
                 )
         if isinstance(self.pace, bool) or not isinstance(self.pace, (int, float)):
             raise TypeError(f"expected pace of LiftConfig to be a float, got {self.pace!r}")
@@ -104,20 +105,22 @@ class Lift(nn.Module):
     trains the encoder behind ``z`` to lower it, along both paths, and ``h`` to raise it.
 
     Args:
-        inputs: columns ``d`` of ``z``.
         config: size and pace; ``count`` is not read here.
+
+    Raises:
+        ValueError: for a ``z`` of other than ``config.inputs`` columns.
 
     Example:
         >>> import torch
-        >>> lift = Lift(3, LiftConfig(features=4))
+        >>> lift = Lift(LiftConfig(inputs=3, features=4))
         >>> lift(torch.randn(1, 10, 3)).shape
         torch.Size([1, 10, 7])
     """
 
-    def __init__(self, inputs: int, config: LiftConfig | None = None) -> None:
+    def __init__(self, config: LiftConfig) -> None:
         super().__init__()
-        c = config or LiftConfig()
-        widths = [inputs, *[c.width] * c.depth]
+        c = self.config = config
+        widths = [c.inputs, *[c.width] * c.depth]
         self.hidden = nn.ModuleList(
             _PacedLinear(i, o, c.pace) for i, o in itertools.pairwise(widths)
         )
@@ -125,6 +128,11 @@ class Lift(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """``[B, N, d]`` to ``[B, N, d + F]``; ``h`` sees columns of mean 0 and variance 1."""
+        if z.shape[-1] != self.config.inputs:
+            raise ValueError(
+                f"expected z of {self.config.inputs} columns, as the lift was made for, got "
+                f"{z.shape[-1]}; make the term with lift={z.shape[-1]}"
+            )
         value = standardise(z.float().mT).mT
         for layer in self.hidden:
             value = F.silu(layer(value))

@@ -3,19 +3,44 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from torchmist.checks import check_pair, check_tensors
-from torchmist.functional import Model, Statistic, check_statistic, pair_mi, resolve_model
+from torchmist.checks import check_mask, check_pair, check_tensors
+from torchmist.functional import (
+    Model,
+    Statistic,
+    Wrt,
+    average,
+    check_statistic,
+    pair_quantiles,
+    reduce_quantiles,
+    resolve_model,
+    stop_gradients,
+)
+from torchmist.gather import gather_samples
+from torchmist.lift import Lift, LiftConfig
 from torchmist.models.mist import MIST
 from torchmist.weights import load_pretrained
 
 __all__ = ["MIRegularizer"]
 
 _CPU = torch.device("cpu")
+
+
+def _lifts(lift: int | LiftConfig | None) -> list[Lift]:
+    if lift is None:
+        return []
+    if isinstance(lift, int):
+        lift = LiftConfig(lift)
+    if not isinstance(lift, LiftConfig):
+        raise TypeError(
+            f"expected lift to be the number of columns of z or a LiftConfig, got {lift!r}"
+        )
+    return [Lift(lift) for _ in range(lift.count)]
 
 
 class MIRegularizer(nn.Module):
@@ -26,14 +51,26 @@ class MIRegularizer(nn.Module):
     ``half()``; it follows the device of its input. With ``trainable=True`` it is an ordinary
     submodule, to be fine-tuned and saved with the host.
 
+    An encoder whose task needs what the term removes learns to hide it from a frozen estimator.
+    ``lift`` is the cure: a small network ``h``, trained by gradient reversal in the host's own
+    backward pass and optimizer, appends features ``h(z)`` that bring the hidden part back into
+    view, and ``I((z, h(z)); y) = I(z; y)``. It is for terms that are minimised only.
+
     Args:
         model: a registered name, the path of a ``.safetensors`` file, or a ``MIST`` module (which
             is copied).
         trainable: whether the estimator's weights are parameters of this module.
         statistic: ``"mean"``, ``"median"``, or a quantile level in (0, 1).
+        lift: the number of columns of ``z``, or a :class:`~torchmist.lift.LiftConfig`. The lift's
+            weights are ``parameters()`` of this module: hand them to the host's optimizer.
+        gather: estimate from the samples of all processes of ``torch.distributed``, with the
+            gradient that one process would have under ``DistributedDataParallel``.
+        log: called with a dict of detached 0-dim tensors (``"mi"`` and its ``"low"`` and
+            ``"high"``, the 90 % interval, in nats) at every call of the module.
 
     Raises:
-        TypeError, ValueError: as :func:`~torchmist.mist_mi` and ``load_pretrained``.
+        TypeError, ValueError: as :func:`~torchmist.mist_mi`, ``load_pretrained`` and
+            ``LiftConfig``.
 
     Example:
         >>> import torch
@@ -44,12 +81,17 @@ class MIRegularizer(nn.Module):
     """
 
     def __init__(
-        self, model: Model = "mist", *, trainable: bool = False, statistic: Statistic = "mean"
-    ) -> None:
+        self, model: Model = "mist", *, trainable: bool = False, statistic: Statistic = "mean",
+        lift: int | LiftConfig | None = None, gather: bool = False,
+        log: Callable[[dict[str, Tensor]], object] | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
         check_statistic(statistic)
         self.statistic = statistic
         self.trainable = trainable
+        self.gather = gather
+        self.log = log
+        self.lifts = nn.ModuleList(_lifts(lift))
         if isinstance(model, MIST):
             network = copy.deepcopy(model)
         elif trainable:
@@ -79,11 +121,38 @@ class MIRegularizer(nn.Module):
             self._frozen = (network,)
         return network
 
-    def forward(self, z: Tensor, y: Tensor) -> Tensor:
-        """+I(Z;Y) in nats, 0-dim; shapes and errors as :func:`~torchmist.mist_mi`."""
+    def forward(
+        self, z: Tensor, y: Tensor, *, wrt: Wrt = "both", mask: Tensor | None = None,
+        weight: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
+        """+I(Z;Y) in nats, 0-dim; arguments and errors as :func:`~torchmist.mist_mi`.
+
+        With ``gather``, ``z`` and ``y`` are ``[N]`` or ``[N, d]``, without a mask.
+        """
         check_tensors(z=z, y=y)
-        a, b = check_pair(z, y, ("z", "y"))
-        return pair_mi(a, b, self.estimator(a), self.statistic).mean()
+        if self.gather:
+            z, y = self._gathered(z, "z", mask), self._gathered(y, "y", mask)
+        a, b = stop_gradients(*check_pair(z, y, ("z", "y")), wrt)
+        network, mask = self.estimator(a), check_mask(mask, a)
+        views = [lift(a) for lift in self.lifts] or [a]
+        each = torch.stack([pair_quantiles(view, b, network, mask) for view in views])
+        if self.log is not None:
+            self._report(each.detach().mean((0, 1))[None], network.levels)
+        mi = reduce_quantiles(each.flatten(0, 1), network.levels, self.statistic)
+        return average(mi.view(len(views), -1).mean(0), weight)
+
+    def _gathered(self, value: Tensor, name: str, mask: Tensor | None) -> Tensor:
+        if value.dim() > 2 or mask is not None:
+            raise ValueError(
+                f"expected {name} of shape [N] or [N, d] and no mask with gather=True, got "
+                f"{list(value.shape)}; estimate batches of datasets on their own process"
+            )
+        return gather_samples(value)
+
+    def _report(self, quantiles: Tensor, levels: Tensor) -> None:
+        assert self.log is not None
+        names: dict[str, Statistic] = {"mi": "mean", "low": 0.05, "high": 0.95}
+        self.log({k: reduce_quantiles(quantiles, levels, s)[0] for k, s in names.items()})
 
     def extra_repr(self) -> str:
-        return f"trainable={self.trainable}, statistic={self.statistic!r}"
+        return f"trainable={self.trainable}, statistic={self.statistic!r}, gather={self.gather}"

@@ -20,6 +20,8 @@ __all__ = ["Basis"]
 class _Lookup(torch.autograd.Function):
     """``table[:, codes]``; its gradient in the scores is the tabulated slope."""
 
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(scores: Tensor, codes: Tensor, table: Tensor, slope: Tensor) -> Tensor:
         # scores, codes: [B, D, N]; table, slope: [K, G, C] -> [K, B, D, N]
@@ -106,14 +108,17 @@ class Basis(nn.Module):
         variance = (weight * (value - mean).square()).sum(1, keepdim=True)
         return mean, (variance + 1e-4).rsqrt()
 
-    def forward(self, scores: Tensor, codes: Tensor, counts: Tensor) -> Tensor:
+    def forward(
+        self, scores: Tensor, codes: Tensor, counts: Tensor, *, masked: bool = False
+    ) -> Tensor:
         """Values at every sample: ``[K, B, D, N]``, odd functions first.
 
         ``scores``: unscaled normal scores' tensor that carries the gradient, ``[B, D, N]``;
-        ``codes``: rank codes; ``counts``: ``[G]`` samples per dataset, ``G`` either 1 or ``B``.
+        ``codes``: rank codes; ``counts``: ``[G]`` samples per dataset, ``G`` either 1 or ``B``;
+        ``masked``: whether datasets may have fewer samples than ``N``.
         """
         z = score_grid(counts, scores.shape[-1]).to(self.leave.weight.dtype)
-        value = self._grid_value(z) if len(z) == 1 else self._value(z)
+        value = self._value(z) if masked else self._grid_value(z)
         mean, scale = self._moments(value, counts)
         table = ((value - mean) * scale).permute(2, 0, 1).contiguous()
         slope = table

@@ -110,7 +110,7 @@ class MIST(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             scores, codes = rank_transform(torch.cat([x, y], -1), mask)
             counts = self._counts(scores, mask)
-            values = self.basis(scores, codes, counts)
+            values = self.basis(scores, codes, counts, masked=mask is not None)
         return self._quantiles(scores, values, x.shape[-1], counts, mask)
 
     def from_scores(self, zx: Tensor, zy: Tensor) -> Tensor:

@@ -1,0 +1,1 @@
+"""Frozen suites, baselines and committed results; not in the wheel."""

@@ -1,0 +1,79 @@
+"""The term under torch.compile, torch.func, checkpointing and gradient penalties."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.utils.checkpoint import checkpoint
+
+import torchmist
+
+X = torch.randn(40, 5, generator=torch.Generator().manual_seed(0))
+Y = torch.randn(40, 2, generator=torch.Generator().manual_seed(1))
+
+
+def encoder() -> torch.nn.Linear:
+    torch.manual_seed(0)
+    return torch.nn.Linear(5, 3)
+
+
+@pytest.mark.parametrize("form", ["module", "function"])
+def test_host_step_compiles_without_graph_breaks(small, form) -> None:
+    net, reg = encoder(), torchmist.MIRegularizer(small)
+    small.requires_grad_(False)
+
+    def step(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        z = net(x)
+        return reg(z, y) if form == "module" else torchmist.mist_mi(z, y, model=small)
+
+    expected, compiled = step(X, Y), torch.compile(step, fullgraph=True, backend="aot_eager")
+    torch._dynamo.reset()
+    value = compiled(X, Y)
+    torch.testing.assert_close(value, expected)
+    (wanted,) = torch.autograd.grad(expected, net.weight)
+    (got,) = torch.autograd.grad(value, net.weight)
+    torch.testing.assert_close(got, wanted)
+
+
+def test_vmap_equals_a_loop(small) -> None:
+    z, y = torch.randn(3, 30, 2), torch.randn(3, 30, 2)
+    term = lambda a, b: torchmist.mist_mi(a, b, model=small)  # noqa: E731
+    small.requires_grad_(False)
+    loop = torch.stack([term(a, b) for a, b in zip(z, y)])
+    torch.testing.assert_close(torch.func.vmap(term)(z, y), loop)
+    each = torch.stack([torch.func.grad(term)(a, b) for a, b in zip(z, y)])
+    torch.testing.assert_close(torch.func.vmap(torch.func.grad(term))(z, y), each)
+
+
+def test_func_grad_equals_backward(small) -> None:
+    z = X.clone().requires_grad_()
+    torchmist.mist_mi(z, Y, model=small).backward()
+    got = torch.func.grad(lambda v: torchmist.mist_mi(v, Y, model=small))(X)
+    torch.testing.assert_close(got, z.grad)
+
+
+def test_checkpointing_leaves_value_and_gradient(small) -> None:
+    net, reg = encoder(), torchmist.MIRegularizer(small)
+    plain = reg(net(X), Y)
+    stored = checkpoint(lambda x: reg(net(x), Y), X, use_reentrant=False)
+    torch.testing.assert_close(stored, plain)
+    (wanted,), (got,) = (torch.autograd.grad(v, net.weight) for v in (plain, stored))
+    torch.testing.assert_close(got, wanted)
+
+
+def test_second_derivative_is_a_clear_error(small) -> None:
+    z = X.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(torchmist.mist_mi(z, Y, model=small), z, create_graph=True)
+    with pytest.raises(RuntimeError, match="expected one derivative of mutual information"):
+        gradient.square().sum().backward()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_step_under_autocast(small, dtype) -> None:
+    net = encoder()
+    with torch.autocast("cpu", dtype):
+        z = net(X)
+        value = torchmist.MIRegularizer(small)(z, Y)
+    assert z.dtype == dtype and value.dtype == torch.float32
+    value.backward()
+    assert torch.isfinite(net.weight.grad).all() and net.weight.grad.abs().sum() > 0
