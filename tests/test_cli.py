@@ -13,6 +13,7 @@ import pytest
 
 import torchmist
 from torchmist.cli import main, read_columns
+from torchmist.weights import save_weights
 
 
 @pytest.fixture
@@ -109,3 +110,17 @@ def test_missing_values_files_and_rows(data: Path, tmp_path: Path, capsys) -> No
     ):
         assert main(["estimate", str(path), "--x", "a", "--y", "c"]) == 2
         assert message in capsys.readouterr().err
+
+
+def test_adapt_writes_weights_that_estimate_reads(small, tmp_path: Path, capsys) -> None:
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "data.npy", rng.normal(size=(240, 3)))
+    base, out = tmp_path / "base.safetensors", tmp_path / "out.safetensors"
+    save_weights(small, base, provenance={}, evaluation={})
+    data = [str(tmp_path / "data.npy"), "--x", "0,1", "--y", "2"]
+    assert main(["adapt", *data, "--model", str(base), "--budget", "3", "--out", str(out),
+                 "--json"]) == 0  # fmt: skip
+    assert json.loads(capsys.readouterr().out)["weights"] == str(out)
+    assert main(["estimate", *data, "--model", str(out)]) == 0
+    assert main(["adapt", *data, "--out", "weights.pt"]) == 2
+    assert "expected --out to end in .safetensors" in capsys.readouterr().err

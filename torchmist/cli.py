@@ -1,4 +1,4 @@
-"""Command line: ``torchmist estimate data.csv --x a,b --y c`` and ``torchmist audit data.csv``.
+"""Command line: ``torchmist estimate data.csv --x a,b --y c``, ``torchmist audit``, ``adapt``.
 
 Reads CSV and Parquet through pandas, NPY and NPZ through numpy. Prints nats (or bits) with an
 interval, or JSON.
@@ -7,6 +7,7 @@ interval, or JSON.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import math
 import os
@@ -142,12 +143,34 @@ def _audit(options: argparse.Namespace) -> None:
         print(report)
 
 
+def _adapt(options: argparse.Namespace) -> None:
+    from torchmist.adapt import adapt
+    from torchmist.weights import save_weights
+
+    if options.out.suffix != ".safetensors":
+        raise ValueError(f"expected --out to end in .safetensors, got {options.out}")
+    x = read_columns(options.data, options.x.split(","))
+    y = read_columns(options.data, options.y.split(","), labels=options.labels)
+    model = adapt(
+        x, y, base=options.model, budget=options.budget, checkpoint=options.checkpoint,
+        show=not options.json,
+    )  # fmt: skip
+    save_weights(model, options.out)
+    report: Any = model.report
+    if options.json:
+        print(json.dumps({"weights": str(options.out), **dataclasses.asdict(report)}))
+    else:
+        print(report)
+        print(f"wrote {options.out}: use it as --model, or as model= in Python")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="torchmist", description="Mutual information of columns")
     commands = parser.add_subparsers(dest="command", required=True)
     for name, function, text in (
         ("estimate", _estimate, "I(X;Y) of columns of a file, with an interval"),
         ("audit", _audit, "how far the estimator is off on targets made from X, of known MI"),
+        ("adapt", _adapt, "fine-tune the weights to data like X and Y, and save them"),
     ):
         command = commands.add_parser(name, help=text, description=text)
         command.set_defaults(run=function)
@@ -155,10 +178,16 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--x", required=True, help="columns of X, separated by commas")
         command.add_argument("--model", default="mist", help="name or .safetensors file")
         command.add_argument("--json", action="store_true", help="print JSON")
-        command.add_argument("--plot", type=Path, help="write a picture to this file")
-        if name == "estimate":
+        if name != "audit":
             command.add_argument("--y", required=True, help="columns of Y, separated by commas")
             command.add_argument("--labels", action="store_true", help="Y holds class labels")
+        if name == "adapt":
+            command.add_argument("--out", type=Path, required=True, help=".safetensors to write")
+            command.add_argument("--budget", type=float, default=900.0, help="seconds")
+            command.add_argument("--checkpoint", type=Path, help="file to resume from")
+        else:
+            command.add_argument("--plot", type=Path, help="write a picture to this file")
+        if name == "estimate":
             command.add_argument("--bits", action="store_true", help="bits instead of nats")
             command.add_argument("--level", type=float, default=0.9, help="of the interval")
     return parser
@@ -171,7 +200,7 @@ def main(arguments: list[str] | None = None) -> int:
         warnings.filterwarnings("ignore", message="torchmist: ")
         try:
             options.run(options)
-        except (ValueError, TypeError, OSError) as error:
+        except (ImportError, ValueError, TypeError, OSError) as error:
             print(f"torchmist: {os.linesep.join(str(error).splitlines())}", file=sys.stderr)
             return 2
     return 0

@@ -30,8 +30,8 @@ def registry() -> dict[str, dict[str, str]]:
 
 
 def save_weights(
-    model: MIST, path: str | os.PathLike[str], *, provenance: dict[str, Any],
-    evaluation: dict[str, Any],
+    model: MIST, path: str | os.PathLike[str], *, provenance: dict[str, Any] | None = None,
+    evaluation: dict[str, Any] | None = None,
 ) -> str:  # fmt: skip
     """Write ``model`` as safetensors with its header, and return the file's sha256.
 
@@ -39,9 +39,14 @@ def save_weights(
         model: the network.
         path: the file to write.
         provenance: how the weights were made; ``"trained_range"`` holds ``{"n": [low, high],
-            "d": [low, high]}``, outside which estimates carry a warning.
-        evaluation: the measured errors.
+            "d": [low, high]}``, outside which estimates carry a warning. ``None`` takes what
+            the model was loaded or adapted with.
+        evaluation: the measured errors, likewise.
     """
+    if provenance is None:
+        provenance = getattr(model, "provenance", {})
+    if evaluation is None:
+        evaluation = getattr(model, "evaluation", {})
     header = {
         "format": "torchmist",
         "model": "mist",
