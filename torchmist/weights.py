@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 from torchmist.models.config import MISTConfig
 from torchmist.models.mist import MIST
+from torchmist.models.projected import ProjectedMIST, Projection
 
 __all__ = ["ALIASES", "load_pretrained", "registry", "save_weights"]
 
@@ -54,6 +55,9 @@ def save_weights(
         "provenance": json.dumps(provenance),
         "evaluation": json.dumps(evaluation),
     }
+    if isinstance(model, ProjectedMIST):
+        header["model"] = "projected-mist"
+        header["projection"] = json.dumps(model.projection.to_dict())
     tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
     save_file(tensors, os.fspath(path), metadata=header)
     return _sha256(Path(path))
@@ -61,6 +65,18 @@ def save_weights(
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _plain(header: dict[str, str]) -> MIST:
+    return MIST(MISTConfig.from_dict(json.loads(header["config"])))
+
+
+def _projected(header: dict[str, str]) -> MIST:
+    projection = Projection(**json.loads(header["projection"]))
+    return ProjectedMIST(MISTConfig.from_dict(json.loads(header["config"])), projection)
+
+
+_MODELS = {"mist": _plain, "projected-mist": _projected}
 
 
 def _read(path: Path) -> MIST:
@@ -73,13 +89,13 @@ def _read(path: Path) -> MIST:
         raise ValueError(
             f"expected a safetensors file written by torchmist, could not read {path}: {error}"
         ) from error
-    if header.get("format") != "torchmist" or header.get("model") != "mist":
+    if header.get("format") != "torchmist" or header.get("model") not in _MODELS:
         raise ValueError(
             f"expected a header with format 'torchmist' and model 'mist' in {path}, got "
             f"{ {k: header.get(k) for k in ('format', 'model')} }; write it with save_weights"
         )
     with torch.random.fork_rng(devices=[]):  # what the constructor draws is replaced
-        model = MIST(MISTConfig.from_dict(json.loads(header["config"])))
+        model = _MODELS[header["model"]](header)
     model.load_state_dict(tensors, strict=True)
     model.provenance = json.loads(header["provenance"])
     model.evaluation = json.loads(header["evaluation"])

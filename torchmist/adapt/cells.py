@@ -33,14 +33,17 @@ class Pool:
     partitions: tuple[Tensor, ...]
 
     @classmethod
-    def of(cls, samples: Tensor, *, count: int, seed: int) -> Pool:
+    def of(cls, samples: Tensor, *, count: int, seed: int, space: Tensor | None = None) -> Pool:
         """A pool with ``count`` partitions of 2 to 16 cells.
+
+        The cells are cut in ``space`` ``[P, e]``, the samples themselves if there is none.
 
         Half are k-means clusters of standardised columns, the others quantiles of a random
         projection, products of two halves, or shells of the distance from a random sample.
         """
         generator = torch.Generator().manual_seed(seed)
-        z = (samples - samples.mean(0)) / samples.std(0).clamp(min=1e-6)
+        space = samples if space is None else space
+        z = (space - space.mean(0)) / space.std(0).clamp(min=1e-6)
         parts = []
         for index in range(count):
             cells = 2 + int(torch.randint(15, (1,), generator=generator))

@@ -25,11 +25,13 @@ from torchmist.checks import check_pair
 from torchmist.estimate import as_tensor
 from torchmist.functional import Model, reduce_quantiles, resolve_model
 from torchmist.models.mist import MIST
+from torchmist.models.projected import ProjectedMIST, Projection, principal_map
 from torchmist.synthetic.general import GeneralMeta
 
 __all__ = ["AdaptReport", "adapt"]
 
 _FEWEST, _MOST = 200, 2048
+_PLAIN, _KEPT = 20, 16  # columns up to which all are kept, and principal directions beyond
 _PARTITIONS = 48
 _DATASETS = 48  # of the validation
 
@@ -72,16 +74,26 @@ class _Side:
     calibrate: Tensor
     check: Tensor
     labels: bool
+    mean: Tensor
+    map: Tensor
 
     @classmethod
     def of(cls, values: Tensor, labels: bool, order: Tensor) -> _Side:
         a, b = int(0.65 * len(order)), int(0.8 * len(order))
-        return cls(values[order[:a]], values[order[a:b]], values[order[b:]], labels)
+        fit = values[order[:a]]
+        keep = fit.shape[1] if labels or fit.shape[1] <= _PLAIN else _KEPT
+        return cls(fit, values[order[a:b]], values[order[b:]], labels, *principal_map(fit, keep))
+
+    def project(self, samples: Tensor) -> Tensor:
+        """What the network sees of samples ``[N, d]``."""
+        return (samples - self.mean) @ self.map
 
     def pool(self, samples: Tensor, seed: int) -> Pool:
+        """Projected samples, with cells that are cut in all columns."""
         if self.labels:
             return Pool.of_labels(samples)
-        return Pool.of(samples, count=_PARTITIONS, seed=seed)
+        projected = self.project(samples)
+        return Pool.of(projected, count=_PARTITIONS, seed=seed, space=samples)
 
 
 def adapt(
@@ -96,7 +108,9 @@ def adapt(
     seen, for calibration. Then base and adapted weights are compared on real samples that neither
     has seen, and the better ones are returned. It is worth its time for structure that the columns
     do not show one by one (images, embeddings, strongly mixed columns); any monotone change of
-    single columns is no reason, as estimates do not see it.
+    single columns is no reason, as estimates do not see it. Of more than 20 columns of a side the
+    16 leading principal directions of the data are kept, and the weights learn to make up for the
+    rest (:class:`~torchmist.models.projected.ProjectedMIST`).
 
     Args:
         x: ``[N, dx]`` array or tensor, ``N`` of at least 200; unpaired with ``y``.
@@ -122,16 +136,17 @@ def adapt(
         raise ValueError(f"expected a budget of more than 0 seconds, got {budget}; 900 is usual")
     network = copy.deepcopy(resolve_model(base, torch.device("cpu"))).eval()
     sides = _sides(x, y, seed)
-    dx, dy = (side.fit.shape[1] for side in sides)
+    dx, dy = (side.map.shape[1] for side in sides)
     file = _File(checkpoint, sides, seed)
 
     check = CellMeta(*(s.pool(s.check, seed + 5) for s in sides))
     most = min(512, min(len(s.check) for s in sides))
-    before = _validate(network, check, most, dx, dy, seed)
+    whole = CellMeta(*(Pool(s.check, p.partitions) for s, p in zip(sides, (check.x, check.y))))
+    before = _validate(network, whole, most, seed)
     spent = 1.3 * (time.monotonic() - start)  # the same again at the end
 
     flows = [
-        None if s.labels else _flow(s.fit, k, 0.1 * budget, file, seed, show)
+        None if s.labels else _flow(s.project(s.fit), k, 0.1 * budget, file, seed, show)
         for k, s in zip("xy", sides)
     ]
     tuner = FineTuner(network, _sources(sides, flows, seed), dx, dy, seed=seed + 1)
@@ -148,14 +163,15 @@ def adapt(
     last.average.load_state_dict(tuner.average.state_dict())
     last.run(0.1 * left, what="calibrate", show=show)
 
-    adapted = last.average.eval().requires_grad_(False)
-    after = _validate(adapted, check, most, dx, dy, seed)
+    adapted = _behind(last.average, sides).eval().requires_grad_(False)
+    after = _validate(adapted, whole, most, seed)
     helped = after[0] < 0.97 * before[0]
     report = AdaptReport(
         before[0], after[0], before[1], after[1], most, helped, tuner.steps + last.steps,
         time.monotonic() - start, *(f.report if f is not None else None for f in flows),
     )  # fmt: skip
-    return _finish(network, adapted if helped else network, base, report, (dx, dy), budget, seed)
+    widths = sides[0].fit.shape[1], sides[1].fit.shape[1]
+    return _finish(network, adapted if helped else network, base, report, widths, budget, seed)
 
 
 def _sides(x: Any, y: Any, seed: int) -> tuple[_Side, _Side]:
@@ -204,7 +220,7 @@ def _sources(sides: tuple[_Side, _Side], flows: list[Flow | None], seed: int) ->
             continue
         latent = torch.randn(2 * _MOST, flow.columns, generator=generator)
         with torch.no_grad():
-            made.append(side.pool(flow(latent), seed + 3))
+            made.append(Pool.of(flow(latent), count=_PARTITIONS, seed=seed + 3))
     few = min(len(s.fit) for s in sides)
     sources = [
         Source(CellMeta(*real), 0.45, few),
@@ -217,10 +233,9 @@ def _sources(sides: tuple[_Side, _Side], flows: list[Flow | None], seed: int) ->
 
 
 @torch.no_grad()
-def _validate(
-    model: MIST, meta: CellMeta, n: int, dx: int, dy: int, seed: int
-) -> tuple[float, float]:
+def _validate(model: MIST, meta: CellMeta, n: int, seed: int) -> tuple[float, float]:
     """Mean absolute error in nats and coverage of the 90 % intervals."""
+    dx, dy = meta.x.samples.shape[1], meta.y.samples.shape[1]
     generator = torch.Generator().manual_seed(seed + 1_000_003)
     errors, held = [], []
     for _ in range(_DATASETS // 8):
@@ -230,6 +245,20 @@ def _validate(
         low, high = (reduce_quantiles(quantiles, model.levels, q) for q in (0.05, 0.95))
         held.append((low <= batch.mi) & (batch.mi <= high))
     return float(torch.cat(errors).mean()), float(torch.cat(held).float().mean())
+
+
+def _behind(network: MIST, sides: tuple[_Side, _Side]) -> MIST:
+    """The network with the maps of both sides in front of it, where there are any."""
+    shapes = [s.map.shape for s in sides]
+    if all(d == k for d, k in shapes):
+        return network
+    projection = Projection(shapes[0][0], shapes[1][0], shapes[0][1], shapes[1][1])
+    out = ProjectedMIST(network.config, projection)
+    kept: dict[str, Tensor] = dict(network.state_dict())
+    for name, side in zip("xy", sides):
+        kept[f"mean_{name}"], kept[f"map_{name}"] = side.mean, side.map
+    out.load_state_dict(kept)
+    return out
 
 
 def _finish(

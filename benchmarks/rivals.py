@@ -1,0 +1,190 @@
+"""What people use today as a mutual-information term, each in its usual form.
+
+``term(z, y)`` is what the encoder minimises (or maximises); ``learn(z, y)`` is one step of the
+inner loop on detached data where there is one. Legend: ``N`` samples, ``d`` columns.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+import torchmist
+
+__all__ = ["RIVALS", "Term"]
+
+
+def _mlp(inputs: int, outputs: int, width: int = 64) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(),
+        nn.Linear(width, outputs),
+    )  # fmt: skip
+
+
+class Term:
+    """A term without an inner loop.
+
+    ``bound``: +1 for upper bounds, -1 for lower bounds, 0 for estimates and other measures.
+    """
+
+    inner = 0
+
+    def __init__(self, dz: int, dy: int) -> None:
+        self.dz, self.dy = dz, dy
+
+    def term(self, z: Tensor, y: Tensor) -> Tensor:
+        """A 0-dim value, differentiable in both."""
+        raise NotImplementedError
+
+    def learn(self, z: Tensor, y: Tensor) -> None:
+        """One inner step; nothing to do here."""
+
+
+class Mist(Term):
+    """This library, frozen."""
+
+    def __init__(self, dz: int, dy: int) -> None:
+        super().__init__(dz, dy)
+        self.regularizer = torchmist.MIRegularizer()
+
+    def term(self, z: Tensor, y: Tensor) -> Tensor:
+        out: Tensor = self.regularizer(z, y)
+        return out
+
+
+class LogDet(Term):
+    """MI of Gaussians with the sample's covariance."""
+
+    def term(self, z: Tensor, y: Tensor) -> Tensor:
+        both = torch.cat([z, y], -1)
+        both = (both - both.mean(0)) / (both.std(0) + 1e-6)
+        r = both.T @ both / len(both) + 1e-4 * torch.eye(both.shape[1])
+        parts = (r[: self.dz, : self.dz], r[self.dz :, self.dz :], r)
+        a, b, c = (torch.linalg.slogdet(part).logabsdet for part in parts)
+        return 0.5 * (a + b - c)
+
+
+def _kernel(x: Tensor) -> Tensor:
+    square = torch.cdist(x, x).square()
+    return torch.exp(-square / (square.detach().median() + 1e-9))
+
+
+class Hsic(Term):
+    """Normalised HSIC with Gaussian kernels of median width (Gretton et al. 2005)."""
+
+    def term(self, z: Tensor, y: Tensor) -> Tensor:
+        centre = torch.eye(len(z)) - 1 / len(z)
+        a, b = centre @ _kernel(z) @ centre, centre @ _kernel(y) @ centre
+        return (a * b).sum() / ((a * a).sum() * (b * b).sum()).sqrt()
+
+
+class DistanceCorrelation(Term):
+    """Squared distance correlation (Szekely et al. 2007)."""
+
+    def term(self, z: Tensor, y: Tensor) -> Tensor:
+        centre = torch.eye(len(z)) - 1 / len(z)
+        a, b = (centre @ (torch.cdist(v, v).square() + 1e-9).sqrt() @ centre for v in (z, y))
+        return (a * b).mean() / ((a * a).mean() * (b * b).mean()).sqrt()
+
+
+class _Critic(Term):
+    """Terms with a network that an inner loop trains."""
+
+    inner = 5
+
+    def _start(self, networks: list[nn.Module], rate: float = 1e-3) -> None:
+        self.networks = nn.ModuleList(networks)
+        self.optimizer = torch.optim.Adam(self.networks.parameters(), rate)
+
+    def loss(self, z: Tensor, y: Tensor) -> Tensor:
+        """What the inner loop minimises."""
+        raise NotImplementedError
+
+    def learn(self, z: Tensor, y: Tensor) -> None:
+        loss = self.loss(z.detach(), y.detach())
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+
+
+class Club(_Critic):
+    """CLUB (Cheng et al. 2020) with a Gaussian variational network."""
+
+    def __init__(self, dz: int, dy: int) -> None:
+        super().__init__(dz, dy)
+        self._start([_mlp(dz, dy), nn.Sequential(_mlp(dz, dy), nn.Tanh())])
+
+    def _moments(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        return self.networks[0](z), self.networks[1](z)
+
+    def loss(self, z: Tensor, y: Tensor) -> Tensor:
+        mean, log_variance = self._moments(z)
+        return ((y - mean).square() / log_variance.exp() + log_variance).sum(-1).mean()
+
+    def term(self, z: Tensor, y: Tensor) -> Tensor:
+        mean, log_variance = self._moments(z)
+        own = -(y - mean).square() / 2 / log_variance.exp()
+        other = -(y[None] - mean[:, None]).square().mean(1) / 2 / log_variance.exp()
+        return (own.sum(-1) - other.sum(-1)).mean()
+
+
+class Mine(_Critic):
+    """MINE (Belghazi et al. 2018), the Donsker-Varadhan bound."""
+
+    def __init__(self, dz: int, dy: int) -> None:
+        super().__init__(dz, dy)
+        self._start([_mlp(dz + dy, 1)])
+
+    def term(self, z: Tensor, y: Tensor) -> Tensor:
+        other = y[torch.randperm(len(y))]
+        joint = self.networks[0](torch.cat([z, y], -1)).mean()
+        product = self.networks[0](torch.cat([z, other], -1)).squeeze(-1)
+        return joint - (torch.logsumexp(product, 0) - math.log(len(z)))
+
+    def loss(self, z: Tensor, y: Tensor) -> Tensor:
+        return -self.term(z, y)
+
+
+class InfoNCE(_Critic):
+    """InfoNCE (van den Oord et al. 2018) with a separable critic."""
+
+    def __init__(self, dz: int, dy: int) -> None:
+        super().__init__(dz, dy)
+        self._start([_mlp(dz, 32), _mlp(dy, 32)])
+
+    def term(self, z: Tensor, y: Tensor) -> Tensor:
+        scores = self.networks[0](z) @ self.networks[1](y).T / 32**0.5
+        return scores.diagonal().mean() - torch.logsumexp(scores, 1).mean() + math.log(len(z))
+
+    def loss(self, z: Tensor, y: Tensor) -> Tensor:
+        return -self.term(z, y)
+
+
+class Adversary(_Critic):
+    """A predictor of y from z: 1/2 log(var / mse), summed over columns (Barber and Agakov 2003)."""
+
+    def __init__(self, dz: int, dy: int) -> None:
+        super().__init__(dz, dy)
+        self._start([_mlp(dz, dy)])
+
+    def term(self, z: Tensor, y: Tensor) -> Tensor:
+        error = (self.networks[0](z) - y).square().mean(0)
+        return 0.5 * ((y.var(0) + 1e-6) / (error + 1e-6)).log().sum()
+
+    def loss(self, z: Tensor, y: Tensor) -> Tensor:
+        return -self.term(z, y)
+
+
+RIVALS: dict[str, Callable[[int, int], Term]] = {
+    "mist": Mist,
+    "log-det": LogDet,
+    "HSIC": Hsic,
+    "dCor": DistanceCorrelation,
+    "CLUB": Club,
+    "MINE": Mine,
+    "InfoNCE": InfoNCE,
+    "adversary": Adversary,
+}
