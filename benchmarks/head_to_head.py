@@ -192,12 +192,16 @@ def fairness(method: str, seed: int, seconds: float) -> tuple[float, str, int]:
         with torch.no_grad():
             z, _, t = draw(20_000, test)
             r2 = float(1 - (head(z) - t).square().mean() / t.var())
-        probe = lambda rows, draw=draw: (
-            lambda n: (  # noqa: E731
-                (v := draw(n, rows))[0],
-                v[1][:, 0].long(),
-            )
-        )
+
+        def probe(
+            rows: Tensor, draw: Callable[..., tuple[Tensor, ...]] = draw
+        ) -> Callable[[int], tuple[Tensor, Tensor]]:
+            def sample(n: int) -> tuple[Tensor, Tensor]:
+                z, s, _ = draw(n, rows)
+                return z, s[:, 0].long()
+
+            return sample
+
         found = probe_accuracy(probe(train), 2, test=probe(test), steps=300)
         points.append((lam, r2, found - float(torch.maximum(sex.mean(), 1 - sex.mean()))))
     detail = "; ".join(f"lam {a:g}: R2 {b:.2f}, sex {100 * c:+.0f} points" for a, b, c in points)

@@ -86,7 +86,7 @@ _SMOKE = replace(
     log_every=10, validate_every=200, validation_size=4,
 )  # fmt: skip
 _GENERAL = replace(
-    _PAPER, meta="general", init="mist-paper-v1", steps=16_000, seed=2, learning_rate=8e-4,
+    _PAPER, meta="general", init="mist-paper-v1", steps=20_000, seed=2, learning_rate=8e-4,
     samples=(10, 4096), dims=(1, 64), validate_every=1000,
 )  # fmt: skip
 PRESETS = {"general": _GENERAL, "paper": _PAPER, "smoke": _SMOKE}

@@ -70,7 +70,7 @@ class GeneralMeta:
     """
 
     def __init__(
-        self, kinds: Mapping[str, float] | None = None, *, independent: float = 0.06,
+        self, kinds: Mapping[str, float] | None = None, *, independent: float = 0.1,
         mixed: float = 0.35, warped: float = 0.2,
     ) -> None:  # fmt: skip
         kinds = dict(KINDS if kinds is None else kinds)
