@@ -1,0 +1,326 @@
+r"""What general weights must show, in one go: ``python -m benchmarks.general --model mist``.
+
+Writes one record for each cell to ``OUT.csv`` and a summary to ``OUT.json``; ``--model`` is a
+registered name, a ``.safetensors`` file, or a ``checkpoint.pt`` of a run (its averaged weights).
+The draws have seeds of their own, which neither training nor validation uses.
+
+**The ideal estimator.** For Gaussian pairs with canonical correlations :math:`\rho_k` the sample
+ones are asymptotically independent with variance :math:`(1 - \rho_k^2)^2 / n` (Hotelling 1936), and
+:math:`dI/d\rho_k = \rho_k / (1 - \rho_k^2)`, so by the delta method the maximum-likelihood estimate
+of I has the standard error :math:`\sqrt{\sum_k \rho_k^2 / n}`. Ranks lose nothing: normal scores
+reach the same variance with unknown marginals (Klaassen and Wellner 1997).
+
+Legend: ``B`` datasets, ``N`` samples, ``dx``, ``dy`` columns, ``Q`` quantiles.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import itertools
+import json
+import math
+import statistics
+import time
+import warnings
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import torchmist
+from benchmarks.estimators import estimator
+from torchmist.models.gaussian import gaussian_bias
+from torchmist.models.mist import MIST
+from torchmist.synthetic.general import GeneralMeta
+from torchmist.synthetic.general.canonical import canonical_mi, sample_canonical
+from torchmist.synthetic.general.mixing import mix_linearly
+from torchmist.synthetic.general.mixtures import MixtureParameters, class_mi, sample_mixture
+from training.checkpoint import Checkpoint
+
+__all__ = ["Cell", "ideal_standard_error", "load", "main"]
+
+_SEED = 770_000_000
+_SIZES = (256, 1000, 4000)
+_EQUAL = ((1, 1), (2, 2), (5, 5), (10, 10))
+_UNEQUAL = ((1, 4), (2, 6), (8, 2), (3, 12))
+_PAIRS = 96  # datasets of a cell of Gaussian pairs
+_CLASSES, _CLASS_DIMS, _CLASS_SETS = (2, 3, 5, 10), (1, 2, 4, 8, 16, 32), 12
+_SHAPES, _BATCH = 250, 8  # of held-out draws of the meta-distribution
+_APART = 60  # shapes of independent pairs
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Errors over datasets of one size, in nats; ``ideal_se`` and ``plug_in_mae`` where known.
+
+    ``width`` is that of the 90 % interval, ``coverage`` the share of them that hold the truth.
+    """
+
+    section: str
+    n: int
+    dx: int
+    dy: int
+    classes: int
+    datasets: int
+    truth: float
+    mae: float
+    bias: float
+    width: float
+    coverage: float
+    ideal_se: float | None = None
+    plug_in_mae: float | None = None
+
+
+def load(model: str) -> MIST:
+    """Weights by name or file; of a ``.pt`` checkpoint the averaged ones, with their range."""
+    if not model.endswith(".pt"):
+        return torchmist.load_pretrained(model)
+    checkpoint = Checkpoint.load(Path(model), torch.device("cpu"))
+    config = checkpoint.config
+    network = MIST(config.model)
+    network.load_state_dict(checkpoint.average)
+    trained = {"n": list(config.samples), "d": list(config.dims)}
+    network.provenance = {"trained_range": trained, "steps": checkpoint.step}
+    return network.eval().requires_grad_(False)
+
+
+def ideal_standard_error(correlations: Tensor, n: int) -> Tensor:
+    """Asymptotic standard error of the ideal estimate of Gaussian pairs ``[B, r]``, ``[B]``."""
+    return (correlations.square().sum(-1) / n).sqrt()
+
+
+def plug_in(x: Tensor, y: Tensor) -> Tensor:
+    """Gaussian MI from sample covariances, less its bias at independence, ``[B]``."""
+    n, dx, dy = x.shape[1], x.shape[2], y.shape[2]
+    joint = torch.cat([x, y], -1).double()
+    joint = joint - joint.mean(1, keepdim=True)
+    cov = joint.mT @ joint / n
+    raw = cov[:, :dx, :dx].logdet() + cov[:, dx:, dx:].logdet() - cov.logdet()
+    return raw / 2 - gaussian_bias(torch.full((1,), n), dx, dy)
+
+
+def _generator(*key: int) -> torch.Generator:
+    return torch.Generator().manual_seed(_SEED + sum(k * 4099**i for i, k in enumerate(key)))
+
+
+def _cell(section: str, x: Tensor, y: Tensor, truth: Tensor, network: MIST, **more: Any) -> Cell:
+    r = torchmist.estimate(x, y, model=network)
+    low, high = (torch.as_tensor(v) for v in r.interval(0.9))
+    error = torch.as_tensor(r.mean) - truth.double()
+    dy = y.shape[-1] if y.is_floating_point() else 1
+    return Cell(
+        section, x.shape[1], x.shape[2], dy, more.pop("classes", 0), len(x),
+        truth.mean().item(), error.abs().mean().item(), error.mean().item(),
+        (high - low).mean().item(), ((low <= truth) & (truth <= high)).double().mean().item(),
+        **more,
+    )  # fmt: skip
+
+
+def gaussian_pairs(network: MIST) -> list[Cell]:
+    """Correlations uniform in 0.1 to 0.9 in all pairs of columns; half of the datasets mixed."""
+    cells = []
+    for (dx, dy), n in itertools.product((*_EQUAL, *_UNEQUAL), _SIZES):
+        draw = _generator(1, dx, dy)
+        rho = 0.1 + 0.8 * torch.rand(_PAIRS, min(dx, dy), generator=draw, dtype=torch.float64)
+        df = torch.full((_PAIRS,), torch.inf, dtype=torch.float64)
+        generator = _generator(2, dx, dy, n)
+        x, y = sample_canonical(rho, df, n, dx, dy, generator=generator)
+        x[::2] = mix_linearly(x[::2], generator=generator)
+        y[::2] = mix_linearly(y[::2], generator=generator)
+        truth = canonical_mi(rho, df, dx, dy)
+        ideal = ideal_standard_error(rho, n).mean().item()
+        known = (plug_in(x, y) - truth).abs().mean().item()
+        cells.append(
+            _cell("gaussian", x, y, truth, network, ideal_se=ideal, plug_in_mae=known)
+        )  # fmt: skip
+    return cells
+
+
+def gaussian_classes(network: MIST) -> list[Cell]:
+    """Spherical classes at n = 512, their distances log-uniform in 0.5 to 6 deviations.
+
+    Truth by Monte Carlo over 131,072 draws (standard error below 0.003 nats).
+    """
+    cells = []
+    for k, d in itertools.product(_CLASSES, _CLASS_DIMS):
+        generator = _generator(3, k, d)
+        sets = _CLASS_SETS
+        apart = 0.5 * 12 ** torch.rand(sets, 1, 1, generator=generator)
+        mean = apart / math.sqrt(2 * d) * torch.randn(sets, k, d, generator=generator)
+        weight = 0.5 * torch.randn(sets, k, generator=generator)
+        weight[::2] = 0
+        one = torch.ones(sets, k, 1)
+        m = MixtureParameters(
+            weight.softmax(-1), mean, torch.ones(sets, k, d), 0 * one, one, 0 * one
+        )
+        truth = torch.stack([class_mi(m, generator=generator)[0] for _ in range(16)]).mean(0)
+        x, _, label = sample_mixture(m, 512, generator=generator)
+        cells.append(_cell("classes", x, label[..., None], truth, network, classes=k))
+    return cells
+
+
+def _shape(u: Tensor) -> tuple[int, int, int]:
+    """N log-uniform in 16 to 4096, dx and dy in 1 to 64, equal in half of the cases."""
+    n = int(16 * (4097 / 16) ** u[0].item())
+    dx, dy = (int(65 ** v.item()) for v in u[1:3])
+    return n, max(dx, 1), max(dx, 1) if u[3] < 0.5 else max(dy, 1)
+
+
+@torch.no_grad()
+def coverage(network: MIST) -> dict[str, Any]:
+    """Share of truths below each quantile, of held-out draws of ``GeneralMeta``, and errors.
+
+    The quantiles are those of the network before they are cut at 0, where all independent datasets
+    would tie.
+    """
+    meta = GeneralMeta()
+    below, error, sizes = [], [], []
+    for index in range(_SHAPES):
+        generator = _generator(4, index)
+        n, dx, dy = _shape(torch.rand(4, generator=generator))
+        batch = meta.sample(_BATCH, n, dx, dy, generator=generator)
+        quantiles = network(batch.x, batch.y)
+        below.append(batch.mi[:, None] <= quantiles)
+        error.append(quantiles.clamp(min=0).mean(-1) - batch.mi)
+        sizes += [n] * _BATCH
+    held, errors, n = torch.cat(below).double(), torch.cat(error), torch.tensor(sizes)
+    groups = {"all": n > 0, "16-100": n < 100, "100-1000": (n >= 100) & (n < 1000),
+              "1000-4096": n >= 1000}  # fmt: skip
+    out: dict[str, Any] = {"levels": [round(v, 4) for v in network.levels.tolist()]}
+    for name, rows in groups.items():
+        share = held[rows].mean(0)
+        gap = 100 * (share - network.levels)
+        out[name] = {
+            "datasets": int(rows.sum()),
+            "share_below": [round(v, 4) for v in share.tolist()],
+            "largest_gap_points": round(gap.abs().max().item(), 2),
+            "mae": round(errors[rows].abs().mean().item(), 4),
+            "median_error": round(errors[rows].abs().median().item(), 4),
+            "bias": round(errors[rows].mean().item(), 4),
+        }
+    return out
+
+
+def independence(network: MIST) -> dict[str, float]:
+    """Mean estimate and mean 5 % quantile of independent pairs at n = 256."""
+    meta = GeneralMeta(independent=1.0)
+    mean, low, size = [], [], []
+    for index in range(_APART):
+        generator = _generator(5, index)
+        _, dx, dy = _shape(torch.rand(4, generator=generator))
+        batch = meta.sample(_BATCH, 256, dx, dy, generator=generator)
+        r = torchmist.estimate(batch.x, batch.y, model=network)
+        mean.append(torch.as_tensor(r.mean))
+        low.append(torch.as_tensor(r.quantile(0.05)))
+        size += [dx * dy] * _BATCH
+    means, lows, area = torch.cat(mean), torch.cat(low), torch.tensor(size)
+    out = {"mean": means.mean().item(), "q05": lows.mean().item()}
+    for name, rows in (("up_to_25_pairs", area <= 25), ("more", area > 25)):
+        out |= {f"mean_{name}": means[rows].mean().item(), f"q05_{name}": lows[rows].mean().item()}
+    return out
+
+
+def speed(network: MIST, repeats: int = 15) -> dict[str, float]:
+    """Median milliseconds of one estimate at n = 1000, 5 + 5 columns, in turn with bmi's KSG."""
+    generator = _generator(6)
+    x = torch.randn(1000, 5, generator=generator)
+    y = (0.6 * x + 0.8 * torch.randn(1000, 5, generator=generator)).double().numpy()
+    a = x.double().numpy()
+    ksg = estimator("KSG")[0]
+    calls = (lambda: torchmist.estimate(a, y, model=network), lambda: ksg(a, y))
+    taken: tuple[list[float], list[float]] = ([], [])
+    for turn, (call, times) in itertools.product(range(repeats + 1), zip(calls, taken)):
+        start = time.perf_counter()
+        call()
+        if turn:
+            times.append(1e3 * (time.perf_counter() - start))
+    ours, theirs = (statistics.median(times) for times in taken)
+    return {"mist_ms": ours, "ksg_ms": theirs, "ratio": theirs / ours}
+
+
+def _pooled(cells: list[Cell], key: str, n: int) -> float:
+    return statistics.mean(getattr(c, key) for c in cells if c.n == n)
+
+
+def _lines(summary: dict[str, Any]) -> list[tuple[str, str, float]]:
+    """What is asked for, how much, and what was measured."""
+    g, s = summary["gaussian"], summary["speed"]
+    apart, held = summary["independence"], summary["coverage"]["all"]
+    lines = [("MAE at n = 1000 / MAE at n = 256, dx = dy", "<= 0.6", g["mae_ratio"]),
+             ("90 % interval width at n = 1000 / at n = 256", "< 1", g["width_ratio"])]  # fmt: skip
+    for name in ("1x1", "dx!=dy"):
+        for n, ratio in g["mae_over_ideal_se"][name].items():
+            lines.append((f"MAE / ideal standard error, {name}, n = {n}", "<= 1.3", ratio))
+    lines += [
+        ("class labels, MAE at n = 512, nats", "<= 0.06", summary["classes"]["mae"]),
+        ("largest gap of quantile coverage, points", "<= 4", held["largest_gap_points"]),
+        ("independent, mean estimate at n = 256, nats", "< 0.03", apart["mean"]),
+        ("independent, 5 % quantile at n = 256, nats", "< 0.01", apart["q05"]),
+        ("KSG time / MIST time, n = 1000, 5 + 5", ">= 8", s["ratio"]),
+    ]
+    return lines
+
+
+def measure(network: MIST) -> tuple[list[Cell], dict[str, Any]]:
+    """All cells, and the summary."""
+    pairs, classes = gaussian_pairs(network), gaussian_classes(network)
+    equal = [c for c in pairs if c.dx == c.dy]
+    kinds = {"1x1": [c for c in equal if c.dx == 1], "dx=dy": equal,
+             "dx!=dy": [c for c in pairs if c.dx != c.dy]}  # fmt: skip
+    ratio = {
+        name: {n: _pooled(part, "mae", n) / _pooled(part, "ideal_se", n) for n in _SIZES}
+        for name, part in kinds.items()
+    }
+    summary = {
+        "trained_range": network.provenance.get("trained_range", {}),
+        "gaussian": {
+            "mae": {n: _pooled(equal, "mae", n) for n in _SIZES},
+            "width": {n: _pooled(equal, "width", n) for n in _SIZES},
+            "plug_in_mae": {n: _pooled(equal, "plug_in_mae", n) for n in _SIZES},
+            "mae_ratio": _pooled(equal, "mae", 1000) / _pooled(equal, "mae", 256),
+            "width_ratio": _pooled(equal, "width", 1000) / _pooled(equal, "width", 256),
+            "mae_over_ideal_se": ratio,
+        },
+        "classes": {
+            "mae": statistics.mean(c.mae for c in classes),
+            "mae_by_classes": {
+                k: statistics.mean(c.mae for c in classes if c.classes == k) for k in _CLASSES
+            },
+            "bias": statistics.mean(c.bias for c in classes),
+        },
+        "coverage": coverage(network),
+        "independence": independence(network),
+        "speed": speed(network),
+    }
+    return pairs + classes, summary
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line; see the module's docstring."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--model", default="mist")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "general")
+    options = parser.parse_args(arguments)
+    start = time.monotonic()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        cells, summary = measure(load(options.model))
+    summary = {"model": options.model, "threads": torch.get_num_threads(), **summary}
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    with options.out.with_suffix(".csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(asdict(cells[0])))
+        writer.writeheader()
+        for cell in cells:
+            values = asdict(cell).items()
+            writer.writerow({k: f"{v:.5g}" if isinstance(v, float) else v for k, v in values})
+    options.out.with_suffix(".json").write_text(json.dumps(summary, indent=1) + "\n")
+    for name, asked, value in _lines(summary):
+        print(f"{name:<50} asked {asked:>8}   measured {value:.3f}")
+    print(f"{len(cells)} cells in {time.monotonic() - start:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
