@@ -14,11 +14,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from torchmist.models.reference import ReferenceMIST
 from torchmist.weights import save_weights
 from training.checkpoint import Checkpoint
 from training.config import PRESETS, TrainConfig
 from training.data import batch_shape, training_batch, validation_batches
-from training.train import Trainer, learning_rate, main
+from training.reference import main as train_reference
+from training.train import Trainer, learning_rate, main, with_radial_inputs
 from training.validate import coverage, interpolate, range_of, validate
 
 CPU = torch.device("cpu")
@@ -166,6 +168,14 @@ def test_training_starts_from_given_weights(tmp_path) -> None:
         assert torch.equal(started.model.state_dict()[name], value)
 
 
+def test_radial_inputs_start_without_effect() -> None:
+    plain = Trainer(replace(SMOKE, model=replace(SMOKE.model, radial=0)), CPU).model
+    model = Trainer(replace(SMOKE, seed=1, model=replace(SMOKE.model, radial=1)), CPU).model
+    model.load_state_dict(with_radial_inputs(plain.state_dict(), model))
+    batch = training_batch(SMOKE, 0, CPU)
+    torch.testing.assert_close(model(batch.x, batch.y), plain(batch.x, batch.y))
+
+
 def test_a_time_budget_stops_with_a_checkpoint(tmp_path) -> None:
     main(["--preset", "smoke", "--out", str(tmp_path), "--steps", "5000", "--max-minutes", "0.01"])
     assert 0 < final(tmp_path).step < 5000
@@ -183,3 +193,14 @@ def test_runs_are_not_overwritten_and_missing_ones_are_named(tmp_path, capsys) -
 def test_three_processes_are_refused() -> None:
     with pytest.raises(ValueError, match="1, 2, 4 or 8 processes"):
         Trainer(SMOKE, CPU, 0, 3)
+
+
+def test_the_published_architecture_trains_and_resumes(tmp_path) -> None:
+    weights = tmp_path / "w.safetensors"
+    options = ["--preset", "smoke", "--out", str(tmp_path / "run"), "--weights", str(weights)]
+    train_reference([*options, "--steps", "4"])
+    train_reference([*options, "--steps", "6", "--resume"])
+    model = ReferenceMIST.load(weights)
+    assert model.provenance["steps"] == 6 and model.provenance["datasets"] > 6 * 8
+    batch = training_batch(SMOKE, 0, CPU)
+    assert model(batch.x, batch.y).isfinite().all()

@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from torchmist.losses import quantile_loss
 from torchmist.models.mist import MIST
+from torchmist.models.statistics import RADIAL, SIZES
 from torchmist.weights import load_pretrained
 from training.checkpoint import Checkpoint
 from training.config import PRESETS, TrainConfig
@@ -29,7 +30,7 @@ from training.data import training_batch
 from training.metrics import MetricsWriter
 from training.validate import validate
 
-__all__ = ["Trainer", "learning_rate", "main"]
+__all__ = ["Trainer", "learning_rate", "main", "with_radial_inputs"]
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
@@ -38,6 +39,20 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, step / config.steps)))
     span = config.learning_rate - config.final_learning_rate
     return warm * (config.final_learning_rate + span * cosine)
+
+
+def with_radial_inputs(state: dict[str, Tensor], model: MIST) -> dict[str, Tensor]:
+    """``state`` for ``model``, with zero weights for radial inputs that it lacks.
+
+    The function stays the same. They stand before the sizes, which come last.
+    """
+    name = "pair.0.weight"
+    missing = model.state_dict()[name].shape[1] - state[name].shape[1]
+    if missing != RADIAL:
+        return state
+    statistics, sizes = state[name][:, :-SIZES], state[name][:, -SIZES:]
+    new = statistics.new_zeros(len(statistics), RADIAL)
+    return {**state, name: torch.cat([statistics, new, sizes], 1)}
 
 
 class Trainer:
@@ -59,10 +74,11 @@ class Trainer:
         self.config, self.device, self.rank, self.world = config, device, rank, world
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            self.model = MIST(config.model).to(device)
-            self.average = MIST(config.model).to(device).eval().requires_grad_(False)
+            self.model = self.build().to(device)
+            self.average = self.build().to(device).eval().requires_grad_(False)
         if config.init:
-            self.model.load_state_dict(load_pretrained(config.init).state_dict())
+            start = load_pretrained(config.init).state_dict()
+            self.model.load_state_dict(with_radial_inputs(start, self.model))
         self.average.load_state_dict(self.model.state_dict())
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), betas=(0.9, 0.98), weight_decay=config.weight_decay
@@ -72,6 +88,15 @@ class Trainer:
         self.network: nn.Module = self.model
         if world > 1:
             self.network = DistributedDataParallel(self.model)
+
+    def build(self) -> MIST:
+        """A network of the run with random weights."""
+        return MIST(self.config.model)
+
+    def loss(self, quantiles: Tensor, mi: Tensor) -> Tensor:
+        """What is minimised, from quantiles ``[B, Q]`` and true MI ``[B]`` in nats."""
+        weight = self.config.mean_weight
+        return quantile_loss(quantiles, mi, self.model.levels, mean_weight=weight)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continue from ``checkpoint``."""
@@ -98,7 +123,7 @@ class Trainer:
         mixed = torch.autocast("cuda", torch.bfloat16) if self.device.type == "cuda" else None
         with mixed or contextlib.nullcontext():
             quantiles = self.network(batch.x, batch.y)
-        loss = quantile_loss(quantiles, batch.mi, self.model.levels, mean_weight=config.mean_weight)
+        loss = self.loss(quantiles, batch.mi)
         self.optimizer.zero_grad()
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), config.clip)
