@@ -10,7 +10,7 @@ from torchmist.models.mist import MIST, MISTConfig
 SMALL = MISTConfig(
     odd=3, even=3, paired=2, basis_width=8, pair_width=8, feature_width=16, feature_layers=2,
     sample_width=16, inducing=4, heads=2, embedding=2, readout_width=8, head_width=32,
-    quantiles=12,
+    quantiles=12, radial=1,
 )  # fmt: skip
 
 

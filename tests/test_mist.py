@@ -11,6 +11,7 @@ from torchmist.heads import from_nats, quantile_levels, to_nats
 from torchmist.losses import pinball_loss, quantile_loss
 from torchmist.models.gaussian import gaussian_bias, ridge_factor
 from torchmist.models.mist import MIST, MISTConfig
+from torchmist.models.statistics import RADIAL, Features, sample_statistics
 
 CLOSE = {"atol": 2e-5, "rtol": 2e-5}
 
@@ -180,9 +181,30 @@ def test_config_round_trip_and_errors() -> None:
         MISTConfig.from_dict({"width": 3})
     with pytest.raises(ValueError, match="heads must be a positive int"):
         MISTConfig(heads=0)
+    with pytest.raises(ValueError, match="radial must be 0 or 1"):
+        MISTConfig(radial=2)
     with pytest.raises(ValueError, match="multiple of heads"):
         MISTConfig(feature_width=97)
     with pytest.raises(ValueError, match="paired must be less"):
         MISTConfig(paired=4)
     with pytest.raises(ValueError, match="pair_width must be a multiple of 4"):
         MISTConfig(pair_width=6)
+
+
+def test_radial_statistics_see_what_a_rotation_by_the_radius_hides() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(1, 4000, 2, generator=generator)
+    angle = x.square().sum(-1)
+    a, b = x.unbind(-1)
+    y = 0.9 * (angle.cos() * a - angle.sin() * b) + 0.4 * torch.randn(1, 4000, generator=generator)
+
+    def between(y: torch.Tensor) -> torch.Tensor:
+        z = rank_transform(torch.cat([x, y[..., None]], -1)).scores
+        features = Features.of(torch.zeros(4, 1, 3, 4000), 2, 1)
+        out = sample_statistics(z, features, torch.tensor([4000]), 2, radial=True)
+        return out.pairs[0, :2, 2]
+
+    hidden, none = between(y), between(y.flip(1))
+    assert hidden[:, 0].max() < 0.15  # the correlation is all but gone
+    surprise = slice(-RADIAL, -RADIAL + 3)
+    assert hidden[:, surprise].max() > 1.2 and none[:, surprise].max() < 0.7

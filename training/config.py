@@ -18,7 +18,8 @@ class TrainConfig:
         model: sizes of the network.
         steps: optimiser steps; the learning rate follows a cosine over them.
         seed: with the step number, the seed of every draw.
-        init: weights to start from, a registered name or a file; empty for random ones.
+        init: weights to start from, a registered name or a file, of the same sizes but perhaps
+            without ``radial`` inputs; empty for random ones.
         learning_rate, final_learning_rate, warmup: the schedule.
         weight_decay, clip: of AdamW, and the gradient norm allowed.
         average: decay of the exponential moving average of the weights, which are what is
@@ -86,7 +87,7 @@ _SMOKE = replace(
     log_every=10, validate_every=200, validation_size=4,
 )  # fmt: skip
 _GENERAL = replace(
-    _PAPER, meta="general", init="mist-paper-v1", steps=20_000, seed=2, learning_rate=8e-4,
-    samples=(10, 4096), dims=(1, 64), validate_every=1000,
+    _PAPER, model=MISTConfig(radial=1), meta="general", init="mist-paper-v1", steps=17_000, seed=2,
+    learning_rate=8e-4, samples=(10, 4096), dims=(1, 64), validate_every=4000,
 )  # fmt: skip
 PRESETS = {"general": _GENERAL, "paper": _PAPER, "smoke": _SMOKE}

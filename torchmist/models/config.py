@@ -26,6 +26,7 @@ class MISTConfig:
         readout_width, head_width: widths of the pair readout and of the head.
         seeds: pooled sample tokens.
         quantiles: quantiles in the head.
+        radial: 1 to read how the correlations change with the radii of both sides, else 0.
     """
 
     odd: int = 4
@@ -44,11 +45,15 @@ class MISTConfig:
     head_width: int = 256
     seeds: int = 4
     quantiles: int = 24
+    radial: int = 0
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            if field.name == "radial":
+                if value not in (0, 1):
+                    raise ValueError(f"radial must be 0 or 1, got {value!r}")
+            elif not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"{field.name} must be a positive int, got {value!r}")
         for name, value in (("feature", self.feature_width), ("sample", self.sample_width)):
             if value % self.heads:

@@ -22,6 +22,7 @@ from torchmist.models.layers import (
 )
 from torchmist.models.statistics import (
     ANCHORS,
+    RADIAL,
     RADII,
     SIDE,
     SIZES,
@@ -68,7 +69,8 @@ class MIST(nn.Module):
         c = self.config = config or MISTConfig()
         self.register_buffer("levels", quantile_levels(c.quantiles), persistent=False)
         self.basis = Basis(c.odd, c.even, c.basis_width)
-        self.pair = mlp(pair_count(c.odd, c.even, c.paired) + SIZES, 2 * c.pair_width, c.pair_width)
+        raw = pair_count(c.odd, c.even, c.paired) + c.radial * RADIAL
+        self.pair = mlp(SIZES + raw, 2 * c.pair_width, c.pair_width)
         self.pool = nn.Linear(c.pair_width, 2 * _POOLS)
         self.token = nn.Linear(6 * c.pair_width + SIDE, c.feature_width)
         self.features = nn.ModuleList(
@@ -139,7 +141,9 @@ class MIST(nn.Module):
             if mask is not None:
                 values = values * mask[:, None, :]
             features = Features.of(values, c.odd, c.paired)
-            stats = sample_statistics(z, features, counts.expand(len(z)), dx)
+            stats = sample_statistics(
+                z, features, counts.expand(len(z)), dx, radial=bool(c.radial), mask=mask
+            )
         pairs = self._pairs(stats)
         tokens = self._feature_tokens(pairs, stats.side, dx)
         for layer in self.features:

@@ -16,6 +16,7 @@ from torchmist.models.gaussian import gaussian_bias, ridge_factor
 
 __all__ = [
     "ANCHORS",
+    "RADIAL",
     "RADII",
     "SIDE",
     "SIZES",
@@ -31,6 +32,7 @@ SIZES = 4
 ANCHORS = len(_PLAIN_RIDGES) + len(_READ_RIDGES) + 1
 SIDE = SIZES + 2 * ANCHORS
 RADII = 4 * len(_READ_RIDGES)
+RADIAL = 5
 
 
 class Features(NamedTuple):
@@ -69,7 +71,7 @@ class Statistics(NamedTuple):
 
 
 def pair_count(odd: int, even: int, paired: int) -> int:
-    """Number ``F`` of raw pair statistics."""
+    """Number ``F`` of raw pair statistics without the radial ones."""
     return 4 + odd + even + 2 * paired + len(_READ_RIDGES) + 3
 
 
@@ -108,11 +110,35 @@ def _quadratic(z: Tensor, precision: Tensor) -> Tensor:
     return (precision @ z * z).sum(-2)
 
 
-def sample_statistics(z: Tensor, features: Features, n: Tensor, dx: int) -> Statistics:
+def _radial(
+    z: Tensor, rx: Tensor, ry: Tensor, correlation: Tensor, sign: Tensor, n: Tensor,
+    mask: Tensor | None,
+) -> list[Tensor]:  # fmt: skip
+    """How the correlations change with the radii of both sides, ``RADIAL`` times ``[B, D, D]``.
+
+    A rotation whose angle grows with the radius (a spiral) hides a correlation from the sample as
+    a whole and leaves it in shells. ``rx``, ``ry``: centred radii ``[B, N]``. The weights are their
+    squashed sum, difference and product; all that is returned is free of the swap of the sides.
+    """
+    ux, uy = torch.tanh(rx), torch.tanh(ry)
+    weight = torch.stack([(ux + uy) / 2**0.5, (ux - uy) / 2**0.5, ux * uy])
+    if mask is not None:
+        weight = weight * mask
+    mean = weight.sum(-1)[..., None, None] / n
+    moved = (weight[:, :, None] * z) @ z.mT / n - mean * correlation
+    total, _, product = moved.unbind()
+    surprise = torch.log1p(4 * n * moved.square()) / 4
+    return [*surprise, 3 * total * sign, 3 * product * sign]
+
+
+def sample_statistics(
+    z: Tensor, features: Features, n: Tensor, dx: int, *, radial: bool = False,
+    mask: Tensor | None = None,
+) -> Statistics:  # fmt: skip
     """All statistics of standardised scores ``z`` ``[B, D, N]`` and basis ``features``.
 
     Both are 0 in masked samples; ``n``: ``[B]`` samples per dataset; the first ``dx`` of the ``D``
-    columns are X.
+    columns are X; ``radial``: whether the pairs carry how they change with the radii.
     """
     odd = len(features.odd_paired) + len(features.odd_rest)
     size = z.shape[1]
@@ -159,12 +185,17 @@ def sample_statistics(z: Tensor, features: Features, n: Tensor, dx: int) -> Stat
         *partial,
     ]
     pairs = torch.stack(raw, -1)
-    roles = _roles(dx, dy, pairs).expand(len(pairs), -1, -1, -1)
+    parts = [pairs, _roles(dx, dy, pairs).expand(len(pairs), -1, -1, -1)]
+    if radial:
+        last = len(_READ_RIDGES) - 1
+        shells = (rx[last] - 1) * (dx / 2) ** 0.5, (ry[last] - 1) * (dy / 2) ** 0.5
+        per = n.view(-1, 1, 1)
+        parts.append(torch.stack(_radial(z, *shells, correlation, sign, per, mask), -1))
     return Statistics(
         sizes,
         anchors,
         side,
-        torch.cat([pairs, roles], -1),
+        torch.cat(parts, -1),
         radii.permute(1, 2, 0),
         sign,
         scale,

@@ -71,7 +71,7 @@ class GeneralMeta:
 
     def __init__(
         self, kinds: Mapping[str, float] | None = None, *, independent: float = 0.1,
-        mixed: float = 0.35, warped: float = 0.2,
+        mixed: float = 0.35, warped: float = 0.25,
     ) -> None:  # fmt: skip
         kinds = dict(KINDS if kinds is None else kinds)
         unknown = sorted(set(kinds) - set(KINDS))
@@ -138,7 +138,11 @@ class GeneralMeta:
             x, y, mi = make(self, batch, n, p, q, generator)
             free = (True, True)
         x, y, more = self._fill(x, y, dx, dy, n, generator, free)
-        return self._mix(x, free[0], generator), self._mix(y, free[1], generator), mi + more
+        u = torch.rand(2, batch, generator=generator, device=generator.device)
+        again = torch.rand(2, batch, generator=generator, device=generator.device)
+        both = torch.rand(batch, generator=generator, device=generator.device) < 0.5
+        x = self._mix(x, free[0], u, generator)
+        return x, self._mix(y, free[1], torch.where(both, u, again), generator), mi + more
 
     @staticmethod
     def _columns(kind: str, d: int, generator: torch.Generator) -> int:
@@ -212,11 +216,14 @@ class GeneralMeta:
             return append_features(x, min(left, 1 + int(left * u / 0.35)), generator=generator)
         return x
 
-    def _mix(self, x: Tensor, free: bool, generator: torch.Generator) -> Tensor:
-        """Some datasets' columns mixed linearly, some warped; neither where a side is discrete."""
+    def _mix(self, x: Tensor, free: bool, u: Tensor, generator: torch.Generator) -> Tensor:
+        """Some datasets' columns mixed linearly, some warped; neither where a side is discrete.
+
+        ``u``: ``[2, B]`` uniform, which decide it; half of the datasets have the same on both
+        sides.
+        """
         if not free or x.shape[-1] < 2:
             return x
-        u = torch.rand(2, len(x), generator=generator, device=x.device)
         rows = (u[0] < self.mixed).nonzero().squeeze(-1)
         if len(rows):
             x[rows] = mix_linearly(x[rows], generator=generator)
