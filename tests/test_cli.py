@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -112,14 +113,97 @@ def test_missing_values_files_and_rows(data: Path, tmp_path: Path, capsys) -> No
         assert message in capsys.readouterr().err
 
 
+def broken(folder: Path) -> dict[str, tuple[Path, str]]:
+    """Files that cannot be read, with what is said of each."""
+    paths = {name: folder / name for name in (
+        "nothing.csv", "head.csv", "binary.csv", "text.npy", "text.npz", "text.parquet",
+        "rows.npy", "lengths.npz",
+    )}  # fmt: skip
+    paths["nothing.csv"].touch()
+    paths["head.csv"].write_text("a,c\n")
+    paths["binary.csv"].write_bytes(b"\xff\xfe\x00\x81" * 20)
+    for name in ("text.npy", "text.npz", "text.parquet"):
+        paths[name].write_text("not an array")
+    np.save(paths["rows.npy"], np.zeros((0, 2)))
+    np.savez(paths["lengths.npz"], a=np.zeros(20), b=np.zeros(30), c=np.zeros(20))
+    said = {"nothing.csv": "the file is empty", "head.csv": "expected rows in head.csv",
+            "rows.npy": "expected rows in rows.npy",
+            "lengths.npz": "expected columns of one length"}  # fmt: skip
+    return {k: (v, said.get(k, "could not read it")) for k, v in paths.items()}
+
+
+def test_empty_and_unreadable_files(tmp_path: Path, capsys) -> None:
+    for path, message in broken(tmp_path).values():
+        names = ("0", "1") if path.name == "rows.npy" else ("a,b", "c")
+        assert main(["estimate", str(path), "--x", names[0], "--y", names[1]]) == 2, path
+        err = capsys.readouterr().err
+        assert message in err and err.count("\n") == 1
+
+
+def test_missing_labels_and_empty_names(data: Path, tmp_path: Path, capsys) -> None:
+    frame = pd.read_csv(data)
+    frame.loc[:2, "kind"] = None
+    frame.to_csv(tmp_path / "holes.csv", index=False)
+    arguments = ["estimate", str(tmp_path / "holes.csv"), "--x", "a"]
+    assert main([*arguments, "--y", "kind", "--labels"]) == 2
+    assert "3 missing ones in column kind" in capsys.readouterr().err
+    assert main([*arguments[:-1], "a,,b", "--y", "c"]) == 2
+    assert "expected column names separated by commas" in capsys.readouterr().err
+
+
+def test_names_may_have_spaces_around_and_suffixes_capitals(data: Path, tmp_path: Path) -> None:
+    path = tmp_path / "DATA.CSV"
+    path.write_text(data.read_text().replace("a,b,c,kind", "a, b ,c,kind"))
+    assert read_columns(path, ["a", "b"]).shape == (200, 2)
+    assert main(["estimate", str(path), "--x", "a, b", "--y", "c"]) == 0
+
+
+def test_readers_that_are_not_installed(data: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    assert main(["estimate", str(data), "--x", "a", "--y", "c"]) == 2
+    assert "pip install 'torchmist[cli]'" in capsys.readouterr().err
+
+
+def test_too_few_rows_to_adapt(data: Path, tmp_path: Path, capsys) -> None:
+    few = tmp_path / "few.csv"
+    pd.read_csv(data).iloc[:100].to_csv(few, index=False)
+    out = str(tmp_path / "weights.safetensors")
+    assert main(["adapt", str(few), "--x", "a", "--y", "c", "--out", out]) == 2
+    assert "N of at least 200, got [100, 1]" in capsys.readouterr().err
+
+
+def test_interruption_is_said(data: Path, monkeypatch, capsys) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("torchmist.cli.estimate", interrupt)
+    assert main(["estimate", str(data), "--x", "a", "--y", "c"]) == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
+def test_audit_in_bits(data: Path, capsys) -> None:
+    shown = []
+    for extra in ([], ["--bits"]):
+        assert main(["audit", str(data), "--x", "a", "--json", *extra]) == 0
+        shown.append(json.loads(capsys.readouterr().out))
+    assert [s["unit"] for s in shown] == ["nats", "bits"]
+    nats, bits = (s["rows"][0] for s in shown)
+    for key in ("truth", "estimate", "low", "high", "error"):
+        assert bits[key] == pytest.approx(nats[key] / math.log(2))
+    assert main(["audit", str(data), "--x", "a", "--bits"]) == 0
+    assert "bits, bias" in capsys.readouterr().out
+
+
 def test_adapt_writes_weights_that_estimate_reads(small, tmp_path: Path, capsys) -> None:
     rng = np.random.default_rng(0)
     np.save(tmp_path / "data.npy", rng.normal(size=(240, 3)))
     base, out = tmp_path / "base.safetensors", tmp_path / "out.safetensors"
     save_weights(small, base, provenance={}, evaluation={})
     data = [str(tmp_path / "data.npy"), "--x", "0,1", "--y", "2"]
-    assert main(["adapt", *data, "--model", str(base), "--budget", "3", "--out", str(out),
-                 "--json"]) == 0  # fmt: skip
+    picture = tmp_path / "adapt.png"
+    assert main(["adapt", *data, "--model", str(base), "--budget", "2", "--out", str(out),
+                 "--json", "--plot", str(picture)]) == 0  # fmt: skip
+    assert picture.stat().st_size > 10_000
     assert json.loads(capsys.readouterr().out)["weights"] == str(out)
     assert main(["estimate", *data, "--model", str(out)]) == 0
     assert main(["adapt", *data, "--out", "weights.pt"]) == 2

@@ -10,10 +10,9 @@ import argparse
 import dataclasses
 import json
 import math
-import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,26 +26,63 @@ from torchmist.estimate import MIEstimate, estimate
 __all__ = ["main", "read_columns"]
 
 
-def _table(path: Path) -> Any:
-    """A data frame of a CSV or Parquet file."""
-    try:
-        import pandas
-    except ImportError as error:
-        raise ValueError(
-            f"expected pandas to read {path.suffix} files, it is not installed; install it with "
-            f"pip install torchmist[cli], or pass .npy or .npz files"
-        ) from error
-    return pandas.read_csv(path) if path.suffix == ".csv" else pandas.read_parquet(path)
+def _table(path: Path) -> dict[str, NDArray[Any]]:
+    """Named columns of a CSV or Parquet file."""
+    import pandas
+
+    read = pandas.read_csv if path.suffix.lower() == ".csv" else pandas.read_parquet
+    frame = read(path)
+    return {str(name).strip(): frame[name].to_numpy() for name in frame.columns}
 
 
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     """Named columns of a ``.npy`` matrix (by number) or the arrays of a ``.npz`` file."""
-    if path.suffix == ".npz":
+    if path.suffix.lower() == ".npz":
         with np.load(path) as file:
-            return {name: file[name] for name in file.files}
-    matrix = np.load(path)
-    matrix = matrix[:, None] if matrix.ndim == 1 else matrix
+            return {name: np.atleast_1d(file[name]) for name in file.files}
+    matrix = np.atleast_1d(np.load(path))
+    matrix = matrix.reshape(len(matrix), math.prod(matrix.shape[1:]))
     return {str(i): matrix[:, i] for i in range(matrix.shape[1])}
+
+
+_READERS: dict[str, Callable[[Path], dict[str, NDArray[Any]]]] = {
+    ".csv": _table, ".parquet": _table, ".npy": _arrays, ".npz": _arrays,
+}  # fmt: skip
+
+
+def _read(path: Path) -> dict[str, NDArray[Any]]:
+    """The columns of a file by name."""
+    if not path.is_file():
+        raise ValueError(f"expected a file at {path}, found none")
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise ValueError(f"expected a .csv, .parquet, .npy or .npz file, got {path.name}")
+    if path.stat().st_size == 0:
+        raise ValueError(f"expected columns in {path.name}, the file is empty")
+    try:
+        columns = reader(path)
+    except ImportError as error:
+        raise ValueError(
+            f"expected pandas and pyarrow to read {path.suffix} files, got {error}; install them "
+            f"with pip install 'torchmist[cli]', or pass .npy or .npz files"
+        ) from error
+    except PermissionError:
+        raise
+    except Exception as error:
+        raise ValueError(
+            f"expected {path.name} to be a {path.suffix} file, could not read it: {error}"
+        ) from error
+    if not columns or not all(len(values) for values in columns.values()):
+        raise ValueError(f"expected rows in {path.name}, found none")
+    return columns
+
+
+def _names(text: str) -> list[str]:
+    """The names in a list separated by commas."""
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise ValueError(f"expected column names separated by commas, got {text!r}")
+    return names
 
 
 def read_columns(path: Path, names: Sequence[str], *, labels: bool = False) -> NDArray[Any]:
@@ -59,26 +95,15 @@ def read_columns(path: Path, names: Sequence[str], *, labels: bool = False) -> N
         labels: read one column of any type as class labels.
 
     Raises:
-        ValueError: for a missing file or column, another format, text that is not marked as
-            labels, or missing values.
+        ValueError: for a missing, empty or unreadable file, a missing column, another format, text
+            that is not marked as labels, columns of different lengths, or missing values.
     """
-    if not path.is_file():
-        raise ValueError(f"expected a file at {path}, found none")
-    if path.suffix in (".csv", ".parquet"):
-        frame = _table(path)
-        source = {str(name): frame[name].to_numpy() for name in frame.columns}
-    elif path.suffix in (".npy", ".npz"):
-        source = _arrays(path)
-    else:
-        raise ValueError(f"expected a .csv, .parquet, .npy or .npz file, got {path.name}")
+    source = _read(path)
     missing = [name for name in names if name not in source]
     if missing:
-        raise ValueError(f"expected columns {missing} in {path.name}, found {sorted(source)}")
+        raise ValueError(f"expected columns {missing} in {path.name}, found {list(source)}")
     if labels:
-        if len(names) != 1:
-            raise ValueError(f"expected one column of labels, got {list(names)}")
-        codes: NDArray[Any] = np.unique(source[names[0]].astype(str), return_inverse=True)[1]
-        return codes.ravel()
+        return _labels(source, names)
     columns = []
     for name in names:
         values = source[name]
@@ -88,6 +113,9 @@ def read_columns(path: Path, names: Sequence[str], *, labels: bool = False) -> N
                 f"pass --labels to read the column of y as class labels"
             )
         columns.append(values.reshape(len(values), -1).astype(np.float64))
+    if len({len(values) for values in columns}) > 1:
+        lengths = {name: len(values) for name, values in zip(names, columns)}
+        raise ValueError(f"expected columns of one length, got {lengths}")
     matrix: NDArray[Any] = np.concatenate(columns, 1)
     bad = ~np.isfinite(matrix).all(1)
     if bad.any():
@@ -96,6 +124,21 @@ def read_columns(path: Path, names: Sequence[str], *, labels: bool = False) -> N
             f"columns {list(names)}; drop or impute them"
         )
     return matrix
+
+
+def _labels(source: dict[str, NDArray[Any]], names: Sequence[str]) -> NDArray[Any]:
+    """One column of any type as integers ``[N]``."""
+    if len(names) != 1 or source[names[0]].ndim != 1:
+        raise ValueError(f"expected one column of labels, got {list(names)}")
+    values = source[names[0]]
+    empty = sum(value is None or value != value for value in values.tolist())
+    if empty:
+        raise ValueError(
+            f"expected labels in every row, got {empty} missing ones in column {names[0]}; drop "
+            f"those rows or give them a name"
+        )
+    codes: NDArray[Any] = np.unique(values.astype(str), return_inverse=True)[1]
+    return codes.ravel()
 
 
 def _plot(r: MIEstimate, unit: str, scale: float, path: Path) -> None:
@@ -110,12 +153,17 @@ def _plot(r: MIEstimate, unit: str, scale: float, path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
+def _unit(options: argparse.Namespace) -> tuple[str, float]:
+    """The unit asked for, and what nats are multiplied by."""
+    return ("bits", 1 / math.log(2)) if options.bits else ("nats", 1.0)
+
+
 def _estimate(options: argparse.Namespace) -> None:
     level = check_level(options.level, "--level")
-    x = read_columns(options.data, options.x.split(","))
-    y = read_columns(options.data, options.y.split(","), labels=options.labels)
+    x = read_columns(options.data, _names(options.x))
+    y = read_columns(options.data, _names(options.y), labels=options.labels)
     r = estimate(x, y, model=options.model)
-    unit, scale = ("bits", 1 / math.log(2)) if options.bits else ("nats", 1.0)
+    unit, scale = _unit(options)
     mean, low, high = (scale * float(v) for v in (r.mean, *r.interval(level)))
     if options.plot:
         _plot(r, unit, scale, options.plot)
@@ -133,14 +181,20 @@ def _estimate(options: argparse.Namespace) -> None:
 
 
 def _audit(options: argparse.Namespace) -> None:
-    report = audit(read_columns(options.data, options.x.split(",")), model=options.model)
+    report = audit(read_columns(options.data, _names(options.x)), model=options.model)
     if options.plot:
         report.plot(options.plot)
+    unit, scale = _unit(options)
+    numbers = ("truth", "estimate", "low", "high")
+    rows = tuple(
+        dataclasses.replace(row, **{k: scale * getattr(row, k) for k in numbers})
+        for row in report.rows
+    )
     if options.json:
-        rows = [vars(row) | {"error": row.error} for row in report.rows]
-        print(json.dumps({"unit": "nats", "rows": rows}))
+        content = [vars(row) | {"error": row.error} for row in rows]
+        print(json.dumps({"unit": unit, "rows": content}))
     else:
-        print(report)
+        print(str(dataclasses.replace(report, rows=rows)).replace("nats", unit))
 
 
 def _adapt(options: argparse.Namespace) -> None:
@@ -149,14 +203,16 @@ def _adapt(options: argparse.Namespace) -> None:
 
     if options.out.suffix != ".safetensors":
         raise ValueError(f"expected --out to end in .safetensors, got {options.out}")
-    x = read_columns(options.data, options.x.split(","))
-    y = read_columns(options.data, options.y.split(","), labels=options.labels)
+    x = read_columns(options.data, _names(options.x))
+    y = read_columns(options.data, _names(options.y), labels=options.labels)
     model = adapt(
         x, y, base=options.model, budget=options.budget, checkpoint=options.checkpoint,
         show=not options.json,
     )  # fmt: skip
     save_weights(model, options.out)
     report: Any = model.report
+    if options.plot:
+        report.plot(options.plot)
     if options.json:
         print(json.dumps({"weights": str(options.out), **dataclasses.asdict(report)}))
     else:
@@ -186,9 +242,9 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--budget", type=float, default=900.0, help="seconds")
             command.add_argument("--checkpoint", type=Path, help="file to resume from")
         else:
-            command.add_argument("--plot", type=Path, help="write a picture to this file")
-        if name == "estimate":
             command.add_argument("--bits", action="store_true", help="bits instead of nats")
+        command.add_argument("--plot", type=Path, help="write a picture to this file")
+        if name == "estimate":
             command.add_argument("--level", type=float, default=0.9, help="of the interval")
     return parser
 
@@ -201,8 +257,11 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             options.run(options)
         except (ImportError, ValueError, TypeError, OSError) as error:
-            print(f"torchmist: {os.linesep.join(str(error).splitlines())}", file=sys.stderr)
+            print(f"torchmist: {' '.join(str(error).split())}", file=sys.stderr)
             return 2
+        except KeyboardInterrupt:
+            print("torchmist: interrupted; what --checkpoint saved is kept", file=sys.stderr)
+            return 130
     return 0
 
 
