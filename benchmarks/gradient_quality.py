@@ -8,14 +8,14 @@ A learnable channel from y to z, whose MI and its gradient are known:
   (Czyz et al. 2023).
 
 Columns: the cosine with the analytic gradient and its relative error, for one batch and for the
-mean over 16 batches. Rivals with a critic train it on fresh batches of the fixed channel for as
-long as 200 steps of torchmist take. Writes ``benchmarks/results/gradient_quality.csv``.
+mean over 16 batches; the milliseconds of one gradient and the seconds of training before it. Rivals
+with a critic train it on fresh batches of the fixed channel for as long as 100 steps of torchmist
+take. Writes ``benchmarks/results/gradient_quality.csv`` row by row; a killed run goes on.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import itertools
 import time
 import warnings
@@ -26,16 +26,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.rivals import RIVALS, Term
+from benchmarks.records import Records, exact_name
+from benchmarks.rivals import RIVALS, Term, is_ours, make_term
 
-__all__ = ["Channel", "main"]
+__all__ = ["Channel", "main", "summary"]
 
 RESULTS = Path(__file__).parent / "results"
 COLUMNS = (
-    "family", "d", "n", "mi", "seed", "estimator", "cosine", "error", "cosine_16", "error_16",
-    "milliseconds",
+    "family", "d", "n", "mi", "seed", "estimator", "model", "cosine", "error", "cosine_16",
+    "error_16", "milliseconds", "training",
 )  # fmt: skip
-_BATCHES, _STEPS = 16, 200
+_KEYS, _BATCHES, _STEPS = 7, 16, 100
+FAMILIES = ("gaussian", "student", "additive")
 
 
 class Channel:
@@ -111,46 +113,63 @@ def _measure(channel: Channel, term: Term, n: int, seconds: float) -> tuple[list
     return out, each
 
 
+def summary(records: Records) -> list[str]:
+    """Medians at n = 256, d <= 8, for all cells and for those in which rivals were measured."""
+    at = [r for r in records if r["n"] == "256" and int(r["d"]) <= 8]
+    shared = {tuple(r[c] for c in COLUMNS[:5]) for r in at if not is_ours(r["estimator"])}
+    lines = []
+    for name, model in dict.fromkeys((r["estimator"], r["model"]) for r in records):
+        rows = [r for r in at if (r["estimator"], r["model"]) == (name, model)]
+        parts = {"all": rows} if is_ours(name) else {}
+        parts["shared"] = [r for r in rows if tuple(r[c] for c in COLUMNS[:5]) in shared]
+        for label, chosen in parts.items():
+            if chosen:
+                m = {c: np.median([float(r[c]) for r in chosen]) for c in COLUMNS[_KEYS:-1]}
+                lines.append(
+                    f"{name:<10} {model:<13} {len(chosen)} {label} cells: cosine "
+                    f"{m['cosine']:.3f}, relative error {m['error']:.2f}; mean of {_BATCHES} "
+                    f"batches {m['cosine_16']:.3f}, {m['error_16']:.2f}; {m['milliseconds']:.0f} ms"
+                )
+    return lines
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Command line; see the module's docstring."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--dims", nargs="+", type=int, default=[1, 2, 4, 8, 16, 32])
+    parser.add_argument("--model", default="mist", help="name or path of the weights")
+    parser.add_argument("--families", nargs="+", choices=FAMILIES, default=list(FAMILIES))
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--dims", nargs="+", type=int, default=[1, 2, 4, 8, 32])
     parser.add_argument("--sizes", nargs="+", type=int, default=[32, 128, 256, 512, 2048])
-    parser.add_argument("--rivals-at", type=int, default=256, help="n at which rivals are measured")
+    parser.add_argument("--mi", nargs="+", type=float, default=[0.1, 0.3, 1.0, 3.0])
+    parser.add_argument(
+        "--rivals-at", nargs="*", type=int, default=[2, 8],
+        help="d at which rivals are measured, at n = 256 and seed 0",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)
     warnings.filterwarnings("ignore", message="torchmist: ")
-    rows = []
-    grid = itertools.product(
-        ("gaussian", "student", "additive"), options.dims, options.sizes, (0.1, 0.3, 1.0, 3.0),
-        range(options.seeds),
-    )  # fmt: skip
-    for family, d, n, mi, seed in grid:
-        channel = Channel(family, d, mi, seed)
-        names = list(RIVALS) if n == options.rivals_at and d <= 8 and not seed else ["mist"]
-        seconds = 0.0
-        for name in names:
+    records = Records(options.out / "gradient_quality.csv", COLUMNS, _KEYS)
+    ours = exact_name(options.model)
+    for cell in itertools.product(
+        options.families, options.dims, options.sizes, options.mi, range(options.seeds)
+    ):
+        family, d, n, mi, seed = cell
+        with_rivals = n == 256 and d in options.rivals_at and seed == 0
+        names = {"mist": ours} | (dict.fromkeys(RIVALS, "-") if with_rivals else {})
+        missing = [m for m in names if not records.has(*cell, m, names[m])]
+        channel, seconds = Channel(family, d, mi, seed), 0.0
+        for name in ["mist", *(m for m in missing if m != "mist")] if missing else []:
             with torch.random.fork_rng():
                 torch.manual_seed(seed)
-                values, each = _measure(channel, RIVALS[name](d, d), n, seconds)
+                term = make_term(name, d, d, options.model)
+                values, each = _measure(channel, term, n, seconds)
+            if name in missing:
+                spent = seconds if term.inner else 0.0
+                records.add(*cell, name, names[name], *values, 1e3 * each, spent)
             if name == "mist":
                 seconds = _STEPS * each
-            numbers = [f"{v:.4g}" for v in (*values, 1e3 * each)]
-            rows.append(dict(zip(COLUMNS, [family, d, n, mi, seed, name, *numbers])))
-        if seed == options.seeds - 1:
-            print(*rows[-1].values(), flush=True)
-    with (options.out / "gradient_quality.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
-    for name in RIVALS:
-        chosen = [r for r in rows if r["estimator"] == name and r["n"] == 256 and r["d"] <= 8]
-        medians = [np.median([float(r[c]) for r in chosen]) for c in COLUMNS[6:10]]
-        print(
-            f"{name:<10} n 256, d <= 8: cosine {medians[0]:.3f}, relative error "
-            f"{medians[1]:.2f}; mean of {_BATCHES} batches {medians[2]:.3f}, {medians[3]:.2f}"
-        )
+    print("\n".join(summary(records)))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 r"""Terms against each other at equal wall-clock: ``python -m benchmarks.head_to_head``.
 
-Four tasks with known answers. Every method gets the same seconds, its inner loop included; judges
-are independent of all of them. Higher scores are better.
+Four tasks with known answers. Every method gets the same seconds of processor time of one thread,
+its inner loop included; judges are independent of all of them. Higher scores are better.
 
 * bottleneck: jointly Gaussian x, y in 4 columns, z = W x + e, minimise I(z; x) - beta I(z; y); the
   score is minus the excess of that objective, computed exactly from W, over the analytic optimum
@@ -14,13 +14,14 @@ are independent of all of them. Higher scores are better.
 * infomax: two views of a digit (scikit-learn), maximise the MI of their codes. Score: accuracy of a
   linear probe.
 
-Writes ``benchmarks/results/head_to_head.csv``.
+``VIB`` (bottleneck only) bounds I(z; x) by the divergence from a standard normal and I(z; y) by a
+decoder (Alemi et al. 2017). Writes ``benchmarks/results/head_to_head.csv`` row by row; a killed run
+goes on.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import math
 import time
 import warnings
@@ -32,15 +33,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import torchmist
 from benchmarks.judges import mlp, probe_accuracy, probe_r2
 from benchmarks.modality import _move
-from benchmarks.rivals import RIVALS, Term
+from benchmarks.records import Records, exact_name
+from benchmarks.rivals import Term, is_ours, make_term
 
-__all__ = ["TASKS", "main"]
+__all__ = ["TASKS", "main", "summary"]
 
 RESULTS = Path(__file__).parent / "results"
-COLUMNS = ("task", "method", "seed", "score", "detail", "steps")
+COLUMNS = ("task", "method", "seed", "model", "seconds", "score", "detail", "steps")
+_KEYS = 5
 _RAMP = 0.1  # share of the time in which the weight of the term grows
 
 
@@ -50,8 +52,8 @@ def _train(
 ) -> int:  # fmt: skip
     """Adam with a cosine over the seconds; ``loss`` gets the weight's ramp. Returns the steps."""
     optimizer = torch.optim.Adam(parameters, rate)
-    start, steps = time.perf_counter(), 0
-    while (share := (time.perf_counter() - start) / seconds) < 1:
+    start, steps = time.process_time(), 0
+    while (share := (time.process_time() - start) / seconds) < 1:
         for group in optimizer.param_groups:
             group["lr"] = rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * share)))
         for call in learn:
@@ -64,16 +66,6 @@ def _train(
     return steps
 
 
-def _term(method: str, dz: int, dy: int, lift: bool = False) -> tuple[Term, list[Tensor]]:
-    """The term and parameters that it hands to the host's optimizer."""
-    term = RIVALS["mist" if method == "mist-lift" else method](dz, dy)
-    if method == "mist-lift":
-        regularizer = torchmist.MIRegularizer(lift=dz)
-        term.regularizer = regularizer  # type: ignore[attr-defined]
-        return term, list(regularizer.parameters())
-    return term, []
-
-
 def _learner(term: Term, draw: Callable[[], tuple[Tensor, Tensor]]) -> list[Callable[[], None]]:
     def call() -> None:
         with torch.no_grad():
@@ -83,26 +75,38 @@ def _learner(term: Term, draw: Callable[[], tuple[Tensor, Tensor]]) -> list[Call
     return [call] * term.inner
 
 
-def bottleneck(method: str, seed: int, seconds: float) -> tuple[float, str, int]:
+def bottleneck(method: str, seed: int, seconds: float, model: str) -> tuple[float, str, int]:
     """The Gaussian information bottleneck at beta = 4."""
     d, beta = 4, 4.0
     rho = torch.tensor([0.95, 0.8, 0.6, 0.3])
     torch.manual_seed(seed)
     weight = nn.Parameter(0.5 * torch.randn(d, d))
-    with_x, more = _term(method, d, d)
-    with_y, _ = _term(method, d, d)
 
     def draw() -> tuple[Tensor, Tensor, Tensor]:
         x = torch.randn(256, d)
         y = rho * x + (1 - rho.square()).sqrt() * torch.randn(256, d)
         return x, y, x @ weight.T + torch.randn(256, d)
 
-    def loss(ramp: float) -> Tensor:
-        x, y, z = draw()
-        return with_x.term(z, x) - beta * with_y.term(z, y)
+    if method == "VIB":
+        decoder, scale = nn.Linear(d, d), nn.Parameter(torch.zeros(d))
 
-    learn = _learner(with_x, lambda: draw()[::-2]) + _learner(with_y, lambda: draw()[:0:-1])
-    steps = _train([weight, *more], loss, learn, seconds, rate=2e-2)
+        def loss(ramp: float) -> Tensor:
+            x, y, z = draw()
+            divergence = 0.5 * (x @ weight.T).square().sum(-1).mean()
+            error = ((y - decoder(z)).square() * (-scale).exp() + scale).sum(-1).mean()
+            return divergence + beta * 0.5 * error
+
+        learned, learn = [weight, scale, *decoder.parameters()], []
+    else:
+        with_x, with_y = make_term(method, d, d, model), make_term(method, d, d, model)
+
+        def loss(ramp: float) -> Tensor:
+            x, y, z = draw()
+            return with_x.term(z, x) - beta * with_y.term(z, y)
+
+        learned = [weight, *with_x.host]
+        learn = _learner(with_x, lambda: draw()[::-2]) + _learner(with_y, lambda: draw()[:0:-1])
+    steps = _train(learned, loss, learn, seconds, rate=2e-2)
 
     def objective(w: Tensor) -> Tensor:
         eye = torch.eye(d)
@@ -120,7 +124,7 @@ def bottleneck(method: str, seed: int, seconds: float) -> tuple[float, str, int]
     return -excess, f"excess {excess:.3f} nats over {best:.3f}", steps
 
 
-def disentangle(method: str, seed: int, seconds: float) -> tuple[float, str, int]:
+def disentangle(method: str, seed: int, seconds: float, model: str) -> tuple[float, str, int]:
     """Two factors, one code for each."""
     torch.manual_seed(seed)
     mix = nn.Sequential(nn.Linear(2, 32), nn.Tanh(), nn.Linear(32, 10)).requires_grad_(False)
@@ -128,7 +132,7 @@ def disentangle(method: str, seed: int, seconds: float) -> tuple[float, str, int
         p.mul_(2)
     first, second = mlp(10, 4), mlp(10, 4)
     heads = nn.Linear(4, 1), nn.Linear(4, 1)
-    term, more = _term(method, 4, 4)
+    term = make_term(method, 4, 4, model)
 
     def draw(n: int = 256) -> tuple[Tensor, Tensor, Tensor]:
         f = torch.randn(n, 2)
@@ -142,7 +146,8 @@ def disentangle(method: str, seed: int, seconds: float) -> tuple[float, str, int
 
     learn = _learner(term, lambda: draw()[1:])
     modules = (first, second, *heads)
-    steps = _train([p for m in modules for p in m.parameters()] + more, loss, learn, seconds)
+    learned = [p for m in modules for p in m.parameters()] + term.host
+    steps = _train(learned, loss, learn, seconds)
     right, wrong = [], []
     for k in (0, 1):
         for own in (True, False):
@@ -156,7 +161,7 @@ def disentangle(method: str, seed: int, seconds: float) -> tuple[float, str, int
     return float(np.mean(right) - np.mean(wrong)), detail, steps
 
 
-def fairness(method: str, seed: int, seconds: float) -> tuple[float, str, int]:
+def fairness(method: str, seed: int, seconds: float, model: str) -> tuple[float, str, int]:
     """Diabetes: the whole trade-off over four weights, each with a quarter of the seconds."""
     from sklearn.datasets import load_diabetes
 
@@ -172,7 +177,7 @@ def fairness(method: str, seed: int, seconds: float) -> tuple[float, str, int]:
     for lam in (0.1, 0.3, 1.0, 3.0):
         torch.manual_seed(seed)
         encoder, head = mlp(10, 4), nn.Linear(4, 1)
-        term, more = _term(method, 4, 1)
+        term = make_term(method, 4, 1, model)
 
         def draw(n: int, rows: Tensor, encoder: nn.Module = encoder) -> tuple[Tensor, ...]:
             chosen = rows[torch.randint(len(rows), (n,))]
@@ -187,7 +192,7 @@ def fairness(method: str, seed: int, seconds: float) -> tuple[float, str, int]:
             return (head(z) - t).square().mean() + lam * ramp * term.term(z, s)
 
         learn = _learner(term, lambda draw=draw: draw(256, train)[:2])
-        parameters = [*encoder.parameters(), *head.parameters(), *more]
+        parameters = [*encoder.parameters(), *head.parameters(), *term.host]
         steps += _train(parameters, loss, learn, seconds / 4)
         with torch.no_grad():
             z, _, t = draw(20_000, test)
@@ -208,7 +213,7 @@ def fairness(method: str, seed: int, seconds: float) -> tuple[float, str, int]:
     return float(np.mean([b - max(0.0, c) for _, b, c in points])), detail, steps
 
 
-def infomax(method: str, seed: int, seconds: float) -> tuple[float, str, int]:
+def infomax(method: str, seed: int, seconds: float, model: str) -> tuple[float, str, int]:
     """Two views of a digit."""
     from sklearn.datasets import load_digits
     from sklearn.linear_model import LogisticRegression
@@ -219,7 +224,7 @@ def infomax(method: str, seed: int, seconds: float) -> tuple[float, str, int]:
     train, test = order[:1200], order[1200:]
     torch.manual_seed(seed)
     encoder = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 8))
-    term, _ = _term(method, 8, 8)
+    term = make_term(method, 8, 8, model)
     g = torch.Generator().manual_seed(seed)
 
     def draw() -> tuple[Tensor, Tensor]:
@@ -246,48 +251,51 @@ TASKS = {
     "infomax": infomax,
 }
 METHODS = {
-    "bottleneck": ("mist", "CLUB", "MINE", "InfoNCE", "HSIC", "adversary"),
+    "bottleneck": ("mist", "CLUB", "MINE", "InfoNCE", "HSIC", "adversary", "VIB"),
     "disentangle": ("mist", "mist-lift", "CLUB", "MINE", "InfoNCE", "HSIC", "dCor", "adversary"),
     "fairness": ("mist", "mist-lift", "CLUB", "MINE", "InfoNCE", "HSIC", "dCor", "adversary"),
     "infomax": ("mist", "MINE", "InfoNCE", "HSIC", "dCor"),
 }
 
 
+def summary(records: Records) -> list[str]:
+    """Mean and spread of the scores over the seeds, best first."""
+    lines = []
+    for task in TASKS:
+        cells: dict[str, list[float]] = {}
+        for row in records:
+            if row["task"] == task:
+                label = f"{row['method']:<12} {row['model']:<13} {row['seconds']:>3} s"
+                cells.setdefault(label, []).append(float(row["score"]))
+        lines += [task] * bool(cells)
+        lines += [
+            f"  {label}  {np.mean(scores):7.3f} +- {np.std(scores):.3f}"
+            for label, scores in sorted(cells.items(), key=lambda c: -np.mean(c[1]))
+        ]
+    return lines
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Command line; see the module's docstring."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--model", default="mist", help="name or path of the weights")
     parser.add_argument("--tasks", nargs="+", choices=sorted(TASKS), default=list(TASKS))
     parser.add_argument("--methods", nargs="+", help="only these")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=20.0, help="of training, for each method")
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--seconds", type=int, default=10, help="of training, for each method")
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)
     warnings.filterwarnings("ignore", message="torchmist: ")
-    path = options.out / "head_to_head.csv"
-    rows = list(csv.DictReader(path.open(newline=""))) if path.is_file() else []
-    done = {tuple(r[c] for c in COLUMNS[:3]) for r in rows}
+    torch.set_num_threads(1)
+    records = Records(options.out / "head_to_head.csv", COLUMNS, _KEYS)
     for task in options.tasks:
-        for method in METHODS[task]:
-            for seed in range(options.seeds):
-                skipped = options.methods and method not in options.methods
-                if skipped or (task, method, str(seed)) in done:
-                    continue
-                score, detail, steps = TASKS[task](method, seed, options.seconds)
-                values = (task, method, str(seed), f"{score:.4f}", detail, str(steps))
-                rows.append(dict(zip(COLUMNS, values)))
-                print(*values, flush=True)
-                with path.open("w", newline="") as file:
-                    writer = csv.DictWriter(file, COLUMNS)
-                    writer.writeheader()
-                    writer.writerows(rows)
-    for task in options.tasks:
-        print(task)
-        for method in METHODS[task]:
-            scores = [
-                float(r["score"]) for r in rows if r["task"] == task and r["method"] == method
-            ]
-            if scores:
-                print(f"  {method:<10} {np.mean(scores):8.3f} +- {np.std(scores):.3f}")
+        for seed in range(options.seeds):
+            for method in options.methods or METHODS[task]:
+                name = exact_name(options.model) if is_ours(method) else "-"
+                key = (task, method, seed, name, options.seconds)
+                if not records.has(*key):
+                    records.add(*key, *TASKS[task](method, seed, options.seconds, options.model))
+    print("\n".join(summary(records)))
 
 
 if __name__ == "__main__":

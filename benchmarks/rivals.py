@@ -1,7 +1,9 @@
-"""What people use today as a mutual-information term, each in its usual form.
+"""What people use today as a mutual-information term, each in its usual form, and this library.
 
 ``term(z, y)`` is what the encoder minimises (or maximises); ``learn(z, y)`` is one step of the
-inner loop on detached data where there is one. Legend: ``N`` samples, ``d`` columns.
+inner loop on detached data where there is one. :func:`make_term` reads names such as ``"CLUB"``,
+``"mist"``, ``"mist-lift"`` and ``"mist-lift:count=2,pace=5,statistic=0.9"`` (fields of
+``LiftConfig``, and the statistic). Legend: ``N`` samples, ``d`` columns.
 """
 
 from __future__ import annotations
@@ -13,8 +15,10 @@ import torch
 from torch import Tensor, nn
 
 import torchmist
+from torchmist.functional import Model
+from torchmist.lift import LiftConfig
 
-__all__ = ["RIVALS", "Term"]
+__all__ = ["RIVALS", "Term", "is_ours", "make_term"]
 
 
 def _mlp(inputs: int, outputs: int, width: int = 64) -> nn.Sequential:
@@ -25,15 +29,13 @@ def _mlp(inputs: int, outputs: int, width: int = 64) -> nn.Sequential:
 
 
 class Term:
-    """A term without an inner loop.
-
-    ``bound``: +1 for upper bounds, -1 for lower bounds, 0 for estimates and other measures.
-    """
+    """A term without an inner loop. ``host``: parameters for the host's own optimizer."""
 
     inner = 0
 
     def __init__(self, dz: int, dy: int) -> None:
         self.dz, self.dy = dz, dy
+        self.host: list[Tensor] = []
 
     def term(self, z: Tensor, y: Tensor) -> Tensor:
         """A 0-dim value, differentiable in both."""
@@ -44,11 +46,15 @@ class Term:
 
 
 class Mist(Term):
-    """This library, frozen."""
+    """This library: the frozen term, with or without a lift."""
 
-    def __init__(self, dz: int, dy: int) -> None:
+    def __init__(
+        self, dz: int, dy: int, *, model: Model = "mist", lift: LiftConfig | None = None,
+        statistic: str | float = "mean",
+    ) -> None:  # fmt: skip
         super().__init__(dz, dy)
-        self.regularizer = torchmist.MIRegularizer()
+        self.regularizer = torchmist.MIRegularizer(model, lift=lift, statistic=statistic)
+        self.host = list(self.regularizer.parameters())
 
     def term(self, z: Tensor, y: Tensor) -> Tensor:
         out: Tensor = self.regularizer(z, y)
@@ -179,7 +185,6 @@ class Adversary(_Critic):
 
 
 RIVALS: dict[str, Callable[[int, int], Term]] = {
-    "mist": Mist,
     "log-det": LogDet,
     "HSIC": Hsic,
     "dCor": DistanceCorrelation,
@@ -188,3 +193,33 @@ RIVALS: dict[str, Callable[[int, int], Term]] = {
     "InfoNCE": InfoNCE,
     "adversary": Adversary,
 }
+
+
+def is_ours(name: str) -> bool:
+    """Whether a name of :func:`make_term` is one of this library."""
+    return name.startswith("mist")
+
+
+def make_term(name: str, dz: int, dy: int, model: Model = "mist") -> Term:
+    """The term of a name; ``model`` stands behind those of this library.
+
+    Raises:
+        ValueError: for a name that is neither in :data:`RIVALS` nor of the form
+            ``mist[-lift][:key=value,...]``.
+    """
+    if not is_ours(name):
+        if name not in RIVALS:
+            raise ValueError(
+                f"expected one of {sorted(RIVALS)} or mist[-lift][:key=value,...], got {name!r}"
+            )
+        return RIVALS[name](dz, dy)
+    kind, _, text = name.partition(":")
+    fields = dict(part.split("=", 1) for part in text.split(",") if part)
+    word = fields.pop("statistic", "mean")
+    statistic = word if word in ("mean", "median") else float(word)
+    if kind not in ("mist", "mist-lift") or (fields and kind == "mist"):
+        raise ValueError(f"expected mist[-lift][:key=value,...], options of a lift, got {name!r}")
+    lift = None
+    if kind == "mist-lift":
+        lift = LiftConfig(dz, **{k: float(v) if k == "pace" else int(v) for k, v in fields.items()})
+    return Mist(dz, dy, model=model, lift=lift, statistic=statistic)
