@@ -1,6 +1,6 @@
 """Entropy of class labels: what mutual information with them cannot exceed.
 
-Legend: ``B`` datasets, ``N`` samples.
+Legend: ``B`` datasets, ``N`` samples, ``K`` columns.
 """
 
 from __future__ import annotations
@@ -8,18 +8,39 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["label_entropy"]
+__all__ = ["label_bound", "label_entropy"]
 
 
-def label_entropy(labels: Tensor) -> Tensor:
-    """Plug-in entropy ``-sum p log p`` of integer labels ``[B, N]``, ``[B]`` float64 in nats.
+def label_entropy(columns: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Plug-in entropy ``-sum p log p`` of one-hot labels ``[B, N, K]``, ``[B]`` in nats.
+
+    One column holds two classes as 0 and 1; ``mask`` ``[B, N]`` is True for samples that count.
 
     Example:
-        >>> label_entropy(torch.tensor([[0, 0, 1, 1], [2, 2, 2, 2]])).tolist()
-        [0.6931471805599453, 0.0]
+        >>> label_entropy(torch.tensor([[[0.0], [0.0], [1.0], [1.0]]])).tolist()
+        [0.6931471805599453]
     """
-    classes, index = labels.unique(return_inverse=True)
-    counts = torch.zeros(len(labels), len(classes), dtype=torch.float64, device=labels.device)
-    counts.scatter_add_(1, index, torch.ones_like(index, dtype=torch.float64))
-    share = counts / labels.shape[1]
+    columns = columns.double()
+    if mask is None:
+        share = columns.mean(1)
+    else:
+        share = (columns * mask[..., None]).sum(1) / mask.sum(-1, keepdim=True)
+    if share.shape[-1] == 1:
+        share = torch.cat([share, 1 - share], -1)
     return torch.xlogy(share, share).sum(-1).abs()
+
+
+def label_bound(
+    raw: tuple[Tensor, Tensor], columns: tuple[Tensor, Tensor], mask: Tensor | None = None
+) -> Tensor | None:
+    """The smaller entropy of the sides that are labels, ``[B]`` float32; None if neither is.
+
+    ``raw``: both sides as they came, integer or bool where they are labels; ``columns``: the same
+    as ``[B, N, d]``.
+    """
+    entropies = [
+        label_entropy(side, mask).float()
+        for given, side in zip(raw, columns)
+        if not given.is_floating_point()
+    ]
+    return torch.stack(entropies).amin(0) if entropies else None

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from torchmist.checks import check_level, check_pair, trained_range_notes, warn_once
-from torchmist.entropy import label_entropy
+from torchmist.entropy import label_bound
 from torchmist.functional import Model, reduce_quantiles, resolve_model
+from torchmist.routes import route
+from torchmist.signals import data_notes
 
 __all__ = ["MIEstimate", "as_tensor", "estimate"]
 
@@ -28,7 +30,7 @@ class MIEstimate:
     """Mutual information in nats with its uncertainty; floats, or arrays ``[B]`` for a batch.
 
     ``quantiles``: ``[B, Q]`` at ``levels`` ``[Q]``, not below 0. ``warnings``: in what the data lie
-    outside the training of the weights.
+    outside the training of the weights, what is done about it, and what looks like a mistake.
     """
 
     quantiles: Tensor
@@ -85,16 +87,11 @@ def as_tensor(value: Any, name: str) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(array))
 
 
-def _entropy_bound(value: Tensor) -> Tensor:
-    """What the information in integer labels is bounded by, ``[1]`` or ``[B]``; inf for floats."""
-    if value.is_floating_point():
-        return torch.full((1,), torch.inf)
-    rows = value.flatten(1) if value.dim() == 3 else value.reshape(1, -1)
-    return label_entropy(rows).float().cpu()
-
-
 def estimate(x: Any, y: Any, *, model: Model = "mist") -> MIEstimate:
     """I(X;Y) of a sample, with quantiles, in one forward pass without gradients.
+
+    More samples or columns than the weights were trained on take a route of their own
+    (``torchmist.routes``), which ``warnings`` names.
 
     Args:
         x: ``[N]``, ``[N, d]`` or ``[B, N, d]``: numpy array, nested list or tensor. Integers are
@@ -120,14 +117,16 @@ def estimate(x: Any, y: Any, *, model: Model = "mist") -> MIEstimate:
     a, b = check_pair(*raw, ("x", "y"))
     network = resolve_model(model, a.device)
     trained = getattr(network, "provenance", {}).get("trained_range", {})
-    notes = trained_range_notes(a.shape[1], a.shape[2], b.shape[2], trained)
+    sizes = trained_range_notes(a.shape[1], a.shape[2], b.shape[2], trained)
+    notes = sizes + data_notes(raw, (a, b), ("x", "y"))
     for note in notes:
         warn_once(f"torchmist: {note}")
     chunk = max(1, _ELEMENTS // (a.shape[1] * (a.shape[2] + b.shape[2])))
     with torch.no_grad(), torch.autocast(a.device.type, enabled=False):
-        parts = [network(p, q) for p, q in zip(a.split(chunk), b.split(chunk))]
+        parts = [route(p, q, network) for p, q in zip(a.split(chunk), b.split(chunk))]
     quantiles = torch.cat(parts).clamp(min=0).cpu()
-    for side in raw:
-        quantiles = torch.minimum(quantiles, _entropy_bound(side)[:, None])
+    bound = label_bound(raw, (a, b))
+    if bound is not None:
+        quantiles = torch.minimum(quantiles, bound[:, None].cpu())
     batched = (x.ndim if hasattr(x, "ndim") else np.ndim(x)) == 3
     return MIEstimate(quantiles, network.levels.cpu(), notes, batched)

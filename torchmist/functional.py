@@ -20,7 +20,9 @@ from torchmist.checks import (
     visible,
     warn_once,
 )
+from torchmist.entropy import label_bound
 from torchmist.models.mist import MIST
+from torchmist.routes import route
 from torchmist.weights import load_pretrained
 
 __all__ = ["Model", "Statistic", "Wrt", "mist_mi", "reduce_quantiles", "resolve_model"]
@@ -71,15 +73,23 @@ def reduce_quantiles(quantiles: Tensor, levels: Tensor, statistic: Statistic) ->
     return torch.lerp(quantiles[:, below], quantiles[:, below + 1], place - below)
 
 
-def pair_quantiles(x: Tensor, y: Tensor, network: MIST, mask: Tensor | None) -> Tensor:
-    """Quantiles ``[B, Q]`` of a checked pair ``[B, N, d]`` in nats; warns outside the training."""
+def pair_quantiles(
+    x: Tensor, y: Tensor, network: MIST, mask: Tensor | None, bound: Tensor | None = None
+) -> Tensor:
+    """Quantiles ``[B, Q]`` of a checked pair ``[B, N, d]`` in nats; warns outside the training.
+
+    ``bound`` ``[B]``, the entropy of labels, cuts the values but not their gradient: a term that
+    stands at its bound must still be able to fall.
+    """
     trained = getattr(network, "provenance", {}).get("trained_range", {})
     if not torch.compiler.is_compiling():
         for note in trained_range_notes(x.shape[1], x.shape[2], y.shape[2], trained):
             warn_once(f"torchmist: {note}")
     with torch.autocast(x.device.type, enabled=False):
-        out: Tensor = network(x, y, mask)
-        return out
+        out = route(x, y, network, mask)
+    if bound is not None:
+        out = out - (out - bound[:, None]).clamp(min=0).detach()
+    return out
 
 
 def stop_gradients(x: Tensor, y: Tensor, wrt: Wrt) -> tuple[Tensor, Tensor]:
@@ -111,11 +121,14 @@ def mist_mi(
     """Estimate of +I(Z;Y) in nats, differentiable in ``z`` and ``y``.
 
     Add it to a loss to remove dependence, subtract it to create it. The estimator is frozen; its
-    gradient moves ``z`` and ``y`` only. Works in float32 whatever autocast says.
+    gradient moves ``z`` and ``y`` only. Works in float32 whatever autocast says. More samples or
+    columns than the weights were trained on take a route of their own (``torchmist.routes``), and
+    warn once.
 
     Args:
         z: ``[N]``, ``[N, d]`` or ``[B, N, d]``; row ``i`` of ``z`` and of ``y`` is one sample.
-        y: the same, with its own ``d``. Integer and bool tensors are class labels.
+        y: the same, with its own ``d``. Integer and bool tensors are class labels, whose entropy
+            in the sample bounds the value (not its gradient).
         model: a registered name, the path of a ``.safetensors`` file, or a ``MIST`` module (whose
             own ``requires_grad`` flags then hold).
         statistic: ``"mean"``, ``"median"``, or a quantile level in (0, 1); an upper quantile is
@@ -145,5 +158,6 @@ def mist_mi(
     check_statistic(statistic)
     a, b = stop_gradients(*check_pair(z, y, ("z", "y")), wrt)
     network = resolve_model(model, a.device)
-    quantiles = pair_quantiles(a, b, network, check_mask(mask, a))
+    present = check_mask(mask, a)
+    quantiles = pair_quantiles(a, b, network, present, label_bound((z, y), (a, b), present))
     return average(reduce_quantiles(quantiles, network.levels, statistic), weight)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from torchmist.checks import check_mask, check_pair, check_tensors
+from torchmist.entropy import label_bound
 from torchmist.functional import (
     Model,
     Statistic,
@@ -134,8 +135,9 @@ class MIRegularizer(nn.Module):
             z, y = self._gathered(z, "z", mask), self._gathered(y, "y", mask)
         a, b = stop_gradients(*check_pair(z, y, ("z", "y")), wrt)
         network, mask = self.estimator(a), check_mask(mask, a)
-        views = [lift(a) for lift in self.lifts] or [a]
-        each = torch.stack([pair_quantiles(view, b, network, mask) for view in views])
+        views = [lift(a, mask) for lift in self.lifts] or [a]
+        bound = label_bound((z, y), (a, b), mask)
+        each = torch.stack([pair_quantiles(view, b, network, mask, bound) for view in views])
         if self.log is not None:
             self._report(each.detach().mean((0, 1))[None], network.levels)
         mi = reduce_quantiles(each.flatten(0, 1), network.levels, self.statistic)

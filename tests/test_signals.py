@@ -1,0 +1,66 @@
+"""What the data themselves warn of: one sentence each, and silence on ordinary data."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+import torchmist
+from torchmist.models.mist import MIST
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(200, 3)), RNG.normal(size=(200, 2))
+CODES = RNG.integers(5, size=200).astype(float)
+ZERO_INFLATED = np.where(RNG.random(200) < 0.7, 0.0, RNG.normal(size=200))
+REPEATED = RNG.integers(200, size=200)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "match"),
+    [
+        (np.c_[X, np.ones(200)], Y, "1 of 4 columns of x constant"),
+        (X, CODES, "y holds 5 whole numbers as floats.*pass them as integers"),
+        (X, np.c_[ZERO_INFLATED, Y], "1 of 3 columns of y heavily tied.*torchmist.audit"),
+        (X[REPEATED], Y[REPEATED], "% of the samples are exact copies of others"),
+    ],
+    ids=["constant", "codes", "ties", "copies"],
+)
+def test_what_is_said_once(small: MIST, x: np.ndarray, y: np.ndarray, match: str) -> None:
+    with pytest.warns(UserWarning, match=match):
+        r = torchmist.estimate(x, y, model=small)
+    assert len(r.warnings) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert torchmist.estimate(x, y, model=small).warnings == r.warnings
+
+
+@pytest.mark.parametrize(
+    ("x", "y"),
+    [
+        (X, Y),
+        (np.random.default_rng(1).standard_cauchy((200, 3)), Y),  # ranks make tails harmless
+        (X, CODES.astype(int)),
+        (X, (CODES > 2).astype(float)),  # two values are the same as labels
+        (X[:, 0].round(2), CODES.astype(int)),
+        (np.c_[X, CODES], Y),
+    ],
+    ids=["normal", "Cauchy", "labels", "binary", "rounded", "a column of bins"],
+)
+def test_ordinary_data_are_silent(small: MIST, x: np.ndarray, y: np.ndarray) -> None:
+    assert torchmist.estimate(x, y, model=small).warnings == ()
+
+
+def test_tails_leave_the_estimate_alone(small: MIST) -> None:
+    heavy = np.sinh(5 * X)
+    expected = torchmist.estimate(X, Y, model=small).mean
+    assert torchmist.estimate(heavy, Y, model=small).mean == pytest.approx(expected, abs=1e-6)
+
+
+def test_batches_are_looked_at_as_a_whole(small: MIST) -> None:
+    x = torch.randn(3, 50, 2, generator=torch.Generator().manual_seed(0))
+    x[1, :, 0] = 4.0
+    with pytest.warns(UserWarning, match="1 of 2 columns of x constant"):
+        torchmist.estimate(x, x[:, :, :1] + 1, model=small)
