@@ -31,7 +31,7 @@ import torch
 from torch import Tensor
 
 import torchmist
-from benchmarks.estimators import estimator
+from benchmarks.pages import markdown, write_table
 from torchmist.models.gaussian import gaussian_bias
 from torchmist.models.mist import MIST
 from torchmist.synthetic.general import GeneralMeta
@@ -225,12 +225,14 @@ def independence(network: MIST) -> dict[str, float]:
 
 def speed(network: MIST, repeats: int = 15) -> dict[str, float]:
     """Median milliseconds of one estimate at n = 1000, 5 + 5 columns, in turn with bmi's KSG."""
+    from bmi.estimators import KSGEnsembleFirstEstimator
+
     generator = _generator(6)
     x = torch.randn(1000, 5, generator=generator)
     y = (0.6 * x + 0.8 * torch.randn(1000, 5, generator=generator)).double().numpy()
     a = x.double().numpy()
-    ksg = estimator("KSG")[0]
-    calls = (lambda: torchmist.estimate(a, y, model=network), lambda: ksg(a, y))
+    ksg = KSGEnsembleFirstEstimator(neighborhoods=(5,))
+    calls = (lambda: torchmist.estimate(a, y, model=network), lambda: ksg.estimate(a, y))
     taken: tuple[list[float], list[float]] = ([], [])
     for turn, (call, times) in itertools.product(range(repeats + 1), zip(calls, taken)):
         start = time.perf_counter()
@@ -303,6 +305,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--model", default="mist")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "general")
+    parser.add_argument("--page", type=Path, help="write the summary into this page, too")
     options = parser.parse_args(arguments)
     start = time.monotonic()
     with warnings.catch_warnings():
@@ -317,6 +320,9 @@ def main(arguments: list[str] | None = None) -> None:
             values = asdict(cell).items()
             writer.writerow({k: f"{v:.5g}" if isinstance(v, float) else v for k, v in values})
     options.out.with_suffix(".json").write_text(json.dumps(summary, indent=1) + "\n")
+    if options.page:
+        rows = [[name, asked, f"{value:.3f}"] for name, asked, value in _lines(summary)]
+        write_table(options.page, "general", markdown(["", "asked", "measured"], rows))
     for name, asked, value in _lines(summary):
         print(f"{name:<50} asked {asked:>8}   measured {value:.3f}")
     print(f"{len(cells)} cells in {time.monotonic() - start:.0f} s")

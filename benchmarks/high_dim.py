@@ -1,0 +1,184 @@
+"""More columns and samples than the training has: ``python -m benchmarks.high_dim --model mist``.
+
+Columns: Gaussian embeddings of 128, 512 and 1024 columns and 2 nats, against embeddings of as many
+columns or 4 columns, by the route of the package (``torchmist.routes``), by principal directions
+(as many as the weights were trained on), and by random ones. The variances of the embeddings fall
+as ``1 / j``; the dependence lies in their four ``leading`` directions, in four ``random`` ones, or
+is ``spread`` equally over all; ``none`` has no dependence.
+
+Samples: Gaussian pairs of up to eight times as many samples as the training has, by one pass over
+all of them and by the route (chunks).
+
+Writes ``OUT.csv``, one record for each dataset and method.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import itertools
+import math
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from benchmarks.general import load
+from benchmarks.pages import markdown, write_table
+from torchmist.copula import normal_scores
+from torchmist.models.mist import MIST
+from torchmist.routes import route
+
+__all__ = ["embeddings", "main"]
+
+_SEED = 880_000_000
+_NATS, _RANK = 2.0, 4
+_CASES = (
+    (128, 128, (256, 1000, 4000)), (512, 512, (256, 1000)), (512, 4, (256, 1000)),
+    (1024, 4, (256, 1000)), (1024, 1024, (256,)),
+)  # fmt: skip
+_KINDS = ("leading", "random", "spread", "none")
+_COLUMNS = ("part", "kind", "dx", "dy", "n", "seed", "method", "truth", "estimate", "seconds")
+
+Record = dict[str, str | int | float]
+
+
+def embeddings(
+    kind: str, dx: int, dy: int, n: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """X ``[1, N, dx]`` and Y ``[1, N, dy]`` of 2 nats (none for ``"none"``); see the module."""
+    least = min(dx, dy)
+    rank = {"none": 0, "spread": least}.get(kind, _RANK)
+    rho = torch.zeros(least)
+    if rank:
+        rho[:rank] = math.sqrt(-math.expm1(-2 * _NATS / rank))
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator)
+
+    x, y = normal(n, dx), normal(n, dy)
+    y[:, :least] = rho * x[:, :least] + (1 - rho.square()).sqrt() * y[:, :least]
+
+    def embed(v: Tensor) -> Tensor:
+        d = v.shape[1]
+        if d <= _RANK:
+            return v
+        if kind == "random":
+            v = v @ torch.linalg.qr(normal(d, d)).Q
+        return v * torch.arange(1, d + 1) ** -0.5 @ torch.linalg.qr(normal(d, d)).Q
+
+    return embed(x)[None], embed(y)[None]
+
+
+def _principal(side: Tensor, keep: int) -> Tensor:
+    if side.shape[-1] <= keep:
+        return side
+    z = normal_scores(side)
+    return z @ torch.linalg.svd(z, full_matrices=False).Vh[:, :keep].mT
+
+
+def _random(side: Tensor, keep: int, generator: torch.Generator) -> Tensor:
+    d = side.shape[-1]
+    if d <= keep:
+        return side
+    return normal_scores(side) @ torch.linalg.qr(torch.randn(d, keep, generator=generator)).Q
+
+
+def _columns(network: MIST, most: int, seeds: int) -> Iterator[Record]:
+    for (dx, dy, sizes), kind, seed in itertools.product(_CASES, _KINDS, range(seeds)):
+        for n in sizes:
+            if kind == "spread" and dy <= _RANK:
+                continue
+            generator = torch.Generator().manual_seed(_SEED + 1000 * dx + 10 * dy + n + seed)
+            x, y = embeddings(kind, dx, dy, n, generator)
+            methods: dict[str, Callable[[], Tensor]] = {
+                "route": lambda x=x, y=y: route(x, y, network),
+                "principal": lambda x=x, y=y: network(_principal(x, most), _principal(y, most)),
+                "random": lambda x=x, y=y, g=generator: network(
+                    _random(x, most, g), _random(y, most, g)
+                ),
+            }
+            truth = 0.0 if kind == "none" else _NATS
+            yield from _records(methods, part="columns", kind=kind, dx=dx, dy=dy, n=n, seed=seed,
+                                truth=truth)  # fmt: skip
+
+
+def _samples(network: MIST, most: int, seeds: int) -> Iterator[Record]:
+    for times, d, seed in itertools.product((2, 8), (1, 5, 10), range(2 * seeds)):
+        generator = torch.Generator().manual_seed(_SEED + 100 * times + 10 * d + seed)
+        x, e = torch.randn(2, 1, times * most, d, generator=generator)
+        rho = 0.1 + 0.8 * torch.rand(d, generator=generator)
+        y = rho * x + (1 - rho.square()).sqrt() * e
+        truth = -0.5 * torch.log1p(-rho.square()).sum().item()
+        methods: dict[str, Callable[[], Tensor]] = {
+            "route": lambda x=x, y=y: route(x, y, network),
+            "one pass": lambda x=x, y=y: network(x, y),
+        }
+        yield from _records(methods, part="samples", kind="gaussian", dx=d, dy=d, n=times * most,
+                            seed=seed, truth=truth)  # fmt: skip
+
+
+def _records(
+    methods: dict[str, Callable[[], Tensor]], **case: str | int | float
+) -> Iterator[Record]:
+    for method, call in methods.items():
+        start = time.perf_counter()
+        value = call().clamp(min=0).mean().item()
+        yield {**case, "method": method, "estimate": value, "seconds": time.perf_counter() - start}
+
+
+def _table(records: list[Record], part: str) -> str:
+    """Mean estimates (columns) or mean absolute errors (samples), one line a case."""
+    cases: dict[tuple[object, ...], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for r in records:
+        if r["part"] == part:
+            value, truth = float(r["estimate"]), float(r["truth"])
+            size = (r["kind"], r["dx"], r["dy"], r["n"], truth if part == "columns" else 0.0)
+            wrong = value if part == "columns" else abs(value - truth)
+            cases[size][str(r["method"])].append(wrong)
+    methods = list(next(iter(cases.values())))
+    rows = [
+        [str(kind), f"{dx} x {dy}", str(n), *([f"{truth:g}"] if part == "columns" else []),
+         *(f"{statistics.mean(found[m]):.3f}" for m in methods)]
+        for (kind, dx, dy, n, truth), found in cases.items()
+    ]  # fmt: skip
+    head = ["dependence", "columns", "n", *(["truth"] if part == "columns" else []), *methods]
+    return markdown(head, rows)
+
+
+@torch.no_grad()
+def main(arguments: list[str] | None = None) -> None:
+    """Command line; see the module's docstring."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--model", default="mist")
+    parser.add_argument("--seeds", type=int, default=2, help="datasets of each case")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "high_dim")
+    parser.add_argument("--page", type=Path, help="write the tables into this page, too")
+    options = parser.parse_args(arguments)
+    start = time.monotonic()
+    network = load(options.model)
+    trained = network.provenance["trained_range"]
+    records = [
+        *_samples(network, trained["n"][1], options.seeds),
+        *_columns(network, trained["d"][1], options.seeds),
+    ]
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    with options.out.with_suffix(".csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, _COLUMNS)
+        writer.writeheader()
+        for r in records:
+            writer.writerow({k: f"{v:.5g}" if isinstance(v, float) else v for k, v in r.items()})
+    for part in ("samples", "columns"):
+        table = _table(records, part)
+        print(f"{'mean absolute error' if part == 'samples' else 'mean estimate'}, nats\n{table}")
+        if options.page:
+            write_table(options.page, part, table)
+    print(f"{len(records)} records in {time.monotonic() - start:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
