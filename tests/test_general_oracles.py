@@ -1,0 +1,100 @@
+"""Further oracles of the general meta-distribution: closed-form limits and direct integrals."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from torchmist.synthetic.general import KINDS
+from torchmist.synthetic.general.canonical import canonical_mi, draw_correlations, sample_canonical
+from torchmist.synthetic.general.discrete import ThresholdParameters, threshold_mi
+from torchmist.synthetic.general.mixtures import MixtureParameters, class_mi, mixture_mi
+
+DOCS = Path(__file__).parent.parent / "docs" / "general.md"
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def mixture(weight: list[float], apart: float, p: int, q: int, rho: float) -> MixtureParameters:
+    """Unit components whose means lie ``apart`` in all columns, one correlation inside of each."""
+    k = len(weight)
+    step = apart * torch.arange(k, dtype=torch.float32)[None, :, None]
+    one = torch.ones(1, k, 1)
+    pairs = min(p, q)
+    return MixtureParameters(
+        torch.tensor([weight]), step * torch.ones(1, k, p), one.expand(1, k, p),
+        step * torch.ones(1, k, q), one.expand(1, k, q), rho * one.expand(1, k, pairs),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.8])
+def test_components_far_apart_add_their_entropy(rho: float) -> None:
+    weight = [0.2, 0.3, 0.5]
+    value, error = mixture_mi(mixture(weight, 40.0, 3, 2, rho), generator=generator())
+    truth = -sum(w * math.log(w) for w in weight) - math.log(1 - rho**2)  # two pairs
+    assert abs(value.item() - truth) < 4 * error.item() + 1e-4
+
+
+def test_classes_far_apart_have_their_entropy_and_equal_ones_none() -> None:
+    weight = [0.1, 0.9]
+    far = class_mi(mixture(weight, 40.0, 5, 1, 0.0), generator=generator())[0].item()
+    assert far == pytest.approx(-sum(w * math.log(w) for w in weight), abs=1e-4)
+    assert class_mi(mixture(weight, 0.0, 5, 1, 0.0), generator=generator())[0].item() < 1e-5
+
+
+@pytest.mark.parametrize("d", [1, 4, 16])
+def test_two_classes_depend_on_their_distance_alone(d: int) -> None:
+    distance = 1.7
+    m = mixture([0.5, 0.5], distance / math.sqrt(d), d, 1, 0.0)
+    t = torch.linspace(-9, 9, 20_001, dtype=torch.float64)
+    normal = torch.distributions.Normal(torch.tensor(0.0, dtype=torch.float64), 1.0)
+    p, q = normal.log_prob(t - distance / 2).exp(), normal.log_prob(t + distance / 2).exp()
+    middle = (p + q) / 2
+    entropy = torch.trapezoid(-torch.xlogy(middle, middle), t).item()
+    truth = entropy - 0.5 * math.log(2 * math.pi * math.e)
+    value, error = class_mi(m, generator=generator())
+    assert abs(value.item() - truth) < 4 * error.item()
+
+
+@pytest.mark.parametrize("rho, edge", [(0.3, 0.5), (-0.8, 0.2), (0.95, 0.9)])
+def test_a_binary_view_of_one_side_against_direct_integration(rho: float, edge: float) -> None:
+    x = torch.linspace(-9, 9, 40_001, dtype=torch.float64)
+    density = torch.exp(-0.5 * x.square()) / math.sqrt(2 * math.pi)
+    cut = torch.special.ndtri(torch.tensor(edge, dtype=torch.float64))
+    below = torch.special.ndtr((cut - rho * x) / math.sqrt(1 - rho**2))
+    left = -torch.xlogy(below, below) - torch.xlogy(1 - below, 1 - below)
+    whole = -edge * math.log(edge) - (1 - edge) * math.log(1 - edge)
+    truth = whole - torch.trapezoid(density * left, x).item()
+    edges = torch.full((1, 1, 1), edge, dtype=torch.float64)
+    p = ThresholdParameters(torch.tensor([[rho]]).double(), edges, edges, torch.tensor([False]))
+    assert threshold_mi(p).item() == pytest.approx(truth, rel=5e-3)
+
+
+def test_student_columns_have_the_quantiles_of_their_law() -> None:
+    """P(|t_3| > 2.353) = 0.1, P(|t_3| > 5.841) = 0.01 (tables)."""
+    rho, df = torch.zeros(1, 2).double(), torch.tensor([3.0]).double()
+    x, y = sample_canonical(rho, df, 100_000, 2, 3, generator=generator())
+    values = torch.cat([x, y], -1)[0].abs()
+    for edge, share in ((2.353, 0.1), (5.841, 0.01)):
+        found = (values > edge).double().mean(0)
+        assert (found - share).abs().max() < 5 * math.sqrt(share / 100_000)
+    radius = torch.stack([x[0].norm(dim=-1), y[0].norm(dim=-1)]).log()
+    assert torch.corrcoef(radius)[0, 1] > 0.3  # the shared scale
+
+
+def test_the_law_of_correlations_keeps_to_its_bounds() -> None:
+    rho = draw_correlations(500, 6, 9, generator=generator())
+    mi = canonical_mi(rho, torch.full((500,), torch.inf, dtype=torch.float64), 6, 9)
+    assert mi.min() > 0.019 and mi.max() < 12.01
+    assert -0.5 * torch.log1p(-rho.square()).max() < 3.51
+    assert ((rho > 0).sum(-1) == 1).any() and ((rho > 0).all(-1)).any()
+
+
+def test_the_page_names_every_kind() -> None:
+    page = DOCS.read_text()
+    assert all(f"| `{kind}` |" in page for kind in KINDS)
