@@ -55,7 +55,7 @@ def run(
     learned = [*encoder.parameters(), *decoder.parameters(), *information.host]
     optimizer = torch.optim.Adam(learned, 2e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    start, errors = time.perf_counter(), []
+    start, errors = time.process_time(), []
     for step in range(steps):
         for _ in range(information.inner):
             with torch.no_grad():
@@ -69,7 +69,7 @@ def run(
         optimizer.step()
         schedule.step()
         errors.append(error.item())
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
 
     def code(n: int) -> tuple[Tensor, Tensor]:
         s, _, z = draw(n)
@@ -129,6 +129,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)
     warnings.filterwarnings("ignore", message="torchmist: ")
+    torch.set_num_threads(1)
     records = Records(options.out / "conflict.csv", COLUMNS, _KEYS)
     seeds = range(options.seeds)
     for task, d, lam, seed, term in itertools.product(

@@ -87,6 +87,12 @@ def test_several_lifts_are_averaged(small) -> None:
     torch.testing.assert_close(reg(Z, Y), torch.stack(each).mean())
 
 
+def test_masked_samples_do_not_count(small) -> None:
+    z, reg = torch.cat([Z, 100 * Z[:9]]), term(small)
+    y, mask = torch.cat([Y, Y[:9]]), torch.arange(49) < 40
+    torch.testing.assert_close(reg(z, y, mask=mask), reg(Z, Y))
+
+
 @pytest.mark.parametrize(
     "make, error, message",
     [

@@ -7,6 +7,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 import torchmist
+from torchmist.lift import LiftConfig
 
 X = torch.randn(40, 5, generator=torch.Generator().manual_seed(0))
 Y = torch.randn(40, 2, generator=torch.Generator().manual_seed(1))
@@ -17,14 +18,22 @@ def encoder() -> torch.nn.Linear:
     return torch.nn.Linear(5, 3)
 
 
-@pytest.mark.parametrize("form", ["module", "function"])
+@pytest.mark.parametrize("form", ["module", "function", "lift", "log", "target", "autocast"])
 def test_host_step_compiles_without_graph_breaks(small, form) -> None:
-    net, reg = encoder(), torchmist.MIRegularizer(small)
+    net = encoder()
+    seen: list[dict[str, torch.Tensor]] = []
+    reg = torchmist.MIRegularizer(
+        small, lift=LiftConfig(3, width=8) if form == "lift" else None,
+        log=seen.append if form == "log" else None,
+    )  # fmt: skip
+    control = torchmist.MITarget(0.1, rate=0.0)
     small.requires_grad_(False)
 
     def step(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        z = net(x)
-        return reg(z, y) if form == "module" else torchmist.mist_mi(z, y, model=small)
+        with torch.autocast("cpu", torch.bfloat16, enabled=form == "autocast"):
+            z = net(x)
+            value = torchmist.mist_mi(z, y, model=small) if form == "function" else reg(z, y)
+        return control(value) if form == "target" else value
 
     expected, compiled = step(X, Y), torch.compile(step, fullgraph=True, backend="aot_eager")
     torch._dynamo.reset()
@@ -77,3 +86,13 @@ def test_step_under_autocast(small, dtype) -> None:
     assert z.dtype == dtype and value.dtype == torch.float32
     value.backward()
     assert torch.isfinite(net.weight.grad).all() and net.weight.grad.abs().sum() > 0
+
+
+def test_scaled_losses_have_scaled_gradients(small) -> None:
+    net, reg = encoder(), torchmist.MIRegularizer(small)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    (wanted,) = torch.autograd.grad(reg(net(X), Y), net.weight)
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    scaler.scale(reg(net(X), Y)).backward()
+    scaler.unscale_(optimizer)
+    torch.testing.assert_close(net.weight.grad, wanted)

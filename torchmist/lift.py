@@ -126,14 +126,17 @@ class Lift(nn.Module):
         )
         self.leave = _PacedLinear(c.width, c.features, c.pace)
 
-    def forward(self, z: Tensor) -> Tensor:
-        """``[B, N, d]`` to ``[B, N, d + F]``; ``h`` sees columns of mean 0 and variance 1."""
+    def forward(self, z: Tensor, mask: Tensor | None = None) -> Tensor:
+        """``[B, N, d]`` to ``[B, N, d + F]``; ``h`` sees columns of mean 0 and variance 1.
+
+        ``mask``: ``[B, N]`` bool, True for the samples that count.
+        """
         if z.shape[-1] != self.config.inputs:
             raise ValueError(
                 f"expected z of {self.config.inputs} columns, as the lift was made for, got "
                 f"{z.shape[-1]}; make the term with lift={z.shape[-1]}"
             )
-        value = standardise(z.float().mT).mT
+        value = standardise(z.float().mT, mask).mT
         for layer in self.hidden:
             value = F.silu(layer(value))
         return torch.cat([z, self.leave(value).to(z.dtype)], -1)
