@@ -1,24 +1,37 @@
 """The estimators of the benchmarks, each from the library that maintains it.
 
 KSG, CCA, MINE, InfoNCE and NWJ are those of bmi (Czyz et al. 2023) with its defaults (k = 5 for
-KSG); any other name is a torchmist model. ``-bootstrap`` adds quantiles over 20 resamples.
+KSG); ``reference`` is the published architecture as trained here (:mod:`training.reference`); any
+other name is a torchmist model, registered or a ``.safetensors`` file, recorded under the file's
+name. ``NAME-bootstrap`` adds quantiles, mean and variance over resamples.
 """
 
 from __future__ import annotations
 
+import hashlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 import torchmist
+from torchmist.functional import reduce_quantiles
+from torchmist.models.mist import MIST
+from torchmist.models.reference import ReferenceMIST
 from torchmist.weights import ALIASES, registry
 
-__all__ = ["LEVELS", "Estimate", "estimator"]
+__all__ = ["BASELINES", "LEVELS", "REFERENCE", "Estimate", "Estimator", "estimator", "record_name"]
 
-LEVELS = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
+LEVELS = (
+    0.025, 0.05, 0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 0.95, 0.975,
+)  # fmt: skip
+BASELINES = ("KSG", "CCA", "MINE", "InfoNCE", "NWJ")
+REFERENCE = Path(__file__).parent / "results" / "weights" / "reference.safetensors"
+_BOOTSTRAP = "-bootstrap"
 _RESAMPLES = 20
 
 Array = NDArray[np.float64]
@@ -26,16 +39,21 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Estimate:
-    """Point estimate in nats, and quantiles at :data:`LEVELS` where the estimator has them."""
+    """Point estimate in nats; quantiles at :data:`LEVELS` where the estimator has them.
+
+    ``resampled_mean`` and ``resampled_variance`` are over bootstrap resamples of the data.
+    """
 
     mean: float
     quantiles: tuple[float, ...] = ()
+    resampled_mean: float = math.nan
+    resampled_variance: float = math.nan
 
 
 Estimator = Callable[[Array, Array], Estimate]
 
 
-def _bmi(name: str) -> Callable[[Array, Array], float]:
+def _bmi(name: str) -> Estimator:
     from bmi import estimators
 
     makers: dict[str, Callable[[], object]] = {
@@ -45,13 +63,33 @@ def _bmi(name: str) -> Callable[[Array, Array], float]:
         "InfoNCE": lambda: estimators.InfoNCEEstimator(verbose=False),
         "NWJ": lambda: estimators.NWJEstimator(verbose=False),
     }
-    if name not in makers:
-        raise ValueError(f"expected one of {sorted(makers)} or a torchmist model, got {name!r}")
-    return lambda x, y: float(makers[name]().estimate(x, y))  # type: ignore[attr-defined]
+    return lambda x, y: Estimate(float(makers[name]().estimate(x, y)))  # type: ignore[attr-defined]
 
 
-def _bootstrap(call: Callable[[Array, Array], float]) -> Estimator:
-    """Quantiles over resamples with replacement, with noise of 1e-9 deviations against ties."""
+def _torchmist(model: MIST) -> Estimator:
+    def run(x: Array, y: Array) -> Estimate:
+        with torch.no_grad():
+            r = torchmist.estimate(x, y, model=model)
+        return Estimate(float(r.mean), tuple(float(r.quantile(q)) for q in LEVELS))
+
+    return run
+
+
+def _reference(model: ReferenceMIST) -> Estimator:
+    """Mean of the quantiles, as for torchmist; crossing quantiles are put in order."""
+
+    def run(x: Array, y: Array) -> Estimate:
+        pair = (torch.as_tensor(v, dtype=torch.float32)[None] for v in (x, y))
+        with torch.no_grad():
+            quantiles = model(*pair).sort(-1).values.clamp(min=0)
+        at = [reduce_quantiles(quantiles, model.levels, q) for q in LEVELS]
+        return Estimate(float(quantiles.mean()), tuple(float(q) for q in at))
+
+    return run
+
+
+def _bootstrap(call: Estimator) -> Estimator:
+    """Over resamples with replacement, with noise of 1e-9 deviations against ties."""
 
     def run(x: Array, y: Array) -> Estimate:
         rng = np.random.default_rng(0)
@@ -59,26 +97,45 @@ def _bootstrap(call: Callable[[Array, Array], float]) -> Estimator:
         for _ in range(_RESAMPLES):
             rows = rng.integers(len(x), size=len(x))
             a, b = (v[rows] + 1e-9 * v.std(0) * rng.normal(size=v.shape) for v in (x, y))
-            values.append(call(a, b))
-        return Estimate(call(x, y), tuple(float(q) for q in np.quantile(values, LEVELS)))
+            values.append(call(a, b).mean)
+        quantiles = tuple(float(q) for q in np.quantile(values, LEVELS))
+        spread = float(np.mean(values)), float(np.var(values))
+        return Estimate(call(x, y).mean, quantiles, *spread)
 
     return run
 
 
+def record_name(name: str) -> str:
+    """What an estimator is called in the records: aliases resolved, paths shortened."""
+    base = name.removesuffix(_BOOTSTRAP)
+    return Path(ALIASES.get(base, base)).name.removesuffix(".safetensors") + name[len(base) :]
+
+
 def estimator(name: str) -> tuple[Estimator, str]:
-    """The estimator called ``name`` and what identifies its version (a prefix of a sha256)."""
+    """The estimator called ``name`` and what identifies its version (a prefix of a sha256).
+
+    Raises:
+        ValueError: for a name that is none of the above.
+        FileNotFoundError: for a file that does not exist.
+    """
+    base = name.removesuffix(_BOOTSTRAP)
+    call, version = _plain(base)
+    return (call if base == name else _bootstrap(call)), version
+
+
+def _plain(name: str) -> tuple[Estimator, str]:
     exact = ALIASES.get(name, name)
+    if name in BASELINES:
+        return _bmi(name), "bmi"
     if exact in registry():
-        model = torchmist.load_pretrained(exact)
-
-        def run(x: Array, y: Array) -> Estimate:
-            with torch.no_grad():
-                r = torchmist.estimate(x, y, model=model)
-            return Estimate(float(r.mean), tuple(float(r.quantile(q)) for q in LEVELS))
-
-        return run, registry()[exact]["sha256"][:12]
-    base = name.removesuffix("-bootstrap")
-    call = _bmi(base)
-    if base != name:
-        return _bootstrap(call), "bmi"
-    return (lambda x, y: Estimate(call(x, y))), "bmi"
+        return _torchmist(torchmist.load_pretrained(exact)), registry()[exact]["sha256"][:12]
+    if name != "reference" and not name.endswith(".safetensors"):
+        known = sorted([*BASELINES, "reference", *ALIASES, *registry()])
+        raise ValueError(f"expected one of {known} or a .safetensors file, got {name!r}")
+    path = REFERENCE if name == "reference" else Path(name)
+    if not path.is_file():
+        raise FileNotFoundError(f"no weights at {path}; `python -m training.reference` trains them")
+    version = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    if name == "reference":
+        return _reference(ReferenceMIST.load(path)), version
+    return _torchmist(torchmist.load_pretrained(path)), version

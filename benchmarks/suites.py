@@ -82,7 +82,8 @@ def _symmetry() -> Iterator[Case]:
 
 def _speed() -> Iterator[Case]:
     """Gaussian pairs of correlation 0.6 in every column, for time against N and d."""
-    sizes = [(n, 5) for n in (64, 256, 1000, 4000, 20_000)] + [(1000, d) for d in (2, 16, 64)]
+    sizes = [(n, 5) for n in (64, 256, 1000, 4000, 20_000)]
+    sizes += [(1000, d) for d in (2, 4, 8, 16, 32, 64)]
     for n, d in sizes:
 
         def sample(n: int = n, d: int = d) -> tuple[Array, Array]:
