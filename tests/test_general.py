@@ -113,7 +113,7 @@ def test_relations_against_direct_integration(index: int) -> None:
     source, curve, noise = rel.RELATIONS[index]
     log_scale = torch.tensor([[-1.37]], dtype=torch.float64)
     s = log_scale.exp().item()
-    u = (torch.arange(1500, dtype=torch.float64) + 0.5) / 1500
+    u = (torch.arange(4000, dtype=torch.float64) + 0.5) / 4000
     f = rel._CURVES[curve](rel._SOURCES[source](u))
     f = (f - f.mean()) / f.std(correction=0)
     y = torch.linspace(f.min() - 20 * s, f.max() + 20 * s, 4000, dtype=torch.float64)
