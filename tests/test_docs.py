@@ -1,4 +1,4 @@
-"""Every Python block of the pages in docs/ runs as pasted, and their links lead somewhere."""
+"""Every Python block of the pages on the term runs as pasted, and their links lead somewhere."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGES = {page.stem: page.read_text() for page in sorted(DOCS.glob("*.md"))}
+NAMES = ("frozen_or_lift", "loss_benchmarks", "migration")
+PAGES = {name: (DOCS / f"{name}.md").read_text() for name in NAMES}
 BLOCKS = [
     pytest.param(block, id=f"{name} {i}")
     for name, text in PAGES.items()
@@ -24,7 +25,7 @@ def test_block_runs(block: str) -> None:
         exec(compile(block, "docs", "exec"), {"__name__": "__main__"})
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", NAMES)
 def test_links_lead_to_files(name: str) -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", PAGES[name]):
         assert (DOCS / target).exists(), target
