@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,8 +39,10 @@ def train(dims: tuple[int, int], steps: int) -> Trainer:
         batch_range=(8, 8), warmup=50, average=0.99,
     )  # fmt: skip
     trainer = Trainer(config, torch.device("cpu"))
+    start = time.perf_counter()
     for _ in trange(steps, desc=f"d in {dims[0]}-{dims[1]}", mininterval=5):
         trainer.advance()
+    trainer.seconds = time.perf_counter() - start
     return trainer
 
 

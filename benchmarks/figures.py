@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import ScalarFormatter
 
 from benchmarks.estimators import LEVELS
 from benchmarks.tables import PUBLISHED_BMI40, coverage, only, quantiles
@@ -30,15 +29,16 @@ def _style(estimator: str) -> dict[str, object]:
 
 
 def _panels(count: int, width: float = 4.6) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=(width * count, 3.8), layout="constrained")
+    figure = Figure(figsize=(width * count + 1.5, 3.8), layout="constrained")
     return figure, list(np.ravel(figure.subplots(1, count)))
 
 
-def _finish(figure: Figure, axes: list[Axes], folder: Path, name: str, *, legend: int = 0) -> None:
-    """Grid and legend, and the files."""
+def _finish(figure: Figure, axes: list[Axes], folder: Path, name: str) -> None:
+    """Grid, a legend beside the panels, and the files."""
     for each in axes:
         each.grid(alpha=0.3)
-    axes[legend].legend(fontsize=8)
+    lines = {label: line for each in axes for line, label in zip(*each.get_legend_handles_labels())}
+    figure.legend(lines.values(), lines.keys(), loc="outside right upper", fontsize=8)
     folder.mkdir(parents=True, exist_ok=True)
     figure.savefig(folder / f"{name}.png", dpi=120)
     figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
@@ -48,7 +48,7 @@ def _plain(axis_ticks: list[float], axes: Axes, which: str) -> None:
     """Ticks at given values, written as plain numbers, on a logarithmic axis."""
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_ticks(axis_ticks)
-    axis.set_major_formatter(ScalarFormatter())
+    axis.set_major_formatter(lambda value, _: f"{value:g}")
     axis.set_minor_formatter(lambda *_: "")
 
 
@@ -75,7 +75,7 @@ def error_by_n(frame: pd.DataFrame, folder: Path) -> str:
             line = rows.groupby("n")["absolute"].median()
             each.plot(line.index, line, label=name, **_style(name))
         each.set(xscale="log", yscale="log", xlabel="samples n", ylabel="median |error|, nats",
-                 title=f"{suite}")  # fmt: skip
+                 title=suite)  # fmt: skip
         _plain([10, 30, 100, 300, 500], each, "x")
     _finish(figure, axes, folder, "error_by_n")
     few = frame[frame["n"] < 100].groupby("estimator")["absolute"].median()
@@ -144,8 +144,10 @@ def reliability(frame: pd.DataFrame, folder: Path) -> str:
         each.set(xlabel="quantile level", ylabel="share of truths below", title=suite)
         each.set_aspect("equal")
     _finish(figure, axes, folder, "reliability")
-    gaps = coverage(frame)[["IMD mean gap, points", "OoMD mean gap, points"]]
-    text = "; ".join(f"{name} {a:.1f} and {b:.1f}" for name, a, b in gaps.itertuples())
+    gaps = coverage(frame).filter(like="mean gap")
+    text = "; ".join(
+        f"{n} {' and '.join(f'{g:.1f}' for g in row)}" for n, *row in gaps.itertuples()
+    )
     return (
         "On the diagonal the quantiles are calibrated. Mean distance of the coverage of central "
         f"intervals from their levels, in points, IMD and OoMD: {text}."
@@ -156,7 +158,7 @@ def bmi40_by_n(frame: pd.DataFrame, folder: Path) -> str:
     """Mean absolute error on BMI-40 against n, with published numbers as hollow markers."""
     frame = only(frame[frame["success"] == 1], bootstrap=False)
     frame = frame.assign(absolute=frame["error"].abs())
-    figure, axes = _panels(1, 6.4)
+    figure, axes = _panels(1, 5.6)
     tasks = frame.groupby(["estimator", "n"])["task"].nunique()
     lines = frame.groupby(["estimator", "n", "task"])["absolute"].mean()
     means = lines.groupby(["estimator", "n"]).mean()[tasks == frame["task"].nunique()]
