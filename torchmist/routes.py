@@ -11,7 +11,9 @@ identity (Schäfer and Strimmer 2005),
           R_{\lambda,x}^{-1/2} R_{xy} R_{\lambda,y}^{-1/2} = A\, S\, B^T, \qquad
           W_x = R_{\lambda,x}^{-1/2} A,
 
-the other half principal directions. With more columns than samples the canonical ones would fit
+the other half principal directions, from which the canonical ones are made uncorrelated: strong
+dependence along the main axes of a side is kept whole, and that in directions of low variance is
+found where the sample is large enough. With more columns than samples the canonical ones would fit
 noise, so they are cross-fitted: the sample is dealt into folds, each is seen through the directions
 of all the others, and the quantiles of the folds are averaged. Directions are constants of the
 backward pass; the gradient goes through the projected scores.
@@ -146,7 +148,7 @@ def _directions(zx: Tensor, zy: Tensor, parts: int, keep: int, canonical: int) -
         whole = (c.mT @ c).sum(1, keepdim=True)
         principal = torch.linalg.eigh(whole).eigenvectors[..., canonical - keep :]
         principal = principal.expand(-1, parts, -1, -1)[..., : keep - canonical]
-        maps.append((basis @ _uncorrelated(torch.cat([found, principal], -1), r)).flatten(0, 1))
+        maps.append((basis @ _uncorrelated(torch.cat([principal, found], -1), r)).flatten(0, 1))
     return maps
 
 
