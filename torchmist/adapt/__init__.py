@@ -5,7 +5,9 @@ Needs the extra ``torchmist[adapt]`` (normflows and tqdm).
 
 from torchmist.adapt.cells import CellMeta, Pool
 from torchmist.adapt.flows import Flow, FlowReport, fit_flow
-from torchmist.adapt.pipeline import AdaptReport, adapt
+from torchmist.adapt.pictures import plot_flow
+from torchmist.adapt.pipeline import adapt
+from torchmist.adapt.report import AdaptReport
 from torchmist.adapt.warp import CanonicalMeta, WarpedMeta, warp
 
 __all__ = [
@@ -18,5 +20,6 @@ __all__ = [
     "WarpedMeta",
     "adapt",
     "fit_flow",
+    "plot_flow",
     "warp",
 ]

@@ -18,11 +18,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from torchmist.adapt.partitions import partitions
 from torchmist.synthetic import Batch
 
-__all__ = ["CellMeta", "Pool", "table_mi"]
+__all__ = ["CellMeta", "Pool", "random_table", "table_mi"]
 
-_SINKHORN = 200
+_SINKHORN = 100
 
 
 @dataclass(frozen=True)
@@ -34,58 +35,17 @@ class Pool:
 
     @classmethod
     def of(cls, samples: Tensor, *, count: int, seed: int, space: Tensor | None = None) -> Pool:
-        """A pool with ``count`` partitions of 2 to 16 cells.
+        """A pool with ``count`` :func:`~torchmist.adapt.partitions.partitions`.
 
-        The cells are cut in ``space`` ``[P, e]``, the samples themselves if there is none.
-
-        Half are k-means clusters of standardised columns, the others quantiles of a random
-        projection, products of two halves, or shells of the distance from a random sample.
+        The cells are cut in ``space`` ``[P, e]``, as it is scaled; in the samples if there is none.
         """
         generator = torch.Generator().manual_seed(seed)
-        space = samples if space is None else space
-        z = (space - space.mean(0)) / space.std(0).clamp(min=1e-6)
-        parts = []
-        for index in range(count):
-            cells = 2 + int(torch.randint(15, (1,), generator=generator))
-            if index % 2 == 0:
-                parts.append(_k_means(z, cells, generator))
-                continue
-            direction = torch.randn(2, z.shape[1], generator=generator)
-            score = z @ direction[0] if index % 4 == 1 else (z - z[index % len(z)]).norm(dim=-1)
-            part = _quantile_cells(score, cells)
-            if index % 8 == 1:
-                halves = [_quantile_cells(z @ v, 2) for v in direction]
-                part = 2 * halves[0] + halves[1]
-            parts.append(part)
-        return cls(samples, tuple(_compact(p) for p in parts))
+        return cls(samples, partitions(samples if space is None else space, count, generator))
 
     @classmethod
     def of_labels(cls, one_hot: Tensor) -> Pool:
         """Labels as one-hot columns ``[P, d]``, or one column for two; the cells are classes."""
         return cls(one_hot, (one_hot.unique(dim=0, return_inverse=True)[1],))
-
-
-def _compact(part: Tensor) -> Tensor:
-    """Cells numbered from 0 without gaps."""
-    index: Tensor = part.unique(return_inverse=True)[1]
-    return index
-
-
-def _quantile_cells(score: Tensor, cells: int) -> Tensor:
-    """``cells`` cells of equal frequency along ``score`` ``[P]``."""
-    inner = torch.quantile(score, torch.arange(1, cells, dtype=score.dtype) / cells)
-    return torch.bucketize(score.contiguous(), inner)
-
-
-def _k_means(z: Tensor, cells: int, generator: torch.Generator) -> Tensor:
-    """Clusters of ``z`` ``[P, d]`` by Lloyd's iterations from random samples, ``[P]``."""
-    centres = z[torch.randperm(len(z), generator=generator)[:cells]]
-    for _ in range(10):
-        nearest = torch.cdist(z, centres).argmin(-1)
-        member = torch.nn.functional.one_hot(nearest, len(centres)).to(z.dtype)
-        count = member.sum(0)[:, None]
-        centres = torch.where(count > 0, member.T @ z / count.clamp(min=1), centres)
-    return torch.cdist(z, centres).argmin(-1)
 
 
 def table_mi(table: Tensor) -> Tensor:
@@ -95,20 +55,41 @@ def table_mi(table: Tensor) -> Tensor:
     return terms.sum((-1, -2)).clamp(min=0)
 
 
-def _table(p: Tensor, q: Tensor, generator: torch.Generator) -> Tensor:
-    """A random joint table ``[Kx, Ky]`` with margins ``p`` and ``q``, from weak to strong."""
-    u = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
-    strength = 12 ** (2 * u[0] - 1)
-    if u[1] < 0.5:  # a channel that keeps the cell, or its image, with noise
-        image = torch.randperm(len(q), generator=generator)[torch.arange(len(p)) % len(q)]
-        logit = strength * torch.nn.functional.one_hot(image, len(q)).double()
-    else:
-        logit = strength * torch.randn(len(p), len(q), generator=generator, dtype=torch.float64) / 2
-    table: Tensor = logit.exp()
-    for _ in range(_SINKHORN):
-        table = table * (p / table.sum(1))[:, None]
-        table = table * (q / table.sum(0))
-    return table / table.sum()
+def random_table(p: Tensor, q: Tensor, generator: torch.Generator) -> Tensor:
+    """A random joint table ``[Kx, Ky]`` with margins ``p`` and ``q``, from weak to strong.
+
+    Of ten, seven mix a table in which a cell says as much as it can (the overlaps of ``p`` and
+    ``q`` laid out as intervals in a random order) with noise, which is independent or has random
+    odds; the others have random odds alone, fitted to the margins (Sinkhorn and Knopp, 1967).
+    """
+
+    def uniform() -> float:
+        return float(torch.rand(1, generator=generator, dtype=torch.float64))
+
+    def odds(strength: float) -> Tensor:
+        logits = torch.randn(len(p), len(q), generator=generator, dtype=torch.float64)
+        table = (strength * logits).exp()
+        for _ in range(_SINKHORN):
+            table = table * (p / table.sum(1))[:, None]
+            table = table * (q / table.sum(0))
+        out: Tensor = table / table.sum()
+        return out
+
+    if uniform() >= 0.7:
+        return odds(0.2 + 5 * uniform())
+    orders = [torch.randperm(len(v), generator=generator) for v in (p, q)]
+    kept = _overlaps(p[orders[0]], q[orders[1]])
+    kept = kept[orders[0].argsort()][:, orders[1].argsort()]
+    lost = p[:, None] * q if uniform() < 0.5 else odds(1.5)
+    noise = uniform() ** 1.5
+    return (1 - noise) * kept + noise * lost
+
+
+def _overlaps(p: Tensor, q: Tensor) -> Tensor:
+    """Lengths ``[Kx, Ky]`` that the intervals of lengths ``p`` and ``q``, end to end, share."""
+    p_end, q_end = p.cumsum(0)[:, None], q.cumsum(0)
+    shared = torch.minimum(p_end, q_end) - torch.maximum(p_end - p[:, None], q_end - q)
+    return shared.clamp(min=0)
 
 
 class CellMeta:
@@ -145,7 +126,7 @@ class CellMeta:
             for pool in (self.x, self.y)
         ]
         p, q = (torch.bincount(part).double() / len(part) for part in parts)
-        table = _table(p, q, generator)
+        table = random_table(p, q, generator)
         if float(torch.rand(1, generator=generator)) < self.independent:
             table = p[:, None] * q
         flat = torch.multinomial(table.flatten(), n, replacement=True, generator=generator)
@@ -161,7 +142,8 @@ def _members(part: Tensor, cell: Tensor, generator: torch.Generator) -> Tensor:
     """A sample of each wanted ``cell`` ``[N]``: indices into the pool.
 
     Each cell is gone through in a random order, anew when it is used up, so that a pool that is
-    large enough gives no sample twice.
+    large enough gives no sample twice. A sample that comes twice leaves the label exact: it is a
+    draw from the pool either way, and the other side depends on its cell alone.
     """
     out = torch.empty_like(cell)
     for k in cell.unique().tolist():

@@ -18,12 +18,13 @@ from torch import Tensor, nn
 from torchmist.adapt.flows import progress
 from torchmist.adapt.warp import Meta
 from torchmist.losses import quantile_loss
-from torchmist.models.mist import MIST
+from torchmist.models.projected import ProjectedMIST
 
 __all__ = ["FineTuner", "Source"]
 
-_BATCH_COST = 400_000
+_BATCH_COST = 250_000
 _CHECKPOINT_SECONDS = 30.0
+_HEAD = 10.0  # learning rate of the correction, which starts at nothing, over that of the rest
 
 
 @dataclass(frozen=True)
@@ -43,22 +44,33 @@ class FineTuner:
         sources: what to train on.
         dx, dy: columns of both sides.
         seed: of all draws.
-        rate: peak learning rate.
-        parameters: those to train; all by default.
+        rate: peak learning rate; that of the correction of a ``ProjectedMIST`` is ten times it.
+        core: whether to train the rest than the correction.
     """
 
     def __init__(
-        self, model: MIST, sources: Sequence[Source], dx: int, dy: int, *, seed: int = 0,
-        rate: float = 4e-4,
+        self, model: ProjectedMIST, sources: Sequence[Source], dx: int, dy: int, *, seed: int = 0,
+        rate: float = 4e-4, core: bool = True,
     ) -> None:  # fmt: skip
         self.model = copy.deepcopy(model).requires_grad_(True)
+        head = list(self.model.correction.parameters())
+        known = {id(p) for p in head}
+        rest = [p for p in self.model.parameters() if id(p) not in known]
+        for parameter in rest:
+            parameter.requires_grad_(core)
         self.average = copy.deepcopy(model).requires_grad_(False)
         self.sources, self.dx, self.dy, self.rate = tuple(sources), dx, dy, rate
         self.generator = torch.Generator().manual_seed(seed)
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), betas=(0.9, 0.98), weight_decay=1e-4
-        )
+        groups = [{"params": head, "factor": _HEAD}]
+        if core:
+            groups.append({"params": rest, "factor": 1.0})
+        self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=1e-4)
         self.seconds, self.steps = 0.0, 0
+
+    def start_from(self, model: ProjectedMIST) -> None:
+        """Begin with the weights of another model."""
+        self.model.load_state_dict(model.state_dict())
+        self.average.load_state_dict(model.state_dict())
 
     def state(self) -> dict[str, Any]:
         """All that :meth:`restore` needs."""
@@ -93,7 +105,7 @@ class FineTuner:
         warm = min(1.0, (self.steps + 1) / 30)
         rate = warm * self.rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * share_done)))
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["factor"]
         quantiles = self.model(batch.x, batch.y)
         loss = quantile_loss(quantiles, batch.mi, self.model.levels)
         self.optimizer.zero_grad()
@@ -113,7 +125,7 @@ class FineTuner:
     ) -> None:
         """Train until ``seconds`` are used up, those of earlier runs included.
 
-        ``save`` is called every half minute, and when the run is interrupted.
+        ``save`` is called every half minute, at the end, and when the run is interrupted.
         """
         before, start = self.seconds, time.monotonic()
         saved, loss = start, math.nan
@@ -129,7 +141,6 @@ class FineTuner:
                     if save and now - saved > _CHECKPOINT_SECONDS:
                         save()
                         saved = now
-            except KeyboardInterrupt:
+            finally:
                 if save:
                     save()
-                raise

@@ -13,7 +13,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from torchmist.adapt.marginals import Marginals
 
-__all__ = ["Flow", "FlowReport", "fit_flow"]
+__all__ = ["Flow", "FlowReport", "fit_flow", "restore_flow"]
 
 _SPLINE_COLUMNS = 16
 _PATIENCE = 8
@@ -31,11 +31,13 @@ _PATIENCE = 8
 class FlowReport:
     """How well a flow fits.
 
-    ``gain``: log-likelihood of held-out samples in nats per sample beyond independent columns with
-    the same marginals; 0 is no dependence found. ``round_trip``: largest ``|forward(inverse(x)) -
-    x|`` on them in deviations of the column. ``steps``, ``seconds``: of the fit.
+    ``log_likelihood``: of held-out samples (dequantised) in nats per sample; ``gain``: what of it
+    lies beyond independent columns with the same marginals, 0 is no dependence found;
+    ``round_trip``: largest ``|forward(inverse(x)) - x|`` on them in deviations of the column;
+    ``steps``, ``seconds``: of the fit.
     """
 
+    log_likelihood: float
     gain: float
     round_trip: float
     steps: int
@@ -86,8 +88,8 @@ def _depth(d: int) -> int:
 class Flow(nn.Module):
     """An invertible map between standard normal latents and the samples of one variable.
 
-    ``forward`` takes latents ``[N, d]`` to data, ``inverse`` data to latents. Constant columns are
-    kept as they are and take no part.
+    ``forward`` takes latents ``[..., d]`` to data, ``inverse`` data to latents. Constant columns
+    are kept as they are and take no part.
 
     Args:
         x: ``[N, d]`` floating point, the sample whose marginals and correlations it takes over.
@@ -133,20 +135,36 @@ class Flow(nn.Module):
         """Columns ``d`` of the data."""
         return len(self.active)
 
+    def keep(self) -> dict[str, Any]:
+        """All that :func:`restore_flow` needs beside the samples."""
+        report = None if self.report is None else asdict(self.report)
+        return {"depth": self.depth, "weights": self.state_dict(), "report": report}
+
     def forward(self, z: Tensor) -> Tensor:
-        """Latents ``[N, d]`` to data; those of constant columns are ignored."""
-        out = self.constant.to(z).expand(len(z), -1).clone()
-        scores = self.network(z[:, self.active]) @ self.root.mT
+        """Latents ``[..., d]`` to data; those of constant columns are ignored."""
+        flat = z.reshape(-1, self.columns)
+        out = self.constant.to(z).expand(len(flat), -1).clone()
+        scores = self.network(flat[:, self.active]) @ self.root.mT
         out[:, self.active] = self.marginals.to_data(scores)
-        return out
+        return out.view(z.shape)
 
     def inverse(self, x: Tensor) -> Tensor:
-        """Data ``[N, d]`` to latents, 0 in constant columns."""
-        out = torch.zeros_like(x)
+        """Data ``[..., d]`` to latents, 0 in constant columns."""
+        flat = x.reshape(-1, self.columns)
+        out = torch.zeros_like(flat)
         network: Any = self.network
-        scores = self.marginals.to_normal(x[:, self.active])
+        scores = self.marginals.to_normal(flat[:, self.active])
         out[:, self.active] = network.inverse(self.whiten(scores))
-        return out
+        return out.view(x.shape)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Log density ``[...]`` of data ``[..., d]`` in its varying columns, in nats."""
+        flat = x.reshape(-1, self.columns)[:, self.active]
+        network: Any = self.network
+        density = network.log_prob(self.whiten(self.marginals.to_normal(flat)))
+        density = density - self.root.diagonal().log().sum()
+        out: Tensor = density + self.marginals.log_slope(flat).sum(-1)
+        return out.view(x.shape[:-1])
 
 
 def _root(z: Tensor) -> Tensor:
@@ -223,10 +241,8 @@ def fit_flow(samples: Tensor, *, seconds: float = 60.0, seed: int = 0, show: boo
     samples = samples.detach().float()
     start = time.monotonic()
     generator = torch.Generator().manual_seed(seed)
-    flow = Flow(samples, seed)
-    order = torch.randperm(len(samples), generator=generator)
-    held = samples[order[: max(8, len(samples) // 10)]]
-    rest = samples[order[len(held) :]]
+    rest, held = _split(samples, generator)
+    flow = Flow(rest, seed)
     network: Any = flow.network
     held_scores = flow.scores(held, generator)
     trained = list(network.parameters())
@@ -253,17 +269,36 @@ def fit_flow(samples: Tensor, *, seconds: float = 60.0, seed: int = 0, show: boo
             bar.n = min(seconds, time.monotonic() - start)
             bar.set_postfix_str(f"held-out gain {best:.3f} nats")
     network.load_state_dict(state)
-    plain = Flow(samples, seed, depth=0)
+    plain = Flow(rest, seed, depth=0)
     with torch.no_grad():
         closed = float(_mean_gain(plain, held_scores))
     if closed > best:
         flow, best = plain, closed
     flow.eval().requires_grad_(False)
     error = (flow(flow.inverse(held)) - held).abs() / samples.std(0).clamp(min=1e-12)
+    spread = held.clone()
+    spread[:, flow.active] = flow._spread(held[:, flow.active], generator)
     flow.report = FlowReport(
-        best, float(error[:, flow.active].max()), steps, time.monotonic() - start
-    )
+        float(flow.log_prob(spread).mean()), best, float(error[:, flow.active].max()), steps,
+        time.monotonic() - start,
+    )  # fmt: skip
     return flow
+
+
+def _split(samples: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Nine tenths to fit, and a tenth held out."""
+    order = torch.randperm(len(samples), generator=generator)
+    count = max(8, len(samples) // 10)
+    return samples[order[count:]], samples[order[:count]]
+
+
+def restore_flow(samples: Tensor, seed: int, kept: dict[str, Any]) -> Flow:
+    """The flow of ``fit_flow(samples, seed=seed)`` from what :meth:`Flow.keep` gave."""
+    rest, _ = _split(samples, torch.Generator().manual_seed(seed))
+    flow = Flow(rest, seed, kept["depth"])
+    flow.load_state_dict(kept["weights"])
+    flow.report = FlowReport(**kept["report"])
+    return flow.eval().requires_grad_(False)
 
 
 def _check(samples: Tensor) -> None:

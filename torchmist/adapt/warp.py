@@ -86,9 +86,8 @@ def _through(flow: Flow | None, value: Tensor) -> Tensor:
     """``[B, N, d]`` to standard normal columns, and through the flow."""
     if flow is None:
         return value
-    latent = normal_scores(value).flatten(0, 1)
-    out: Tensor = flow(latent)
-    return out.view(value.shape)
+    out: Tensor = flow(normal_scores(value))
+    return out
 
 
 def warp(meta: Meta, flow_x: Flow | None, flow_y: Flow | None) -> WarpedMeta:

@@ -1,4 +1,4 @@
-"""MIST behind a fixed linear map of each side, as adaptation to many columns makes it.
+"""MIST behind a fixed linear map of each side and a learned correction, as adaptation makes it.
 
 Legend: ``B`` datasets, ``N`` samples, ``dx``, ``dy`` columns, ``kx``, ``ky`` of them kept.
 """
@@ -10,44 +10,67 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor
 
+from torchmist.models.cell_correction import CellCorrection
 from torchmist.models.config import MISTConfig
 from torchmist.models.mist import MIST
 
-__all__ = ["ProjectedMIST", "Projection", "principal_map"]
+__all__ = ["ProjectedMIST", "Projection", "column_scale", "principal_map"]
+
+_COMMON = 10.0
 
 
 @dataclass(frozen=True)
 class Projection:
-    """Columns of both sides and how many directions are kept of each."""
+    """Columns of both sides, how many directions are kept of each, and which are class labels."""
 
     dx: int
     dy: int
     kx: int
     ky: int
+    labels_x: bool = False
+    labels_y: bool = False
 
     def to_dict(self) -> dict[str, int]:
         """All fields."""
         return asdict(self)
 
 
-def principal_map(x: Tensor, keep: int) -> tuple[Tensor, Tensor]:
-    """Mean ``[d]`` and map ``[d, k]`` onto the leading principal directions of standard columns.
+def column_scale(x: Tensor) -> Tensor:
+    """Factors ``[d]`` that bring the columns of ``[N, d]`` to a like scale.
 
-    ``x``: ``[N, d]``. With ``keep`` of at least ``d`` the map is the identity.
+    Columns of one unit (no deviation above ten times the median one: pixels, embeddings) keep their
+    proportions, since the small ones are mostly noise; others become standard. Constant columns
+    get 0.
     """
-    mean, deviation = x.mean(0), x.std(0)
+    deviation = x.std(0)
+    varies = deviation > 1e-9
+    if not bool(varies.any()):
+        return torch.zeros_like(deviation)
+    if deviation.max() <= _COMMON * deviation[varies].median():
+        common = deviation[varies].square().mean().sqrt()
+        return torch.where(varies, 1 / common, 0.0)
+    return torch.where(varies, 1 / deviation.clamp(min=1e-9), 0.0)
+
+
+def principal_map(x: Tensor, keep: int) -> tuple[Tensor, Tensor]:
+    """Mean ``[d]`` and map ``[d, k]`` onto the leading principal directions of scaled columns.
+
+    ``x``: ``[N, d]``. With ``keep`` of at least ``d`` all columns are kept and only scaled, which
+    ranks do not see.
+    """
+    mean, scale = x.mean(0), column_scale(x)
     if keep >= x.shape[1]:
-        return torch.zeros_like(mean), torch.eye(x.shape[1])
-    scale = torch.where(deviation > 1e-9, 1 / deviation.clamp(min=1e-9), 0.0)
+        return mean, torch.diag(scale)
     directions = torch.linalg.svd((x - mean) * scale, full_matrices=False).Vh[:keep]
     return mean, (scale * directions).mT.contiguous()
 
 
 class ProjectedMIST(MIST):
-    """A :class:`MIST` that sees ``(x - mean) @ map`` of each side.
+    """A :class:`MIST` that sees ``(x - mean) @ map`` of each side, and corrects what it says.
 
     What the maps leave out of MI is left to the training to make up for. The estimate is no longer
-    free of the order of the columns or of the swap of the sides.
+    free of the order, the units or the swap of the columns: they are those that the weights were
+    adapted to. Class labels pass as they are.
 
     Args:
         config: of the network.
@@ -65,6 +88,7 @@ class ProjectedMIST(MIST):
         for side, d, k in (("x", p.dx, p.kx), ("y", p.dy, p.ky)):
             self.register_buffer(f"mean_{side}", torch.zeros(d))
             self.register_buffer(f"map_{side}", torch.zeros(d, k))
+        self.correction = CellCorrection(p.kx, p.ky, p.labels_x, p.labels_y)
 
     def project(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Both sides, ``[..., dx]`` and ``[..., dy]``, on the kept directions.
@@ -72,16 +96,26 @@ class ProjectedMIST(MIST):
         Raises:
             ValueError: for other numbers of columns than the weights were adapted to.
         """
-        for name, value, d in (("first", x, self.projection.dx), ("second", y, self.projection.dy)):
-            if value.shape[-1] != d:
+        p = self.projection
+        out = []
+        for name, value, mean, matrix, labels in (
+            ("first", x, self.mean_x, self.map_x, p.labels_x),
+            ("second", y, self.mean_y, self.map_y, p.labels_y),
+        ):
+            value = value.to(matrix.dtype)
+            if labels:
+                out.append(value)
+                continue
+            if value.shape[-1] != len(mean):
                 raise ValueError(
-                    f"expected {d} columns of the {name} variable, as these weights were adapted "
-                    f"to, got {value.shape[-1]}"
+                    f"expected {len(mean)} columns of the {name} variable, as these weights were "
+                    f"adapted to, got {value.shape[-1]}"
                 )
-        a = (x.to(self.map_x.dtype) - self.mean_x) @ self.map_x
-        b = (y.to(self.map_y.dtype) - self.mean_y) @ self.map_y
-        return a, b
+            out.append((value - mean) @ matrix)
+        return out[0], out[1]
 
     def forward(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
         """Quantiles ``[B, Q]`` of I(X;Y) in nats, as :meth:`MIST.forward`."""
-        return super().forward(*self.project(x, y), mask)
+        a, b = self.project(x, y)
+        out: Tensor = self.correction(a, b, super().forward(a, b, mask), mask)
+        return out

@@ -1,0 +1,96 @@
+"""Partitions of a sample into cells: clusters of several kinds, slices and shells.
+
+Legend: ``P`` samples, ``d`` columns, ``K`` cells; a partition is ``[P]`` integers from 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+__all__ = ["centroids", "clusters", "k_means", "partitions", "quantile_cells", "ward"]
+
+_SMALL = 64  # clusters that are joined into larger ones
+_LLOYD = 10
+
+
+def partitions(z: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+    """``count`` partitions of samples ``[P, d]`` into 2 to 16 cells.
+
+    Of ten, six are :func:`clusters`, which come closest to classes of real data; two k-means
+    clusters; the others up to 6 slices along a random direction, and shells around a sample.
+    """
+    out = []
+    for index in range(count):
+        kind = index % 10
+        cells = 2 + int(torch.randint(15, (1,), generator=generator))
+        if kind < 6:
+            out.append(clusters(z, cells, generator))
+            continue
+        if kind < 8:
+            out.append(k_means(z, cells, generator))
+            continue
+        direction = torch.randn(z.shape[1], generator=generator)
+        score = z @ direction if kind == 8 else (z - z[index % len(z)]).norm(dim=-1)
+        out.append(quantile_cells(score, 2 + cells % 5))
+    return tuple(out)
+
+
+def _compact(part: Tensor) -> Tensor:
+    """Cells numbered from 0 without gaps."""
+    index: Tensor = part.unique(return_inverse=True)[1]
+    return index
+
+
+def quantile_cells(score: Tensor, cells: int) -> Tensor:
+    """``cells`` cells of equal frequency along ``score`` ``[P]``; fewer when it has ties."""
+    inner = torch.quantile(score, torch.arange(1, cells, dtype=score.dtype) / cells)
+    return _compact(torch.bucketize(score.contiguous(), inner))
+
+
+def k_means(z: Tensor, cells: int, generator: torch.Generator) -> Tensor:
+    """Clusters of ``z`` ``[P, d]`` by Lloyd's iterations from random samples; at most ``cells``."""
+    centres = z[torch.randperm(len(z), generator=generator)[:cells]]
+    for _ in range(_LLOYD):
+        nearest = torch.cdist(z, centres).argmin(-1)
+        member = torch.nn.functional.one_hot(nearest, len(centres)).to(z.dtype)
+        count = member.sum(0)[:, None]
+        centres = torch.where(count > 0, member.T @ z / count.clamp(min=1), centres)
+    return _compact(torch.cdist(z, centres).argmin(-1))
+
+
+def clusters(z: Tensor, cells: int, generator: torch.Generator) -> Tensor:
+    """Clusters as real classes are: many k-means clusters, joined by :func:`ward`."""
+    small = k_means(z, max(cells, min(_SMALL, len(z) // 4)), generator)
+    centres, count = centroids(z, small)
+    return _compact(ward(centres, count, (cells,))[0][small])
+
+
+def centroids(z: Tensor, part: Tensor) -> tuple[Tensor, Tensor]:
+    """Means ``[K, d]`` and sizes ``[K]`` of the cells of ``z`` ``[P, d]``, float64."""
+    member = torch.nn.functional.one_hot(part).double()
+    count = member.sum(0)
+    return member.T @ z.double() / count[:, None], count
+
+
+def ward(centres: Tensor, count: Tensor, cells: Sequence[int]) -> list[Tensor]:
+    """Clusters ``[K, d]`` of ``count`` ``[K]`` samples, joined until each of ``cells`` remain.
+
+    Ward (1963): always the two whose union adds least to the sum of squares within. ``cells`` are
+    decreasing; for each the new cell ``[K]`` of every cluster, numbered from 0.
+    """
+    centres, count, out = centres.clone(), count.clone(), []
+    name = torch.arange(len(count))
+    for wanted in cells:
+        while len(alive := name.unique()) > wanted:
+            n, c = count[alive], centres[alive]
+            cost = torch.cdist(c, c).square() * n[:, None] * n / (n[:, None] + n)
+            first, second = divmod(int(cost.fill_diagonal_(torch.inf).argmin()), len(alive))
+            a, b = int(alive[first]), int(alive[second])
+            centres[a] = (centres[a] * count[a] + centres[b] * count[b]) / (count[a] + count[b])
+            count[a] += count[b]
+            name = torch.where(name == b, a, name)
+        out.append(_compact(name))
+    return out

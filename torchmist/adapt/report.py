@@ -1,0 +1,87 @@
+"""What an adaptation measured, and its picture."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from torchmist.adapt.flows import FlowReport
+
+__all__ = ["AdaptReport", "Held"]
+
+
+@dataclass(frozen=True)
+class Held:
+    """Estimates of one model on held-out datasets: means and 90 % intervals, in nats."""
+
+    mean: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+    def error(self, truth: tuple[float, ...]) -> float:
+        """Mean absolute error in nats."""
+        return sum(abs(a - b) for a, b in zip(self.mean, truth)) / len(truth)
+
+    def coverage(self, truth: tuple[float, ...]) -> float:
+        """Share of intervals that hold the truth."""
+        held = [a <= t <= b for a, t, b in zip(self.low, truth, self.high)]
+        return sum(held) / len(truth)
+
+
+@dataclass(frozen=True)
+class AdaptReport:
+    """What an adaptation measured on held-out samples of the user, whose true MI is known.
+
+    ``truth``: of each held-out dataset in nats; ``before``, ``after``: the estimates of base and
+    adapted weights; ``samples``: of each dataset; ``helped``: whether the adapted weights were
+    returned; ``steps``, ``seconds``: of all; ``flow_x``, ``flow_y``: of the flows, ``None`` for
+    class labels.
+    """
+
+    truth: tuple[float, ...]
+    before: Held
+    after: Held
+    samples: int
+    helped: bool
+    steps: int
+    seconds: float
+    flow_x: FlowReport | None
+    flow_y: FlowReport | None
+
+    @property
+    def error_before(self) -> float:
+        """Mean absolute error of the base weights, nats."""
+        return self.before.error(self.truth)
+
+    @property
+    def error_after(self) -> float:
+        """Mean absolute error of the adapted weights, nats."""
+        return self.after.error(self.truth)
+
+    def __str__(self) -> str:
+        verdict = "adapted weights" if self.helped else "no gain: the base weights"
+        cover = [100 * v.coverage(self.truth) for v in (self.before, self.after)]
+        return (
+            f"{verdict}; on {len(self.truth)} held-out datasets of {self.samples} samples the mean "
+            f"absolute error is {self.error_before:.3f} nats before and {self.error_after:.3f} "
+            f"after, 90 % intervals cover {cover[0]:.0f} % and {cover[1]:.0f} %; {self.steps} "
+            f"steps in {self.seconds:.0f} s"
+        )
+
+    def plot(self, path: str | os.PathLike[str]) -> None:
+        """Estimates with their intervals against the truth, before and after; needs matplotlib."""
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(8, 4), layout="constrained")
+        panels = figure.subplots(1, 2, sharex=True, sharey=True)
+        for axes, name, held in zip(panels, ("before", "after"), (self.before, self.after)):
+            spread = [
+                [max(0.0, m - v) for m, v in zip(held.mean, held.low)],
+                [max(0.0, v - m) for m, v in zip(held.mean, held.high)],
+            ]
+            axes.errorbar(self.truth, held.mean, spread, fmt="o", markersize=4, alpha=0.7)
+            top = 1.05 * max(*self.truth, 0.1)
+            axes.plot([0, top], [0, top], color="black", linewidth=0.8)
+            axes.set(title=f"{name}: error {held.error(self.truth):.3f} nats")
+            axes.set(xlabel="exact MI, nats", ylabel="estimate with 90 % interval, nats")
+        figure.savefig(path, dpi=120)

@@ -1,0 +1,128 @@
+"""The two variables of an adaptation: checked, split in three, and mapped to what weights see.
+
+Legend: ``N`` samples, ``d`` columns, ``k`` of them kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torchmist.adapt.cells import Pool
+from torchmist.adapt.partitions import centroids, k_means, ward
+from torchmist.checks import check_pair
+from torchmist.estimate import as_tensor
+from torchmist.models.cell_correction import CELLS, COARSER
+from torchmist.models.config import MISTConfig
+from torchmist.models.mist import MIST
+from torchmist.models.projected import ProjectedMIST, Projection, column_scale, principal_map
+
+__all__ = ["Side", "behind", "both_sides", "in_front"]
+
+_FEWEST = 200
+_PLAIN, _KEPT = 20, 16  # columns up to which all are kept, and principal directions beyond
+_PARTITIONS = 40
+
+
+@dataclass(frozen=True)
+class Side:
+    """One variable: samples ``[N, d]`` split in three, whether they are labels, and their map."""
+
+    fit: Tensor
+    calibrate: Tensor
+    check: Tensor
+    labels: bool
+    mean: Tensor
+    map: Tensor
+
+    @classmethod
+    def of(cls, values: Tensor, labels: bool, order: Tensor) -> Side:
+        """A random 65 %, 15 % and 20 % of ``values`` ``[N, d]``."""
+        a, b = int(0.65 * len(order)), int(0.8 * len(order))
+        fit = values[order[:a]]
+        if labels:
+            mean, matrix = torch.zeros(fit.shape[1]), torch.eye(fit.shape[1])
+        else:
+            mean, matrix = principal_map(fit, _KEPT if fit.shape[1] > _PLAIN else fit.shape[1])
+        return cls(fit, values[order[a:b]], values[order[b:]], labels, mean, matrix)
+
+    def project(self, samples: Tensor) -> Tensor:
+        """What the network sees of samples ``[N, d]``, ``[N, k]``."""
+        return samples if self.labels else (samples - self.mean) @ self.map
+
+    def pool(self, samples: Tensor, seed: int) -> Pool:
+        """Projected samples, with cells that are cut in all columns."""
+        if self.labels:
+            return Pool.of_labels(samples)
+        space = (samples - self.mean) * column_scale(self.fit)
+        return Pool.of(self.project(samples), count=_PARTITIONS, seed=seed, space=space)
+
+    def cells(self, seed: int) -> dict[str, Tensor]:
+        """The weights of :class:`~torchmist.models.cell_correction.SoftCells` to start from."""
+        z = self.project(self.fit)
+        part = k_means(z, CELLS, torch.Generator().manual_seed(seed))
+        centres, count = centroids(z, part)
+        within = (z - centres.float()[part]).square().mean()
+        prototypes = torch.full((CELLS, z.shape[1]), 0.0)
+        prototypes[: len(centres)] = centres.float()
+        prototypes[len(centres) :] = centres[-1].float()
+        out = {"prototypes": prototypes, "log_precision": -within.clamp(min=1e-6).log()}
+        for wanted, name in zip(COARSER, ward(centres, count, COARSER)):
+            whole = torch.cat([name, name[-1:].expand(CELLS - len(name))])
+            out[f"union_{wanted}"] = torch.nn.functional.one_hot(whole, wanted).float()
+        return out
+
+
+def both_sides(x: Any, y: Any, seed: int) -> tuple[Side, Side]:
+    """Both variables, checked and split.
+
+    Raises:
+        TypeError, ValueError: as :func:`~torchmist.estimate`, and for fewer than 200 samples.
+    """
+    sides = []
+    for index, (name, raw) in enumerate((("x", x), ("y", y))):
+        value = as_tensor(raw, name)
+        columns = check_pair(value, value, (name, name))[0]
+        if len(columns) != 1 or columns.shape[1] < _FEWEST:
+            raise ValueError(
+                f"expected {name} of shape [N, d] with N of at least {_FEWEST}, got "
+                f"{list(value.shape)}; with fewer samples use the base weights"
+            )
+        generator = torch.Generator().manual_seed(seed + index)
+        order = torch.randperm(columns.shape[1], generator=generator)
+        sides.append(Side.of(columns[0].float().cpu(), not value.is_floating_point(), order))
+    return sides[0], sides[1]
+
+
+def behind(network: MIST, sides: tuple[Side, Side], seed: int) -> ProjectedMIST:
+    """The network for samples that are projected already, with a correction that says nothing."""
+    x, y = sides
+    kx, ky = x.map.shape[1], y.map.shape[1]
+    projection = Projection(kx, ky, kx, ky, x.labels, y.labels)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        out = ProjectedMIST(MISTConfig.from_dict(network.config.to_dict()), projection)
+    state = out.state_dict()
+    state.update(network.state_dict())
+    for name, side in zip("xy", sides):
+        state[f"map_{name}"] = torch.eye(side.map.shape[1])
+        if not side.labels:
+            state.update({f"correction.{name}.{k}": v for k, v in side.cells(seed).items()})
+    out.load_state_dict(state)
+    return out.eval()
+
+
+def in_front(model: ProjectedMIST, sides: tuple[Side, Side]) -> ProjectedMIST:
+    """The trained network with the maps of both sides, for the samples as they came."""
+    (dx, kx), (dy, ky) = (s.map.shape for s in sides)
+    projection = Projection(dx, dy, kx, ky, sides[0].labels, sides[1].labels)
+    with torch.random.fork_rng(devices=[]):
+        out = ProjectedMIST(model.config, projection)
+    state = model.state_dict()
+    for name, side in zip("xy", sides):
+        state[f"mean_{name}"], state[f"map_{name}"] = side.mean, side.map
+    out.load_state_dict(state)
+    return out.eval().requires_grad_(False)
