@@ -19,7 +19,7 @@ from torchmist.synthetic.general import KINDS, GeneralMeta
 
 __all__ = ["draw", "main"]
 
-_SIZES = ((1, 1), (1, 1), (2, 2), (3, 2))
+_SIZES = ((1, 1), (1, 1), (2, 3), (3, 2))
 _SAMPLES = 600
 
 

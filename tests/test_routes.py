@@ -82,7 +82,7 @@ def test_gradient_reaches_all_wide_columns_that_matter(narrow: MIST) -> None:
     assert torch.isfinite(z.grad).all() and (z.grad.abs().sum(1) > 0).all()
 
 
-@pytest.mark.parametrize("n, dx", [(101, 3), (64, 20)])
+@pytest.mark.parametrize("n, dx", [(64, 20)])
 def test_routes_compile_without_graph_breaks(narrow: MIST, n: int, dx: int) -> None:
     x, y = draw(n, dx)[0], draw(n, 2, 1)[0]
     step = lambda a, b: torchmist.mist_mi(a, b, model=narrow)  # noqa: E731
