@@ -8,7 +8,8 @@ independent noise, so that I(X;Y) is finite:
 * ``processed``: X is reduced by a function; the information may only shrink;
 * ``added``: X and Y each hold one or two independent digits; two hold twice the information.
 
-Records go to ``benchmarks/results/digits.csv``, those of other estimators in it are kept.
+Records go to ``benchmarks/results/digits.csv``. Estimators of the same version that are in it are
+left out, those of other versions done anew.
 """
 
 from __future__ import annotations
@@ -86,7 +87,10 @@ def main(arguments: list[str] | None = None) -> None:
     rows: list[dict[str, object]] = []
     if options.out.is_file():
         with options.out.open(newline="") as file:
-            rows += [r for r in csv.DictReader(file) if r["estimator"] not in made]
+            rows += list(csv.DictReader(file))
+    done = {(r["estimator"], r["version"]) for r in rows}
+    made = {name: m for name, m in made.items() if (name, m[1]) not in done}
+    rows = [r for r in rows if r["estimator"] not in made]
     for seed in tqdm(range(_SEEDS), desc="digits"):
         for rule, case, x, y in cases(seed):
             for name, (call, version) in made.items():
