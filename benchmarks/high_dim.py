@@ -6,8 +6,8 @@ columns or 4 columns, by the route of the package (``torchmist.routes``), by pri
 as ``1 / j``; the dependence lies in their four ``leading`` directions, in four ``random`` ones, or
 is ``spread`` equally over all; ``none`` has no dependence.
 
-Samples: Gaussian pairs of up to eight times as many samples as the training has, by one pass over
-all of them and by the route (chunks).
+Samples: Gaussian pairs and the families of the paper, with two and eight times as many samples as
+the training has, by one pass over all of them and by the route (chunks).
 
 Writes ``OUT.csv``, one record for each dataset and method.
 """
@@ -32,6 +32,7 @@ from benchmarks.pages import markdown, write_table
 from torchmist.copula import normal_scores
 from torchmist.models.mist import MIST
 from torchmist.routes import route
+from torchmist.synthetic.general import GeneralMeta
 
 __all__ = ["embeddings", "main"]
 
@@ -108,18 +109,19 @@ def _columns(network: MIST, most: int, seeds: int) -> Iterator[Record]:
 
 
 def _samples(network: MIST, most: int, seeds: int) -> Iterator[Record]:
-    for times, d, seed in itertools.product((2, 8), (1, 5, 10), range(2 * seeds)):
+    for times, kind, d, seed in itertools.product(
+        (2, 8), ("gaussian", "paper"), (2, 5, 10), range(2 * seeds)
+    ):
         generator = torch.Generator().manual_seed(_SEED + 100 * times + 10 * d + seed)
-        x, e = torch.randn(2, 1, times * most, d, generator=generator)
-        rho = 0.1 + 0.8 * torch.rand(d, generator=generator)
-        y = rho * x + (1 - rho.square()).sqrt() * e
-        truth = -0.5 * torch.log1p(-rho.square()).sum().item()
-        methods: dict[str, Callable[[], Tensor]] = {
-            "route": lambda x=x, y=y: route(x, y, network),
-            "one pass": lambda x=x, y=y: network(x, y),
-        }
-        yield from _records(methods, part="samples", kind="gaussian", dx=d, dy=d, n=times * most,
-                            seed=seed, truth=truth)  # fmt: skip
+        meta = GeneralMeta({kind: 1.0}, independent=0.0, mixed=0.0, warped=0.0)
+        batch = meta.sample(2, times * most, d, d, generator=generator)
+        for x, y, mi in zip(batch.x.split(1), batch.y.split(1), batch.mi.tolist()):
+            methods: dict[str, Callable[[], Tensor]] = {
+                "route": lambda x=x, y=y: route(x, y, network),
+                "one pass": lambda x=x, y=y: network(x, y),
+            }
+            yield from _records(methods, part="samples", kind=kind, dx=d, dy=d, n=times * most,
+                                seed=seed, truth=mi)  # fmt: skip
 
 
 def _records(
