@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from benchmarks.estimators import LEVELS
 from benchmarks.tables import PUBLISHED_BMI40, coverage, only, quantiles
@@ -267,6 +268,9 @@ def speed(frame: pd.DataFrame, folder: Path) -> str:
                 notes.setdefault(name, []).append(f"{letter}^{power:.2f}")
         each.set(xscale="log", yscale="log", xlabel=label, ylabel="milliseconds per estimate")
         _plain([float(t) for t in ticks], each, "x")
+        each.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        each.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        each.yaxis.set_minor_formatter(lambda *_: "")
     _finish(figure, axes, folder, "speed")
     text = "; ".join(f"{name} {' and '.join(powers)}" for name, powers in notes.items())
     return f"Growth of the time, fitted from n = 1,000 and from d = 8 on: {text}."

@@ -38,9 +38,14 @@ def plan(models: list[str], threads: int) -> list[Step]:
         suite("bmi40", models),
         suite("m_test_extended", named),
         suite("symmetry", named),
-        suite("m_test", resampled, "--every", "13"),
+        suite("m_test", resampled, "--every", "17"),
         suite("bmi40", _CLASSICAL, "--sizes", "64", "128", "256", "512", "1000", "5000"),
-        suite("speed", [n for n in named if n != "CCA"]),
+        suite("speed", [*models, "KSG"]),
+        *(
+            [suite("speed", ["reference"], "--sizes", "64", "256", "1000", "4000")]
+            if "reference" in named
+            else []
+        ),
         (dimensions.main, ["--threads", str(threads)]),
         suite("m_test", _NEURAL, "--every", "117"),
         suite("bmi40", _NEURAL, "--sizes", "256", "--seeds", "0"),
