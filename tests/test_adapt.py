@@ -99,7 +99,7 @@ def test_constant_columns_are_kept_and_integers_dequantised() -> None:
 
 @pytest.mark.parametrize("d", [3, 20])
 def test_flow_keeps_double_precision_throughout(d) -> None:
-    flow = fit_flow(mixed(100, d), seconds=1, show=False).double()
+    flow = fit_flow(mixed(100, d), seconds=0.2, show=False).double()
     z = draw(20, d).double()
     x = flow(z)
     assert x.dtype == flow.inverse(x).dtype == flow.log_prob(x).dtype == torch.float64
@@ -116,7 +116,7 @@ def test_flow_lies_on_one_device(d) -> None:
 
 @pytest.mark.parametrize("d", [1, 3, 20])
 def test_flow_takes_batches_of_datasets(d) -> None:
-    flow = fit_flow(mixed(100, d), seconds=1, show=False)
+    flow = fit_flow(mixed(100, d), seconds=0.2, show=False)
     z = draw(2, 5, d)
     assert flow(z).shape == flow.inverse(z).shape == z.shape and flow.log_prob(z).shape == (2, 5)
     torch.testing.assert_close(flow(z)[1], flow(z[1]))
@@ -187,7 +187,7 @@ def ksg(x: torch.Tensor, y: torch.Tensor, k: int = 5) -> float:
 
 
 def test_labels_stay_exact_under_warping() -> None:
-    flows = [fit_flow(mixed(400, 2), seconds=2, seed=s, show=False) for s in (0, 1)]
+    flows = [fit_flow(mixed(400, 2), seconds=1, seed=s, show=False) for s in (0, 1)]
     meta, warped = CanonicalMeta(), warp(CanonicalMeta(), *flows)
     plain, seen = (
         m.sample(12, 1500, 2, 2, generator=torch.Generator().manual_seed(3)) for m in (meta, warped)
@@ -208,7 +208,7 @@ def test_canonical_sides_are_standard_normal_in_every_column() -> None:
 
 
 def test_warp_needs_the_columns_of_its_flows() -> None:
-    flow = fit_flow(mixed(100, 2), seconds=1, show=False)
+    flow = fit_flow(mixed(100, 2), seconds=0.2, show=False)
     with pytest.raises(ValueError, match="expected dy=2, the columns of its flow, got 3"):
         warp(CanonicalMeta(), None, flow).sample(2, 50, 3, 3, generator=torch.Generator())
 
@@ -265,9 +265,11 @@ def test_random_tables_have_the_margins_and_any_strength() -> None:
     for table in tables:
         torch.testing.assert_close(table.sum(1), p, atol=1e-3, rtol=1e-2)
         torch.testing.assert_close(table.sum(0), q)
-    share = torch.stack([table_mi(t) for t in tables]) / float(-(q * q.log()).sum())
-    assert share.min() < 0.1 and share.max() > 0.8 and 0.2 < share.median() < 0.6
     assert min(float(t.min()) for t in tables) >= 0
+    even = torch.full((8,), 1 / 8, dtype=torch.float64)
+    share = torch.stack([table_mi(random_table(even, even, generator)) for _ in range(60)])
+    share = share / math.log(8)
+    assert share.min() < 0.1 and share.max() > 0.9 and 0.3 < share.median() < 0.6
 
 
 def test_columns_of_one_unit_keep_their_proportions() -> None:
@@ -441,11 +443,11 @@ def test_adapt_resumes_after_an_interruption(small, tmp_path, monkeypatch, quick
 
     monkeypatch.setattr(FineTuner, "_step", stop)
     with pytest.raises(KeyboardInterrupt):
-        adapt(x, y, budget=3, **options)
+        adapt(x, y, budget=2, **options)
     monkeypatch.setattr(FineTuner, "_step", step)
     kept = torch.load(path, weights_only=True)
     assert kept[phase]["steps"] == 2
-    model = adapt(x, y, budget=3, **options)
+    model = adapt(x, y, budget=2, **options)
     assert model.report.steps > 2 + (kept["tuner"]["steps"] if phase == "last" else 0)
     with pytest.raises(ValueError, match="to be a checkpoint of this data"):
         adapt(mixed(250, 3), y, budget=1, **options)

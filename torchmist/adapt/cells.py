@@ -68,12 +68,11 @@ def random_table(p: Tensor, q: Tensor, generator: torch.Generator) -> Tensor:
 
     def odds(strength: float) -> Tensor:
         logits = torch.randn(len(p), len(q), generator=generator, dtype=torch.float64)
-        table = (strength * logits).exp()
+        table: Tensor = (strength * logits).exp()
         for _ in range(_SINKHORN):
             table = table * (p / table.sum(1))[:, None]
             table = table * (q / table.sum(0))
-        out: Tensor = table / table.sum()
-        return out
+        return table
 
     if uniform() >= 0.7:
         return odds(0.2 + 5 * uniform())
@@ -81,7 +80,7 @@ def random_table(p: Tensor, q: Tensor, generator: torch.Generator) -> Tensor:
     kept = _overlaps(p[orders[0]], q[orders[1]])
     kept = kept[orders[0].argsort()][:, orders[1].argsort()]
     lost = p[:, None] * q if uniform() < 0.5 else odds(1.5)
-    noise = uniform() ** 1.5
+    noise = math.pow(uniform(), 1.5)
     return (1 - noise) * kept + noise * lost
 
 

@@ -136,13 +136,17 @@ def _tuners(
 ) -> tuple[FineTuner, FineTuner]:
     """The fine-tuning, and the calibration that follows on samples of its own."""
     kx, ky = (s.map.shape[1] for s in sides)
-    real = CellMeta(*(s.pool(s.calibrate, seed + 4) for s in sides))
-    few = min(512, min(len(s.calibrate) for s in sides))
-    calibration = [Source(real, 1.0, few)]
+    sources = _sources(sides, flows, seed)
+    unseen = CellMeta(*(s.pool(s.calibrate, seed + 4) for s in sides))
+    most = min(_MOST, 2 * min(len(s.calibrate) for s in sides))
+    known = [dataclasses.replace(s, share=0.2) for s in sources[:2]]  # for more samples than those
     return (
-        FineTuner(begin, _sources(sides, flows, seed), kx, ky, seed=seed + 1),
-        FineTuner(begin, calibration, kx, ky, seed=seed + 2, rate=5e-5, core=False),
-    )
+        FineTuner(begin, sources, kx, ky, seed=seed + 1),
+        FineTuner(
+            begin, [Source(unseen, 0.6, most), *known], kx, ky, seed=seed + 2, rate=5e-5,
+            core=False,
+        ),
+    )  # fmt: skip
 
 
 def _sources(sides: tuple[Side, Side], flows: list[Flow | None], seed: int) -> list[Source]:
