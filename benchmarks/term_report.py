@@ -37,6 +37,8 @@ def conflict(frame: pd.DataFrame) -> str:
             "KSG": mean["ksg"],
             "fresh critic": mean["critic"],
             "audit agrees": held,
+            "runs": len(part),
+            "steps": "/".join(str(n) for n in part["steps"].unique()),
             "seconds": mean["seconds"],
         }
     return markdown(pd.DataFrame.from_dict(rows, orient="index"), 2)
@@ -79,7 +81,9 @@ def gradient_sizes(frame: pd.DataFrame) -> str:
 
 def head_to_head(frame: pd.DataFrame) -> str:
     """Mean and spread of the scores, the best of each task in bold."""
-    cells = frame.groupby(["method", "task"], sort=False)["score"].agg(["mean", "std"])
+    cells = frame.groupby(["method", "task"], sort=False)["score"].agg(
+        mean="mean", spread=lambda scores: scores.std(ddof=0)
+    )
     best = cells["mean"].groupby("task").max()
     rows: dict[str, dict[str, str]] = {}
     for (method, task), (mean, spread) in cells.iterrows():

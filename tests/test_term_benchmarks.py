@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import conflict, gradient_quality, head_to_head, step_cost
+from benchmarks import conflict, gradient_quality, head_to_head, step_cost, term_report
 from benchmarks.judges import critic_mi, ksg, probe_r2
 from benchmarks.records import Records, exact_name
 from benchmarks.rivals import RIVALS, make_term
+from benchmarks.term_report import TABLES
 from torchmist.weights import save_weights
 
 
@@ -110,3 +111,17 @@ def test_step_cost_runs(weights, tmp_path: Path) -> None:
     options = ["--model", weights, "--batches", "16", "--dims", "4", "--repeats", "1"]
     step_cost.main([*options, "--out", str(tmp_path)])
     assert len((tmp_path / "step_cost.csv").read_text().splitlines()) == 1 + len(step_cost.TERMS)
+
+
+def test_report_puts_tables_between_the_marks(weights, tmp_path: Path) -> None:
+    out = ["--out", str(tmp_path), "--model", weights]
+    conflict.main(["--terms", "mist", "--seeds", "1", "--steps", "2", "--judge", "2", *out])
+    records = Records(tmp_path / "head_to_head.csv", head_to_head.COLUMNS, 5)
+    records.add("infomax", "mist", 0, "tiny", 1, 0.9, "", 3)
+    records.add("infomax", "MINE", 0, "-", 1, 0.8, "", 3)
+    page = tmp_path / "page.md"
+    page.write_text("".join(f"<!-- begin table {n} -->\n<!-- end table {n} -->\n" for n in TABLES))
+    options = ["--model", weights, "--results", str(tmp_path), "--pages", str(page)]
+    term_report.main(options)
+    assert "conflict, d 2, lam 0.3: mist" in page.read_text()
+    assert "**0.900 ± " in page.read_text() and "| 0.800 ± " in page.read_text()
