@@ -31,7 +31,6 @@ import torch
 from torch import Tensor
 
 import torchmist
-from benchmarks.pages import markdown, write_table
 from torchmist.models.gaussian import gaussian_bias
 from torchmist.models.mist import MIST
 from torchmist.synthetic.general import GeneralMeta
@@ -39,6 +38,7 @@ from torchmist.synthetic.general.canonical import canonical_mi, sample_canonical
 from torchmist.synthetic.general.mixing import mix_linearly
 from torchmist.synthetic.general.mixtures import MixtureParameters, class_mi, sample_mixture
 from training.checkpoint import Checkpoint
+from training.pages import markdown, write_table
 
 __all__ = ["Cell", "ideal_standard_error", "load", "main"]
 

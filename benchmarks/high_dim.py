@@ -28,11 +28,11 @@ import torch
 from torch import Tensor
 
 from benchmarks.general import load
-from benchmarks.pages import markdown, write_table
 from torchmist.copula import normal_scores
 from torchmist.models.mist import MIST
 from torchmist.routes import route
 from torchmist.synthetic.general import GeneralMeta
+from training.pages import markdown, write_table
 
 __all__ = ["embeddings", "main"]
 

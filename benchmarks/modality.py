@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import re
 import time
 import warnings
 from collections.abc import Callable
@@ -30,6 +29,7 @@ from benchmarks.records import Records, exact_name
 from benchmarks.tables import markdown
 from torchmist.adapt import adapt
 from torchmist.weights import save_weights
+from training.pages import write_table
 
 __all__ = ["MODALITIES", "Modality", "main"]
 
@@ -256,13 +256,7 @@ def report(frame: pd.DataFrame, base: str, docs: Path) -> None:
     parts = []
     for name, rows in frame.groupby("modality"):
         parts.append(f"{name}:\n\n{markdown(_table(rows, order))}")
-    path = docs / "adapt.md"
-    begin, end = "<!-- begin table modality -->\n", "<!-- end table modality -->"
-    text = path.read_text()
-    made = begin + "\n".join(parts) + end
-    path.write_text(
-        re.sub(re.escape(begin) + ".*?" + re.escape(end), lambda _: made, text, flags=re.S)
-    )
+    write_table(docs / "adapt.md", "modality", "\n".join(parts))
     _figure(frame, order[:2], docs / "figures" / "modality.png")
     print("\n".join(parts))
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import base64
 import html
-import re
 from pathlib import Path
 
 import matplotlib
@@ -20,8 +19,9 @@ from benchmarks import tables
 from benchmarks.figures import FIGURES
 from benchmarks.run import RESULTS
 from benchmarks.tables import markdown, read
+from training.pages import has_table, write_table
 
-__all__ = ["main"]
+__all__ = ["main", "write_tables"]
 
 _HEAD = """<!doctype html><html lang="en"><meta charset="utf-8"><title>torchmist benchmarks</title>
 <style>body{font:15px/1.5 sans-serif;max-width:62em;margin:2em auto;padding:0 1em}
@@ -124,16 +124,11 @@ def _tables(results: Path) -> dict[str, Table]:
     return out
 
 
-def _insert(path: Path, texts: dict[str, str]) -> None:
-    """Put tables between their marks in ``path``."""
-    page = path.read_text()
+def write_tables(page: Path, texts: dict[str, str]) -> None:
+    """Put those of ``texts`` into ``page`` that it has marks for."""
     for name, text in texts.items():
-        begin, end = f"<!-- begin table {name} -->\n", f"<!-- end table {name} -->"
-        page = re.sub(
-            re.escape(begin) + ".*?" + re.escape(end), lambda _, b=begin, t=text, e=end: b + t + e,
-            page, flags=re.DOTALL,
-        )  # fmt: skip
-    path.write_text(page)
+        if has_table(page, name):
+            write_table(page, name, text)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -163,7 +158,7 @@ def main(arguments: list[str] | None = None) -> None:
         page.append(f"<h2>{html.escape(title)}</h2>{picture}<p>{html.escape(says)}</p>")
     (options.out / "report.html").write_text("\n".join(page) + "\n")
     for path in options.readme:
-        _insert(path, texts)
+        write_tables(path, texts)
     print(f"wrote {len(made)} tables and {options.out / 'report.html'}")
 
 

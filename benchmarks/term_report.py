@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.records import exact_name
-from benchmarks.report import _insert
+from benchmarks.report import write_tables
 from benchmarks.tables import markdown
 
 __all__ = ["TABLES", "main"]
@@ -134,7 +134,7 @@ def main(arguments: list[str] | None = None) -> None:
                 texts[name] = table(frame)
                 print(f"{name}\n\n{texts[name]}")
     for page in options.pages:
-        _insert(page, texts)
+        write_tables(page, texts)
 
 
 if __name__ == "__main__":

@@ -159,7 +159,7 @@ def test_the_grid_tells_seen_from_unseen() -> None:
 def test_tables_go_between_their_marks(tmp_path) -> None:
     path = tmp_path / "README.md"
     path.write_text("a\n<!-- begin table t -->\nold\n<!-- end table t -->\nb\n")
-    report._insert(path, {"t": "| new |\n", "other": "x"})
+    report.write_tables(path, {"t": "| new |\n", "other": "x"})
     assert path.read_text() == "a\n<!-- begin table t -->\n| new |\n<!-- end table t -->\nb\n"
 
 

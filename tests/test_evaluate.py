@@ -55,7 +55,7 @@ def test_command_writes_its_records(small, tests, tmp_path, monkeypatch, capsys)
     monkeypatch.setattr(evaluate, "m_test", lambda cache: six)
     weights, readme = tmp_path / "w.safetensors", tmp_path / "README.md"
     save_weights(small, weights, provenance={}, evaluation={})
-    readme.write_text("a\n<!-- begin m_test -->\nold\n<!-- end m_test -->\nb\n")
+    readme.write_text("a\n<!-- begin table evaluation -->\nold\n<!-- end table evaluation -->\nb\n")
     out = tmp_path / "results" / "w.json"
     evaluate.main(["--model", str(weights), "--out", str(out), "--tables", str(readme)])
     written = json.loads(out.read_text())

@@ -9,8 +9,8 @@ import torch
 
 from benchmarks.general import ideal_standard_error, load, plug_in
 from benchmarks.high_dim import embeddings
-from benchmarks.pages import markdown, write_table
 from torchmist.synthetic.general.canonical import sample_canonical
+from training.pages import markdown, write_table
 
 
 def test_ideal_standard_error_is_the_spread_of_the_plug_in() -> None:

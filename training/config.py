@@ -28,8 +28,9 @@ class TrainConfig:
         meta: the meta-distribution, ``paper`` or ``general``.
         ramp: share of the steps over which the mixed and warped datasets of ``general`` grow from
             a third to their full share.
-        samples, dims: ranges of N and of d. ``paper``: d = dx = dy, each half uniform, half
-            log-uniform. ``general``: all log-uniform, dx = dy in half of the batches.
+        samples, dims: ranges of N and of d. ``paper``: d = dx = dy half uniform, half log-uniform;
+            N half uniform, half crowded at small sizes (log-uniform in the square root of the
+            range's logarithm). ``general``: all log-uniform, dx = dy in half of the batches.
         batch_cost, batch_range: datasets per step, by cost ``N (d + 16) + 12 d^2`` with d the mean
             of dx and dy, in multiples of 8 within the range.
         log_every, validate_every: steps between rows of metrics and validations.

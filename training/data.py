@@ -55,7 +55,7 @@ def batch_shape(config: TrainConfig, step: int) -> tuple[int, int, int, int]:
     """Datasets, samples, dx and dy of a step; see :class:`TrainConfig` for their laws."""
     u = torch.rand(6, generator=_generator(torch.device("cpu"), config.seed, step, 0)).tolist()
     if config.meta == "paper":
-        n = _spread(config.samples, u[0] < 0.5, u[1])
+        n = _spread(config.samples, u[0] < 0.5, u[1] if u[0] < 0.5 else u[1] ** 2)
         dx = dy = _spread(config.dims, u[2] < 0.5, u[3])
     else:
         n, dx = _spread(config.samples, False, u[1]), _spread(config.dims, False, u[3])

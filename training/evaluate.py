@@ -22,6 +22,7 @@ import torchmist
 from torchmist.models.mist import MIST
 from training.checkpoint import Checkpoint
 from training.m_test import SEED, TestSet, m_test
+from training.pages import write_table
 from training.validate import coverage, range_of
 
 __all__ = ["CHANGES", "PUBLISHED", "load", "main", "markdown", "predict", "summarise"]
@@ -117,13 +118,6 @@ def markdown(summary: dict[str, Any], name: str) -> str:
     return "\n".join(rows) + "\n"
 
 
-def _insert(path: Path, table: str) -> None:
-    """Replace what stands between the markers in ``path`` by ``table``."""
-    begin, end = "<!-- begin m_test -->\n", "<!-- end m_test -->"
-    before, rest = path.read_text().split(begin)
-    path.write_text(before + begin + table + end + rest.split(end)[1])
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Command line; see the module's docstring."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -167,7 +161,7 @@ def main(arguments: list[str] | None = None) -> None:
     table = markdown(results["changes"]["as drawn"]["cells"], Path(options.model).stem)
     options.out.with_suffix(".md").write_text(table)
     for path in options.tables:
-        _insert(path, table)
+        write_table(path, "evaluation", table)
 
 
 if __name__ == "__main__":
