@@ -55,15 +55,16 @@ _FEW, _RARE = 5, 0.25
 class GeneralMeta:
     """Datasets of any ``dx``, ``dy`` from 1: see the module.
 
-    On sides of more than five columns warps, and linear maps of what is not elliptical, are four
-    times rarer: no sample shows what they hide, and an estimate that allows for it everywhere is
-    too high on plain data.
+    Warps, and linear maps of what is not elliptical, hide structure from every column. They are
+    rare, and on sides of more than five columns four times rarer: no sample shows what they hide,
+    and an estimate that allows for it everywhere is too high on plain data.
 
     Args:
         kinds: shares of the kinds of block, :data:`KINDS` by default; they need not sum to 1.
         independent: share of datasets whose sides are exactly independent.
-        mixed: share of datasets (of continuous kinds) with linearly mixed columns.
-        warped: share of datasets (of continuous kinds) with nonlinear maps that mix columns.
+        mixed: share of elliptical datasets with linearly mixed columns.
+        warped: share of datasets (of continuous kinds) with nonlinear maps that mix columns, and
+            half the share of those that are not elliptical with linearly mixed ones.
 
     Raises:
         ValueError: for unknown kinds, no kind at all, or shares outside of [0, 1].
@@ -77,7 +78,7 @@ class GeneralMeta:
 
     def __init__(
         self, kinds: Mapping[str, float] | None = None, *, independent: float = 0.1,
-        mixed: float = 0.35, warped: float = 0.2,
+        mixed: float = 0.35, warped: float = 0.06,
     ) -> None:  # fmt: skip
         kinds = dict(KINDS if kinds is None else kinds)
         unknown = sorted(set(kinds) - set(KINDS))
@@ -235,7 +236,7 @@ class GeneralMeta:
             return x
         share = 1.0 if x.shape[-1] <= _FEW else _RARE
         warped = share * self.warped
-        rows = (u[0] < self.mixed * (1.0 if elliptical else share)).nonzero().squeeze(-1)
+        rows = (u[0] < (self.mixed if elliptical else 2 * warped)).nonzero().squeeze(-1)
         if len(rows):
             x[rows] = mix_linearly(x[rows], generator=generator)
         warps: tuple[Callable[..., Tensor], ...] = (warp_marginals, couple, spiral)
