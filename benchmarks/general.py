@@ -305,7 +305,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--model", default="mist")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "general")
-    parser.add_argument("--page", type=Path, help="write the summary into this page, too")
+    parser.add_argument("--pages", type=Path, nargs="*", default=[], help="put the summary there")
     options = parser.parse_args(arguments)
     start = time.monotonic()
     with warnings.catch_warnings():
@@ -320,9 +320,9 @@ def main(arguments: list[str] | None = None) -> None:
             values = asdict(cell).items()
             writer.writerow({k: f"{v:.5g}" if isinstance(v, float) else v for k, v in values})
     options.out.with_suffix(".json").write_text(json.dumps(summary, indent=1) + "\n")
-    if options.page:
-        rows = [[name, asked, f"{value:.3f}"] for name, asked, value in _lines(summary)]
-        write_table(options.page, "general", markdown(["", "asked", "measured"], rows))
+    rows = [[name, asked, f"{value:.3f}"] for name, asked, value in _lines(summary)]
+    for page in options.pages:
+        write_table(page, "general", markdown(["", "asked", "measured"], rows))
     for name, asked, value in _lines(summary):
         print(f"{name:<50} asked {asked:>8}   measured {value:.3f}")
     print(f"{len(cells)} cells in {time.monotonic() - start:.0f} s")

@@ -283,7 +283,7 @@ def _figure(frame: pd.DataFrame, shown: list[str], path: Path) -> None:
     """Estimate against truth, before and after, for each modality."""
     from matplotlib.figure import Figure
 
-    names = sorted(frame["modality"].unique())
+    names = sorted(frame[frame["estimator"].isin(shown)]["modality"].unique())
     figure = Figure(figsize=(4.2 * len(names), 7.6), layout="constrained")
     panels = figure.subplots(2, len(names), squeeze=False)
     for column, name in enumerate(names):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import pytest
 import torch
 
 import torchmist
 from training.config import PRESETS
-from training.export import export, reference_predictions
+from training.export import export, mean_of, reference_predictions
 from training.train import Trainer
 
 
@@ -18,7 +19,7 @@ def test_export_round_trip(tmp_path) -> None:
     for _ in range(3):
         trainer.advance()
     trainer.validation = {"mse_10-100": 1.0}
-    path = export(trainer.checkpoint(), "tiny-v1", {"imd": [1.0]}, tmp_path)
+    path = export([trainer.checkpoint()], "tiny-v1", {"imd": [1.0]}, tmp_path)
     loaded = torchmist.load_pretrained(path)
     for name, value in trainer.average.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], value)
@@ -29,3 +30,16 @@ def test_export_round_trip(tmp_path) -> None:
     assert registry["tiny-v1"]["file"] == path.name and len(registry["tiny-v1"]["sha256"]) == 64
     stored = json.loads((tmp_path / "tiny-v1.reference.json").read_text())
     assert stored == reference_predictions(loaded)
+
+
+def test_several_checkpoints_are_averaged() -> None:
+    config = replace(PRESETS["smoke"], steps=3)
+    runs = [Trainer(replace(config, seed=seed), torch.device("cpu")) for seed in (0, 1)]
+    mean = mean_of([run.checkpoint() for run in runs])
+    for name, value in mean.average.items():
+        one, two = (run.average.state_dict()[name] for run in runs)
+        torch.testing.assert_close(value, (one + two) / 2)
+    assert mean.validation["mse_10-100"] > 0
+    other = replace(runs[0].checkpoint(), config=PRESETS["paper"])
+    with pytest.raises(ValueError, match="checkpoints of one network"):
+        mean_of([other, runs[0].checkpoint()])

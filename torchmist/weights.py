@@ -19,7 +19,7 @@ from torchmist.models.projected import ProjectedMIST, Projection
 
 __all__ = ["ALIASES", "load_pretrained", "registry", "save_weights"]
 
-ALIASES = {"mist": "mist-paper-v1"}
+ALIASES = {"mist": "mist-v1"}
 """Names that move: ``"mist"`` is the default weights of this version."""
 
 

@@ -1,7 +1,9 @@
-"""Turn a checkpoint into shipped weights: ``python -m training.export --name mist-paper-v1``.
+"""Turn checkpoints into shipped weights: ``python -m training.export --name mist-paper-v1``.
 
 Writes ``pretrained/NAME.safetensors`` (configuration, provenance, seed and evaluation in its
-header), its sha256 into ``pretrained/registry.json``, and reference predictions beside it.
+header), its sha256 into ``pretrained/registry.json``, and reference predictions beside it. Of
+several checkpoints of one network, each trained on from another, the mean of the weights is
+written (stochastic weight averaging, Izmailov et al. 2018).
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import argparse
 import json
 import math
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +22,9 @@ from torchmist.models.mist import MIST
 from torchmist.weights import save_weights
 from training.checkpoint import Checkpoint
 from training.config import TrainConfig
+from training.validate import validate
 
-__all__ = ["export", "main", "reference_predictions"]
+__all__ = ["export", "main", "mean_of", "reference_predictions"]
 
 PRETRAINED = Path(__file__).parent.parent / "pretrained"
 _REFERENCE_SIZES = ((10, 2, 2), (40, 24, 24), (128, 1, 8), (300, 32, 3), (500, 17, 17))
@@ -45,6 +49,26 @@ def reference_predictions(model: MIST) -> list[dict[str, Any]]:
     return out
 
 
+def mean_of(checkpoints: list[Checkpoint]) -> Checkpoint:
+    """The last checkpoint with the mean of the weights of all, validated anew if there are several.
+
+    Raises:
+        ValueError: if their networks differ in size.
+    """
+    last = checkpoints[-1]
+    if any(c.config.model != last.config.model for c in checkpoints):
+        raise ValueError("expected checkpoints of one network, got networks of different sizes")
+    if len(checkpoints) == 1:
+        return last
+    mean = {
+        name: torch.stack([c.average[name] for c in checkpoints]).mean(0) for name in last.average
+    }
+    model = MIST(last.config.model).eval()
+    model.load_state_dict(mean)
+    errors = validate(model, last.config, torch.device("cpu"))
+    return replace(last, average=mean, validation=errors)
+
+
 def _command(config: TrainConfig) -> str:
     """The command that makes the same run."""
     words = f"python -m training.train --preset {config.meta} --steps {config.steps}"
@@ -64,9 +88,11 @@ def _commit() -> str:
 
 
 def export(
-    checkpoint: Checkpoint, name: str, evaluation: dict[str, Any], folder: Path = PRETRAINED
-) -> Path:
-    """Write the averaged weights of ``checkpoint`` as ``name`` into ``folder``; register them."""
+    checkpoints: list[Checkpoint], name: str, evaluation: dict[str, Any],
+    folder: Path = PRETRAINED,
+) -> Path:  # fmt: skip
+    """Write the averaged weights of ``checkpoints`` as ``name`` into ``folder``; register them."""
+    checkpoint = mean_of(checkpoints)
     config = checkpoint.config
     model = MIST(config.model).eval()
     model.load_state_dict(checkpoint.average)
@@ -79,6 +105,7 @@ def export(
         "seed": config.seed,
         "torch": torch.__version__,
         "commit": _commit(),
+        "averaged_seeds": [c.config.seed for c in checkpoints],
         "trained_range": {"n": list(config.samples), "d": list(config.dims)},
     }
     evaluation = {"validation": checkpoint.validation, **evaluation}
@@ -97,14 +124,17 @@ def main(arguments: list[str] | None = None) -> None:
     """Command line; see the module's docstring."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--name", required=True, help="a new name: released weights never change")
-    parser.add_argument("--checkpoint", type=Path, default=Path("runs/paper/checkpoint.pt"))
+    parser.add_argument(
+        "--checkpoint", type=Path, nargs="+", default=[Path("runs/paper/checkpoint.pt")],
+        help="one, or several to average",
+    )  # fmt: skip
     parser.add_argument("--evaluation", type=Path, help="JSON written by training.evaluate")
     parser.add_argument("--folder", type=Path, default=PRETRAINED)
     options = parser.parse_args(arguments)
     evaluation = json.loads(options.evaluation.read_text()) if options.evaluation else {}
-    checkpoint = Checkpoint.load(options.checkpoint, torch.device("cpu"))
-    path = export(checkpoint, options.name, evaluation, options.folder)
-    print(f"wrote {path} after {checkpoint.step} steps, {checkpoint.datasets} datasets")
+    found = [Checkpoint.load(path, torch.device("cpu")) for path in options.checkpoint]
+    path = export(found, options.name, evaluation, options.folder)
+    print(f"wrote {path} after {found[-1].step} steps, {found[-1].datasets} datasets")
 
 
 if __name__ == "__main__":

@@ -63,8 +63,8 @@ class GeneralMeta:
         kinds: shares of the kinds of block, :data:`KINDS` by default; they need not sum to 1.
         independent: share of datasets whose sides are exactly independent.
         mixed: share of elliptical datasets with linearly mixed columns.
-        warped: share of datasets (of continuous kinds) with nonlinear maps that mix columns, and
-            half the share of those that are not elliptical with linearly mixed ones.
+        warped: share of datasets (of continuous kinds) with nonlinear maps that mix columns; twice
+            that share of those that are not elliptical have linearly mixed ones.
 
     Raises:
         ValueError: for unknown kinds, no kind at all, or shares outside of [0, 1].
