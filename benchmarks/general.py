@@ -37,10 +37,10 @@ from torchmist.synthetic.general import GeneralMeta
 from torchmist.synthetic.general.canonical import canonical_mi, sample_canonical
 from torchmist.synthetic.general.mixing import mix_linearly
 from torchmist.synthetic.general.mixtures import MixtureParameters, class_mi, sample_mixture
-from training.checkpoint import Checkpoint
+from training.evaluate import load
 from training.pages import markdown, write_table
 
-__all__ = ["Cell", "ideal_standard_error", "load", "main"]
+__all__ = ["Cell", "ideal_standard_error", "main"]
 
 _SEED = 770_000_000
 _SIZES = (256, 1000, 4000)
@@ -72,19 +72,6 @@ class Cell:
     coverage: float
     ideal_se: float | None = None
     plug_in_mae: float | None = None
-
-
-def load(model: str) -> MIST:
-    """Weights by name or file; of a ``.pt`` checkpoint the averaged ones, with their range."""
-    if not model.endswith(".pt"):
-        return torchmist.load_pretrained(model)
-    checkpoint = Checkpoint.load(Path(model), torch.device("cpu"))
-    config = checkpoint.config
-    network = MIST(config.model)
-    network.load_state_dict(checkpoint.average)
-    trained = {"n": list(config.samples), "d": list(config.dims)}
-    network.provenance = {"trained_range": trained, "steps": checkpoint.step}
-    return network.eval().requires_grad_(False)
 
 
 def ideal_standard_error(correlations: Tensor, n: int) -> Tensor:

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.general import ideal_standard_error, load, plug_in
+from benchmarks.general import ideal_standard_error, plug_in
 from benchmarks.high_dim import embeddings
 from torchmist.synthetic.general.canonical import sample_canonical
+from training.evaluate import load
 from training.pages import markdown, write_table
 
 

@@ -57,12 +57,18 @@ CHANGES: dict[str, Callable[[Tensor, Tensor], Pair]] = {
 
 
 def load(name: str) -> MIST:
-    """Registered weights, a ``.safetensors`` file, or the averaged weights of a checkpoint."""
+    """Registered weights, a ``.safetensors`` file, or the averaged weights of a checkpoint.
+
+    Those of a checkpoint carry the range that they are trained on, as exported ones do.
+    """
     if not name.endswith(".pt"):
         return torchmist.load_pretrained(name)
     checkpoint = Checkpoint.load(Path(name), torch.device("cpu"))
-    model = MIST(checkpoint.config.model).eval().requires_grad_(False)
+    config = checkpoint.config
+    model = MIST(config.model).eval().requires_grad_(False)
     model.load_state_dict(checkpoint.average)
+    trained = {"n": list(config.samples), "d": list(config.dims)}
+    model.provenance = {"trained_range": trained, "steps": checkpoint.step}
     return model
 
 
