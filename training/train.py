@@ -241,6 +241,8 @@ def main(arguments: list[str] | None = None) -> None:
             trainer, options.out,
             checkpoint_minutes=options.checkpoint_minutes, max_minutes=options.max_minutes,
         )  # fmt: skip
+        if world > 1:
+            dist.barrier()  # none leaves while another still talks to it
     finally:
         if world > 1:
             dist.destroy_process_group()
