@@ -2,8 +2,9 @@
 
 KSG, CCA, MINE, InfoNCE and NWJ are those of bmi (Czyz et al. 2023) with its defaults (k = 5 for
 KSG; batches of 256, or of all of the half that they train on where that is less). ``reference`` is
-the published architecture as trained here (:mod:`training.reference`). Any other name is a
-torchmist model, registered or a ``.safetensors`` file, recorded under the file's name.
+the published architecture as trained here (:mod:`training.reference`), and ``SAME_DATA`` ours after
+the very same batches (``python -m training.train --preset paper --steps 3500``). Any other name is
+a torchmist model, registered or a ``.safetensors`` file, recorded under the file's name.
 ``NAME-bootstrap`` adds quantiles, mean and variance over resamples.
 """
 
@@ -25,13 +26,17 @@ from torchmist.models.mist import MIST
 from torchmist.models.reference import ReferenceMIST
 from torchmist.weights import ALIASES, registry
 
-__all__ = ["BASELINES", "LEVELS", "REFERENCE", "Estimate", "Estimator", "estimator", "record_name"]
+__all__ = [
+    "BASELINES", "LEVELS", "REFERENCE", "SAME_DATA", "Estimate", "Estimator", "estimator",
+    "record_name",
+]  # fmt: skip
 
 LEVELS = (
     0.025, 0.05, 0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 0.95, 0.975,
 )  # fmt: skip
 BASELINES = ("KSG", "CCA", "MINE", "InfoNCE", "NWJ")
 REFERENCE = Path(__file__).parent / "results" / "weights" / "reference.safetensors"
+SAME_DATA = REFERENCE.with_name("mist-same-data.safetensors")
 _BOOTSTRAP = "-bootstrap"
 _RESAMPLES = 20
 

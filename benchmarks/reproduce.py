@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import digits, dimensions, report, run
-from benchmarks.estimators import REFERENCE, record_name
+from benchmarks.estimators import REFERENCE, SAME_DATA, record_name
 
 __all__ = ["main", "plan"]
 
@@ -26,6 +26,7 @@ Step = tuple[Callable[[list[str] | None], None], list[str]]
 def plan(models: list[str], threads: int) -> list[Step]:
     """The commands with their arguments; the subsets are fixed by ``--every``."""
     named = [*models, *(["reference"] if REFERENCE.is_file() else []), *_CLASSICAL]
+    same_data = [str(SAME_DATA)] if SAME_DATA.is_file() else []
 
     def suite(name: str, estimators: list[str] | tuple[str, ...], *options: str) -> Step:
         common = ["--suite", name, "--threads", str(threads)]
@@ -33,7 +34,7 @@ def plan(models: list[str], threads: int) -> list[Step]:
 
     resampled = [f"{name}-bootstrap" for name in (*_CLASSICAL, models[-1])]
     return [
-        suite("m_test", named),
+        suite("m_test", [*named, *same_data]),
         (digits.main, ["--estimators", *named]),
         suite("bmi40", models),
         suite("m_test_extended", named),

@@ -24,10 +24,12 @@ from torchmist.adapt import (
     warp,
 )
 from torchmist.adapt.cells import random_table, table_mi
-from torchmist.adapt.finetune import FineTuner, Source
+from torchmist.adapt.diffusion import DiffusionMap
+from torchmist.adapt.finetune import CorrectionTuner, FineTuner, Source
 from torchmist.adapt.marginals import Marginals
 from torchmist.adapt.partitions import clusters, k_means, partitions
 from torchmist.adapt.sides import behind, both_sides, in_front
+from torchmist.models.cell_correction import landmark_shares
 from torchmist.models.projected import column_scale, principal_map
 from torchmist.weights import save_weights
 
@@ -326,13 +328,14 @@ def test_adapted_labels_may_miss_a_class_and_samples_be_in_any_order(corrected) 
         torchmist.estimate(x[:, :2], y, model=corrected)
 
 
-def test_fine_tuning_resumes_where_it_stopped(small, sides, quick) -> None:
+@pytest.mark.parametrize("kind", [FineTuner, CorrectionTuner])
+def test_tuning_resumes_where_it_stopped(small, sides, quick, kind) -> None:
     start = behind(small, sides, 0)
     sources = [Source(CellMeta(*(s.pool(s.fit, 1) for s in sides)), 1.0, 64)]
-    tuner = FineTuner(start, sources, 3, 3)
+    tuner = kind(start, sources, 3, 3)
     tuner.run(0.3, what="test", show=False)
     state, steps = tuner.state(), tuner.steps
-    other = FineTuner(start, sources, 3, 3)
+    other = kind(start, sources, 3, 3)
     other.restore(state)
     other.run(0.3, what="test", show=False)
     assert other.steps == steps > 0
@@ -342,10 +345,15 @@ def test_fine_tuning_resumes_where_it_stopped(small, sides, quick) -> None:
     assert other.steps > steps
 
 
-def test_calibration_trains_the_correction_alone(small, sides, quick) -> None:
+def test_correction_is_trained_alone_and_to_the_same_end(small, sides, quick) -> None:
     start = behind(small, sides, 0)
     sources = [Source(CellMeta(*(s.pool(s.fit, 1) for s in sides)), 1.0, 64)]
-    tuner = FineTuner(start, sources, 3, 3, core=False)
+    tuner = CorrectionTuner(start, sources, 3, 3)
+    batch = tuner.draw()
+    said, quantiles = tuner.model.read(batch.x, batch.y)
+    torch.testing.assert_close(
+        tuner.model.correction.correct(said, quantiles), tuner.model(batch.x, batch.y)
+    )
     tuner.run(0.2, what="test", show=False)
     moved = {
         name
@@ -353,6 +361,28 @@ def test_calibration_trains_the_correction_alone(small, sides, quick) -> None:
         if not torch.equal(a, b)
     }
     assert moved and all(name.startswith("correction.") for name in moved)
+
+
+def test_clusters_along_neighbours_come_closest_to_real_classes() -> None:
+    source = pytest.importorskip("sklearn.datasets").load_digits(n_class=8)
+    images, label = torch.tensor(source.data).float()[:1000], torch.tensor(source.target)[:1000]
+    mean, matrix = principal_map(images, 16)
+    z = (images - mean) @ matrix
+    places = DiffusionMap.of(z[::2])(z)
+
+    def pure(space) -> int:
+        part = clusters(space, 8, torch.Generator().manual_seed(0))
+        return int(torch.bincount(8 * part + label, minlength=64).view(8, 8).amax(1).sum())
+
+    assert pure(places) > 930 and pure(places) > pure(z)
+
+
+def test_a_sample_that_is_a_landmark_does_not_stand_for_itself() -> None:
+    z = draw(200, 3)
+    of = DiffusionMap.of(z)
+    share, index = landmark_shares(z, of.landmarks, of.reach)
+    assert not (index == torch.arange(200)[:, None]).any()
+    torch.testing.assert_close(share.sum(-1), torch.ones(200))
 
 
 class Clock:
@@ -388,7 +418,8 @@ def clock(monkeypatch, quick) -> Clock:
     monkeypatch.setattr(
         "torchmist.adapt.pipeline.restore_flow", lambda s, _, kept: fit(s[: len(s) - len(s) // 10])
     )
-    monkeypatch.setattr(FineTuner, "_step", clock.passing(0.2, step))
+    for kind in (FineTuner, CorrectionTuner):
+        monkeypatch.setattr(kind, "step", clock.passing(0.2, step))
     monkeypatch.setattr("torchmist.adapt.pipeline._held", clock.passing(1.0, pipeline._held))
     return clock
 
@@ -401,17 +432,17 @@ def test_adapt_keeps_its_budget(small, clock) -> None:
 
 def test_an_interrupted_run_keeps_its_budget(small, clock, monkeypatch, tmp_path) -> None:
     x, y, options = mixed(240, 3), draw(260, 3), {"base": small, "show": False, "budget": 60}
-    step, count = FineTuner._step, iter(range(1000))
+    step, count = FineTuner.step, iter(range(1000))
 
     def stop(self, share):
-        if next(count) == 100:
+        if next(count) == 40:
             raise KeyboardInterrupt
         return step(self, share)
 
-    monkeypatch.setattr(FineTuner, "_step", stop)
+    monkeypatch.setattr(FineTuner, "step", stop)
     with pytest.raises(KeyboardInterrupt):
         adapt(x, y, checkpoint=tmp_path / "state.pt", **options)
-    assert 28 < clock.now < 32
+    assert 16 < clock.now < 20
     model = adapt(x, y, checkpoint=tmp_path / "state.pt", **options)
     assert 57 < clock.now < 66 and model.report.steps == pytest.approx(230, abs=15)
 
@@ -431,24 +462,22 @@ def helping(monkeypatch):
 def test_adapt_resumes_after_an_interruption(small, tmp_path, monkeypatch, quick, phase) -> None:
     x, y, path = mixed(240, 3), torch.arange(220) % 2, tmp_path / "state.pt"
     options = {"base": small, "show": False, "checkpoint": path}
-    monkeypatch.setattr("torchmist.adapt.pipeline._CALIBRATE", 0.5)
-    step, count = FineTuner._step, {"tuner": 0, "last": 0}
+    kind = {"tuner": FineTuner, "last": CorrectionTuner}[phase]
+    step, count = kind.step, iter(range(1000))
 
     def stop(self, share):
-        name = "tuner" if self.model.basis.enter.weight.requires_grad else "last"
-        count[name] += 1
-        if count[phase] == 3:
+        if next(count) == 2:
             raise KeyboardInterrupt
         return step(self, share)
 
-    monkeypatch.setattr(FineTuner, "_step", stop)
+    monkeypatch.setattr(kind, "step", stop)
     with pytest.raises(KeyboardInterrupt):
         adapt(x, y, budget=2, **options)
-    monkeypatch.setattr(FineTuner, "_step", step)
+    monkeypatch.setattr(kind, "step", step)
     kept = torch.load(path, weights_only=True)
-    assert kept[phase]["steps"] == 2
+    assert kept[phase]["steps"] == (2 if phase == "tuner" else 16)
     model = adapt(x, y, budget=2, **options)
-    assert model.report.steps > 2 + (kept["tuner"]["steps"] if phase == "last" else 0)
+    assert model.report.steps > kept[phase]["steps"]
     with pytest.raises(ValueError, match="to be a checkpoint of this data"):
         adapt(mixed(250, 3), y, budget=1, **options)
     path.write_text("nothing")

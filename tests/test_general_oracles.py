@@ -10,6 +10,12 @@ import torch
 
 from torchmist.synthetic.general import KINDS
 from torchmist.synthetic.general.canonical import canonical_mi, draw_correlations, sample_canonical
+from torchmist.synthetic.general.channel import (
+    ChannelParameters,
+    channel_mi,
+    draw_channels,
+    sample_channels,
+)
 from torchmist.synthetic.general.discrete import ThresholdParameters, threshold_mi
 from torchmist.synthetic.general.mixtures import MixtureParameters, class_mi, mixture_mi
 
@@ -93,6 +99,69 @@ def test_the_law_of_correlations_keeps_to_its_bounds() -> None:
     assert mi.min() > 0.019 and mi.max() < 12.01
     assert -0.5 * torch.log1p(-rho.square()).max() < 3.51
     assert ((rho > 0).sum(-1) == 1).any() and ((rho > 0).all(-1)).any()
+
+
+def channels(
+    noise: float, edges: list[float], *, columns: int = 3, direction: list[float] | None = None,
+    inside: int = 0,
+) -> ChannelParameters:  # fmt: skip
+    """One channel: of a projection, or of the radius of ``inside`` columns."""
+    weight = torch.tensor([direction or [1.0] + [0.0] * (columns - 1)]).double()
+    return ChannelParameters(
+        weight / weight.norm(), torch.arange(columns)[None] < inside, torch.tensor([inside > 0]),
+        torch.tensor([edges], dtype=torch.float64), torch.tensor([noise], dtype=torch.float64),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.1, 0.6, 1.0])
+def test_a_channel_of_two_equal_bins_has_the_closed_form(noise: float) -> None:
+    """log 2 - h(e / 2): the binary symmetric channel that flips with probability e / 2."""
+    flip = torch.tensor(noise / 2, dtype=torch.float64)
+    lost = -torch.xlogy(flip, flip) - torch.xlogy(1 - flip, 1 - flip)
+    value = channel_mi(channels(noise, [0.5])).item()
+    assert value == pytest.approx(math.log(2) - lost.item(), abs=1e-12)
+
+
+def test_a_clean_channel_has_the_entropy_of_its_bins_and_noise_leaves_none() -> None:
+    edges = [0.1, 0.3, 0.35, 0.9]
+    entropy = -sum(p * math.log(p) for p in (0.1, 0.2, 0.05, 0.55, 0.1))
+    assert channel_mi(channels(0.0, edges)).item() == pytest.approx(entropy, rel=1e-12)
+    assert channel_mi(channels(1.0, edges)).item() == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.3])
+@pytest.mark.parametrize("what", ["column", "projection", "radius"])
+def test_joint_counts_of_channels_have_their_mi(what: str, noise: float) -> None:
+    """The bin of t, computed anew from the samples, against the label."""
+    n, edges = 200_000, [0.2, 0.5, 0.9]
+    direction = [0.5, -2.0, 1.0] if what == "projection" else None
+    c = channels(noise, edges, direction=direction, inside=2 if what == "radius" else 0)
+    x, label = sample_channels(c, n, generator=generator())
+    x = x[0].double()
+    if what == "radius":  # of two columns: P(R^2 < r^2) = 1 - exp(-r^2 / 2)
+        level = -torch.expm1(-0.5 * x[:, :2].square().sum(-1))
+    else:
+        level = torch.special.ndtr(x @ c.direction[0])
+    inside = torch.bucketize(level, c.edges[0])
+    cells = torch.bincount(4 * inside + label[0], minlength=16).view(4, 4).double() / n
+    expected = (1 - noise) * torch.diag(torch.tensor([0.2, 0.3, 0.4, 0.1]).double())
+    expected += noise / 4 * torch.tensor([[0.2], [0.3], [0.4], [0.1]]).double()
+    assert (cells - expected).abs().max() < 5 * math.sqrt(0.25 / n)
+    product = cells.sum(1, keepdim=True) * cells.sum(0, keepdim=True)
+    plug_in = (torch.xlogy(cells, cells) - torch.xlogy(cells, product)).sum().item()
+    assert plug_in == pytest.approx(channel_mi(c).item(), abs=0.01)
+
+
+def test_drawn_channels_are_of_every_form() -> None:
+    c = draw_channels(400, 6, 4, generator=generator())
+    assert torch.allclose(c.direction.norm(dim=-1), torch.ones(400).double())
+    used, inside = (c.direction != 0).sum(-1), c.inside.sum(-1)
+    assert used.min() == 1 and used.max() == 6 and inside.min() == 2
+    assert 0.2 < c.radial.double().mean() < 0.45 and 0.2 < (c.noise == 0).double().mean() < 0.4
+    assert (c.edges.diff(dim=-1) > 0).all() and c.edges.min() > 0 and c.edges.max() < 1
+    assert not draw_channels(50, 1, 2, generator=generator()).radial.any()
+    mi = channel_mi(c)
+    assert (mi >= 0).all() and (mi <= math.log(4)).all()
 
 
 def test_the_page_names_every_kind() -> None:

@@ -10,6 +10,7 @@ from torchmist.copula import rank_transform
 from torchmist.heads import from_nats, quantile_levels, to_nats
 from torchmist.losses import pinball_loss, quantile_loss
 from torchmist.models.gaussian import gaussian_bias, ridge_factor
+from torchmist.models.layers import MultiheadAttentionBlock
 from torchmist.models.mist import MIST, MISTConfig
 from torchmist.models.statistics import RADIAL, Features, sample_statistics
 
@@ -114,6 +115,45 @@ def test_lookup_equals_direct_evaluation_with_its_gradient(small, pair) -> None:
     torch.testing.assert_close(by_lookup, by_formula, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("queries", [3, 9])
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
+def test_set_attention_is_that_of_torch(queries, shared, masked) -> None:
+    """Fewer queries than keys or more, one set of queries for all datasets or one for each."""
+    generator = torch.Generator().manual_seed(0)
+    block = MultiheadAttentionBlock(8, 2).double()
+    for parameter in block.parameters():
+        torch.nn.init.normal_(parameter, generator=generator)
+    x = torch.randn(1 if shared else 2, queries, 8, generator=generator, dtype=torch.float64)
+    y = torch.randn(2, 6, 8, generator=generator, dtype=torch.float64)
+    mask = torch.tensor([[True] * 6, [True] * 4 + [False] * 2]) if masked else None
+    q = block.query(block.query_norm(x)).unflatten(-1, (2, 4)).transpose(1, 2).expand(2, -1, -1, -1)
+    k, v = block.key_value(block.set_norm(y)).unflatten(-1, (2, 2, 4)).permute(2, 0, 3, 1, 4)
+    allowed = None if mask is None else mask[:, None, None]
+    read = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=allowed)
+    expected = x + block.out(read.transpose(1, 2).flatten(2))
+    expected = expected + block.feed(block.feed_norm(expected))
+    torch.testing.assert_close(block(x, y, mask), expected)
+
+
+def test_batches_of_fewer_samples_than_inducing_points() -> None:
+    model = MIST(MISTConfig(feature_width=16, sample_width=16, heads=2, head_width=32)).eval()
+    x, y = torch.randn(2, 3, 6, 2, generator=torch.Generator().manual_seed(0))
+    alone = torch.cat([evaluate(model, x[i : i + 1], y[i : i + 1]) for i in range(3)])
+    torch.testing.assert_close(evaluate(model, x, y), alone, **CLOSE)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_the_network_itself_runs_under_autocast(small, pair, dtype) -> None:
+    with torch.autocast("cpu", dtype):
+        out = small(*pair)
+        torch.testing.assert_close(evaluate(small, *pair), out.detach(), atol=0.05, rtol=0.05)
+    assert out.dtype == torch.float32
+    torch.testing.assert_close(out, small(*pair), atol=0.05, rtol=0.05)
+    out.sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in small.parameters())
+
+
 def test_gradcheck_of_the_smooth_part(small) -> None:
     model = small.double()
     generator = torch.Generator().manual_seed(3)
@@ -134,7 +174,7 @@ def test_basis_functions_are_odd_and_even(small) -> None:
 def test_ridge_factor_against_dense_algebra() -> None:
     x = torch.randn(3, 50, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     correlation = torch.stack([torch.corrcoef(v.T) for v in x])
-    factor = ridge_factor(correlation, torch.tensor([0.1, 1.0]), inverses=2)
+    factor = ridge_factor(correlation, (0.1, 1.0), inverses=2)
     for i, r in enumerate((0.1, 1.0)):
         dense = (correlation + r * torch.eye(4, dtype=torch.float64)) / (1 + r)
         torch.testing.assert_close(factor.half_logdet[i], 0.5 * torch.logdet(dense))
@@ -201,8 +241,7 @@ def test_radial_statistics_see_what_a_rotation_by_the_radius_hides() -> None:
     def between(y: torch.Tensor) -> torch.Tensor:
         z = rank_transform(torch.cat([x, y[..., None]], -1)).scores
         features = Features.of(torch.zeros(4, 1, 3, 4000), 2, 1)
-        out = sample_statistics(z, features, torch.tensor([4000]), 2, radial=True)
-        return out.pairs[0, :2, 2]
+        return sample_statistics(z, features, 2, radial=True).pairs[:, 0, :2, 2].T
 
     hidden, none = between(y), between(y.flip(1))
     assert hidden[:, 0].max() < 0.15  # the correlation is all but gone

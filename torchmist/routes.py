@@ -30,6 +30,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from einops import rearrange, reduce
 from torch import Tensor
 
 from torchmist.checks import MIN_SAMPLES, visible
@@ -66,7 +67,7 @@ def route(x: Tensor, y: Tensor, network: MIST, mask: Tensor | None = None) -> Te
     size = max(1, _ELEMENTS // (a.shape[1] * (a.shape[2] + b.shape[2])))
     masks = [None] * len(a) if present is None else present.split(size)
     passes = [network(p, q, m) for p, q, m in zip(a.split(size), b.split(size), masks)]
-    averaged: Tensor = torch.cat(passes).unflatten(0, (len(x), parts)).mean(1)
+    averaged: Tensor = reduce(torch.cat(passes), "(b p) q -> b q", "mean", p=parts)
     return averaged
 
 
@@ -95,7 +96,7 @@ def _deal(
     def dealt(value: Tensor) -> Tensor:
         value = value.gather(1, order[..., None].expand_as(value))
         value = torch.nn.functional.pad(value, (0, 0, 0, missing))
-        out: Tensor = value.unflatten(1, (-1, parts)).transpose(1, 2).flatten(0, 1)
+        out: Tensor = rearrange(value, "b (m p) d -> (b p) m d", p=parts)
         return out
 
     present = None if mask is None else dealt(mask[..., None].to(x.dtype)).squeeze(-1) > 0

@@ -86,14 +86,14 @@ def training_batch(
     share = min(1.0, (1 + 2 * step / max(1.0, config.ramp * config.steps)) / 3)
     batch = _sample(config, share, count, n, dx, dy, generator)
     part = slice(rank * count // world, (rank + 1) * count // world)
-    return Batch(batch.x[part], batch.y[part], batch.mi[part], batch.family[part])
+    return batch[part]
 
 
 def validation_batches(config: TrainConfig, device: torch.device) -> Iterator[tuple[int, Batch]]:
     """Held-out draws of the run's meta-distribution over a grid of N and d, with their N."""
     least, most = config.dims
     if config.meta == "paper":
-        sizes = VALIDATION_SIZES
+        sizes: tuple[int, ...] = VALIDATION_SIZES
         dims = [(round(least + (most - least) * q),) * 2 for q in (0.05, 0.35, 0.65, 0.95)]
     else:
         sizes = GENERAL_SIZES

@@ -46,7 +46,7 @@ def measure(batch: int, n: int, dim: int, threads: int) -> dict[str, Any]:
     pairs = [(x.numpy(), y.numpy()) for x, y in zip(data.x, data.y)][:2]
     ksg = KSGEnsembleFirstEstimator(neighborhoods=(5,))
     calls = [lambda: model(data.x, data.y), lambda: [ksg.estimate(x, y) for x, y in pairs]]
-    ours, theirs = _median_seconds(calls, 3 if n > 1000 else 21)
+    ours, theirs = _median_seconds(calls, 11 if n > 1000 else 41)
     ours, theirs = ours / batch, theirs / len(pairs)
     return {"batch": batch, "n": n, "dim": dim, "threads": threads, "mist_ms": 1e3 * ours,
             "ksg_ms": 1e3 * theirs, "ratio": theirs / ours}  # fmt: skip

@@ -34,13 +34,18 @@ class Pool:
     partitions: tuple[Tensor, ...]
 
     @classmethod
-    def of(cls, samples: Tensor, *, count: int, seed: int, space: Tensor | None = None) -> Pool:
+    def of(
+        cls, samples: Tensor, *, count: int, seed: int, space: Tensor | None = None,
+        places: Tensor | None = None,
+    ) -> Pool:  # fmt: skip
         """A pool with ``count`` :func:`~torchmist.adapt.partitions.partitions`.
 
-        The cells are cut in ``space`` ``[P, e]``, as it is scaled; in the samples if there is none.
+        The cells are cut in ``space`` ``[P, e]``, as it is scaled, in the samples if there is none;
+        clusters in ``places`` ``[P, r]`` where given.
         """
         generator = torch.Generator().manual_seed(seed)
-        return cls(samples, partitions(samples if space is None else space, count, generator))
+        space = samples if space is None else space
+        return cls(samples, partitions(space, count, generator, places))
 
     @classmethod
     def of_labels(cls, one_hot: Tensor) -> Pool:
@@ -117,7 +122,8 @@ class CellMeta:
             raise ValueError(f"expected dx, dy = {widths}, the columns of the pools, got {dx, dy}")
         made = [self._dataset(n, generator) for _ in range(batch_size)]
         x, y, mi = (torch.stack(parts) for parts in zip(*made))
-        return Batch(x, y, mi.float(), torch.zeros(batch_size, dtype=torch.int64))
+        family = torch.zeros(batch_size, dtype=torch.int64)
+        return Batch(x, y, mi.float(), family, torch.zeros(batch_size))
 
     def _dataset(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         parts = [

@@ -19,12 +19,14 @@ from torchmist.adapt.flows import progress
 from torchmist.adapt.warp import Meta
 from torchmist.losses import quantile_loss
 from torchmist.models.projected import ProjectedMIST
+from torchmist.synthetic import Batch
 
-__all__ = ["FineTuner", "Source"]
+__all__ = ["CorrectionTuner", "FineTuner", "Source"]
 
 _BATCH_COST = 250_000
 _CHECKPOINT_SECONDS = 30.0
-_HEAD = 10.0  # learning rate of the correction, which starts at nothing, over that of the rest
+_HEAD = 10.0  # learning rate of the correction over that of the rest
+_REUSE, _ROWS = 8, 128  # steps on what was read for each batch that is read, and datasets in each
 
 
 @dataclass(frozen=True)
@@ -36,35 +38,24 @@ class Source:
     most: int
 
 
-class FineTuner:
-    """Trains a copy of ``model`` on several sources; the learning rate follows the seconds.
+class Tuner:
+    """Trains ``model`` on several sources until a number of seconds is used up.
 
-    Args:
-        model: where to start.
-        sources: what to train on.
-        dx, dy: columns of both sides.
-        seed: of all draws.
-        rate: peak learning rate; that of the correction of a ``ProjectedMIST`` is ten times it.
-        core: whether to train the rest than the correction.
+    ``average``: the mean of the latest weights; ``steps``, ``seconds``: of all runs.
     """
 
     def __init__(
-        self, model: ProjectedMIST, sources: Sequence[Source], dx: int, dy: int, *, seed: int = 0,
-        rate: float = 4e-4, core: bool = True,
+        self, model: ProjectedMIST, sources: Sequence[Source], dx: int, dy: int, *, seed: int,
+        rate: float, groups: Callable[[ProjectedMIST], list[dict[str, Any]]],
     ) -> None:  # fmt: skip
-        self.model = copy.deepcopy(model).requires_grad_(True)
-        head = list(self.model.correction.parameters())
-        known = {id(p) for p in head}
-        rest = [p for p in self.model.parameters() if id(p) not in known]
-        for parameter in rest:
-            parameter.requires_grad_(core)
+        self.model = copy.deepcopy(model).requires_grad_(False)
         self.average = copy.deepcopy(model).requires_grad_(False)
         self.sources, self.dx, self.dy, self.rate = tuple(sources), dx, dy, rate
         self.generator = torch.Generator().manual_seed(seed)
-        groups = [{"params": head, "factor": _HEAD}]
-        if core:
-            groups.append({"params": rest, "factor": 1.0})
-        self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=1e-4)
+        self.optimizer = torch.optim.AdamW(groups(self.model), betas=(0.9, 0.98), weight_decay=1e-4)
+        for group in self.optimizer.param_groups:
+            for parameter in group["params"]:
+                parameter.requires_grad_(True)
         self.seconds, self.steps = 0.0, 0
 
     def start_from(self, model: ProjectedMIST) -> None:
@@ -88,26 +79,27 @@ class FineTuner:
         self.generator.set_state(state["generator"])
         self.seconds, self.steps = state["seconds"], state["steps"]
 
-    def _draw(self) -> tuple[Source, int, int]:
-        """The source, number of datasets and of samples of the next step."""
+    def draw(self) -> Batch:
+        """Datasets of one source and size."""
         shares = torch.tensor([s.share for s in self.sources])
-        index = int(torch.multinomial(shares, 1, generator=self.generator))
-        source = self.sources[index]
+        source = self.sources[int(torch.multinomial(shares, 1, generator=self.generator))]
         u = float(torch.rand(1, generator=self.generator))
         n = int(32 * (source.most / 32) ** u)
         d = (self.dx + self.dy) / 2
-        batch = int(_BATCH_COST // (n * (d + 16) + 12 * d * d))
-        return source, min(max(batch, 4), 32), n
+        count = min(max(int(_BATCH_COST // (n * (d + 16) + 12 * d * d)), 4), 32)
+        return source.meta.sample(count, n, self.dx, self.dy, generator=self.generator)
 
-    def _step(self, share_done: float) -> float:
-        source, count, n = self._draw()
-        batch = source.meta.sample(count, n, self.dx, self.dy, generator=self.generator)
+    def step(self, share_done: float) -> float:
+        """One step at that share of the time; the loss."""
+        raise NotImplementedError
+
+    def descend(self, quantiles: Tensor, mi: Tensor, share_done: float) -> float:
+        """One optimiser step at the rate for that share of the time; the loss."""
         warm = min(1.0, (self.steps + 1) / 30)
         rate = warm * self.rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * share_done)))
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["factor"]
-        quantiles = self.model(batch.x, batch.y)
-        loss = quantile_loss(quantiles, batch.mi, self.model.levels)
+        loss = quantile_loss(quantiles, mi, self.model.levels)
         self.optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -132,7 +124,7 @@ class FineTuner:
         with progress(seconds, what, show) as bar:
             try:
                 while self.seconds < seconds:
-                    value = self._step(self.seconds / seconds)
+                    value = self.step(self.seconds / seconds)
                     loss = value if math.isnan(loss) else 0.95 * loss + 0.05 * value
                     now = time.monotonic()
                     self.seconds = before + now - start
@@ -144,3 +136,79 @@ class FineTuner:
             finally:
                 if save:
                     save()
+
+
+class FineTuner(Tuner):
+    """Fine-tunes the whole network.
+
+    Args:
+        model: where to start.
+        sources: what to train on.
+        dx, dy: columns of both sides.
+        seed: of all draws.
+        rate: peak learning rate; that of the correction, which starts at nothing, is ten times it.
+    """
+
+    def __init__(
+        self, model: ProjectedMIST, sources: Sequence[Source], dx: int, dy: int, *, seed: int = 0,
+        rate: float = 4e-4,
+    ) -> None:  # fmt: skip
+        super().__init__(model, sources, dx, dy, seed=seed, rate=rate, groups=_all_parameters)
+
+    def step(self, share_done: float) -> float:
+        """Forward and backward through the network."""
+        batch = self.draw()
+        return self.descend(self.model(batch.x, batch.y), batch.mi, share_done)
+
+
+class CorrectionTuner(Tuner):
+    """Trains the correction alone, on what the fixed network and the tables say of datasets.
+
+    That is kept, so each dataset is drawn and read once and serves many steps. Arguments as for
+    :class:`FineTuner`.
+    """
+
+    def __init__(
+        self, model: ProjectedMIST, sources: Sequence[Source], dx: int, dy: int, *, seed: int = 0,
+        rate: float = 3e-3,
+    ) -> None:  # fmt: skip
+        super().__init__(model, sources, dx, dy, seed=seed, rate=rate, groups=_correction)
+        self.seen: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def state(self) -> dict[str, Any]:
+        """All that :meth:`restore` needs."""
+        seen = [torch.cat(parts) for parts in zip(*self.seen)]
+        return {**super().state(), "seen": seen or None}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from a :meth:`state`."""
+        super().restore(state)
+        if state["seen"] is None:
+            return
+        said, quantiles, mi = state["seen"]
+        self.seen = [(said, quantiles, mi)]
+
+    def step(self, share_done: float) -> float:
+        """Reads one more batch of datasets, then steps on random ones of all that were read."""
+        batch = self.draw()
+        with torch.no_grad():
+            self.seen.append((*self.model.read(batch.x, batch.y), batch.mi))
+        said, quantiles, mi = (torch.cat(parts) for parts in zip(*self.seen))
+        self.seen = [(said, quantiles, mi)]
+        loss = math.nan
+        for _ in range(_REUSE):
+            rows = torch.randint(len(mi), (_ROWS,), generator=self.generator)
+            corrected = self.model.correction.correct(said[rows], quantiles[rows])
+            loss = self.descend(corrected, mi[rows], share_done)
+        return loss
+
+
+def _all_parameters(model: ProjectedMIST) -> list[dict[str, Any]]:
+    head = list(model.correction.parameters())
+    known = {id(p) for p in head}
+    rest = [p for p in model.parameters() if id(p) not in known]
+    return [{"params": head, "factor": _HEAD}, {"params": rest, "factor": 1.0}]
+
+
+def _correction(model: ProjectedMIST) -> list[dict[str, Any]]:
+    return [{"params": list(model.correction.parameters()), "factor": 1.0}]

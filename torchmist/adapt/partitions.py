@@ -16,18 +16,28 @@ _SMALL = 64  # clusters that are joined into larger ones
 _LLOYD = 10
 
 
-def partitions(z: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+def partitions(
+    z: Tensor, count: int, generator: torch.Generator, places: Tensor | None = None
+) -> tuple[Tensor, ...]:
     """``count`` partitions of samples ``[P, d]`` into 2 to 16 cells.
 
-    Of ten, six are :func:`clusters`, which come closest to classes of real data; two k-means
-    clusters; the others up to 6 slices along a random direction, and shells around a sample.
+    Of ten, six are :func:`clusters` of ``places`` (of the samples if there are none), which come
+    closest to classes of real data; two k-means clusters; the others up to 6 slices along a random
+    direction, and shells around a sample.
+
+    Args:
+        z: the samples.
+        count: of partitions.
+        generator: of all draws.
+        places: ``[P, r]`` :class:`~torchmist.adapt.diffusion.DiffusionMap` coordinates.
     """
+    places = z if places is None else places
     out = []
     for index in range(count):
         kind = index % 10
         cells = 2 + int(torch.randint(15, (1,), generator=generator))
         if kind < 6:
-            out.append(clusters(z, cells, generator))
+            out.append(clusters(places, cells, generator))
             continue
         if kind < 8:
             out.append(k_means(z, cells, generator))

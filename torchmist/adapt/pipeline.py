@@ -16,7 +16,7 @@ from torch import Tensor
 
 from torchmist.adapt.cells import CellMeta, Pool
 from torchmist.adapt.checkpoint import Checkpoint
-from torchmist.adapt.finetune import FineTuner, Source
+from torchmist.adapt.finetune import CorrectionTuner, FineTuner, Source, Tuner
 from torchmist.adapt.flows import Flow, fit_flow, restore_flow
 from torchmist.adapt.report import AdaptReport, Held
 from torchmist.adapt.sides import Side, behind, both_sides, in_front
@@ -30,8 +30,9 @@ from torchmist.synthetic.general import GeneralMeta
 __all__ = ["adapt"]
 
 _MOST = 2048
+_ROUNDS = 3  # how often a sample may come in one dataset
 _DATASETS, _TOGETHER = 64, 8  # of the validation, and in one forward pass
-_FLOW, _CALIBRATE = 0.07, 0.1  # shares of the budget
+_FLOW, _CORRECT = 0.05, 0.7  # share of the budget for each flow; of the rest, for the correction
 
 
 def adapt(
@@ -42,13 +43,13 @@ def adapt(
 
     A flow is fitted to each side (:func:`fit_flow`). The weights are fine-tuned on datasets whose
     MI is exact: the meta-dataset warped by the flows (:func:`warp`), and real and generated samples
-    that depend on each other through cells (:class:`CellMeta`); last on real samples that the flows
-    have not seen, for calibration. Then base and adapted weights are compared on real samples that
-    neither has seen, and the better ones are returned. It is worth its time for structure that the
-    columns do not show one by one (images, embeddings, strongly mixed columns); any monotone change
-    of single columns is no reason, as estimates do not see it. Of more than 20 columns of a side
-    the 16 leading principal directions of the data are kept, and the weights learn to make up for
-    the rest (:class:`~torchmist.models.projected.ProjectedMIST`).
+    that depend on each other through cells (:class:`CellMeta`); last a correction is trained, also
+    on real samples that the flows have not seen. Then base and adapted weights are compared on real
+    samples that neither has seen, and the better ones are returned. It is worth its time for
+    structure that the columns do not show one by one (images, embeddings, strongly mixed columns);
+    any monotone change of single columns is no reason, as estimates do not see it. Of more than 20
+    columns of a side the 16 leading principal directions of the data are kept, and the weights
+    learn to make up for the rest (:class:`~torchmist.models.projected.ProjectedMIST`).
 
     Args:
         x: ``[N, dx]`` array or tensor, ``N`` of at least 200; unpaired with ``y``.
@@ -100,12 +101,12 @@ def adapt(
     left = max(1.0, budget - (time.monotonic() - start) - earlier - reserve)
     file.save(seconds=sum(f.report.seconds for f in flows if f is not None and f.report))
 
-    for one, name, share in ((tuner, "tuner", 1 - _CALIBRATE), (last, "last", _CALIBRATE)):
+    for one, name, share in ((tuner, "tuner", 1 - _CORRECT), (last, "last", _CORRECT)):
         if name == "last":
             one.start_from(tuner.average)
         if name in file.state:
             one.restore(file.state[name])
-        what = "adapt" if name == "tuner" else "calibrate"
+        what = "adapt" if name == "tuner" else "correct"
         one.run(share * left, what=what, show=show, save=_saver(file, name, one))
 
     adapted = in_front(last.average, sides)
@@ -133,20 +134,16 @@ def _flow(
 
 def _tuners(
     begin: ProjectedMIST, sides: tuple[Side, Side], flows: list[Flow | None], seed: int
-) -> tuple[FineTuner, FineTuner]:
-    """The fine-tuning, and the calibration that follows on samples of its own."""
+) -> tuple[FineTuner, CorrectionTuner]:
+    """The fine-tuning, and the correction after it, which also sees samples of its own."""
     kx, ky = (s.map.shape[1] for s in sides)
     sources = _sources(sides, flows, seed)
     unseen = CellMeta(*(s.pool(s.calibrate, seed + 4) for s in sides))
-    most = min(_MOST, 2 * min(len(s.calibrate) for s in sides))
-    known = [dataclasses.replace(s, share=0.2) for s in sources[:2]]  # for more samples than those
+    most = min(_MOST, _ROUNDS * min(len(s.calibrate) for s in sides))
     return (
         FineTuner(begin, sources, kx, ky, seed=seed + 1),
-        FineTuner(
-            begin, [Source(unseen, 0.6, most), *known], kx, ky, seed=seed + 2, rate=5e-5,
-            core=False,
-        ),
-    )  # fmt: skip
+        CorrectionTuner(begin, [Source(unseen, 0.8, most), *sources], kx, ky, seed=seed + 2),
+    )
 
 
 def _sources(sides: tuple[Side, Side], flows: list[Flow | None], seed: int) -> list[Source]:
@@ -160,8 +157,8 @@ def _sources(sides: tuple[Side, Side], flows: list[Flow | None], seed: int) -> l
             continue
         latent = torch.randn(2 * _MOST, flow.columns, generator=generator)
         with torch.no_grad():
-            made.append(Pool.of(flow(latent), count=len(real[0].partitions), seed=seed + 3))
-    few = min(_MOST, 2 * min(len(s.fit) for s in sides))
+            made.append(side.generated(flow(latent), seed + 3))
+    few = min(_MOST, _ROUNDS * min(len(s.fit) for s in sides))
     sources = [Source(CellMeta(*real), 0.55, few), Source(CellMeta(*made), 0.15, _MOST)]
     if all(flow is not None for flow in flows):
         sources.append(Source(warp(CanonicalMeta(), *flows), 0.15, _MOST))
@@ -169,7 +166,7 @@ def _sources(sides: tuple[Side, Side], flows: list[Flow | None], seed: int) -> l
     return sources
 
 
-def _saver(file: Checkpoint, name: str, tuner: FineTuner) -> Any:
+def _saver(file: Checkpoint, name: str, tuner: Tuner) -> Any:
     return lambda: file.save(**{name: tuner.state()})
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from torchmist.adapt.cells import Pool
+from torchmist.adapt.diffusion import DiffusionMap
 from torchmist.adapt.partitions import centroids, k_means, ward
 from torchmist.checks import check_pair
 from torchmist.estimate import as_tensor
@@ -29,25 +30,40 @@ _PARTITIONS = 40
 
 @dataclass(frozen=True)
 class Side:
-    """One variable: samples ``[N, d]`` split in three, whether they are labels, and their map."""
+    """One variable: samples ``[N, d]`` split in three, their map, and their diffusion map.
+
+    Class labels have no diffusion map.
+    """
 
     fit: Tensor
     calibrate: Tensor
     check: Tensor
-    labels: bool
     mean: Tensor
     map: Tensor
+    diffusion: DiffusionMap | None
 
     @classmethod
     def of(cls, values: Tensor, labels: bool, order: Tensor) -> Side:
         """A random 65 %, 15 % and 20 % of ``values`` ``[N, d]``."""
         a, b = int(0.65 * len(order)), int(0.8 * len(order))
         fit = values[order[:a]]
+        diffusion = None
         if labels:
             mean, matrix = torch.zeros(fit.shape[1]), torch.eye(fit.shape[1])
         else:
             mean, matrix = principal_map(fit, _KEPT if fit.shape[1] > _PLAIN else fit.shape[1])
-        return cls(fit, values[order[a:b]], values[order[b:]], labels, mean, matrix)
+            diffusion = DiffusionMap.of((fit - mean) @ matrix)
+        return cls(fit, values[order[a:b]], values[order[b:]], mean, matrix, diffusion)
+
+    @property
+    def labels(self) -> bool:
+        """Whether the samples are class labels."""
+        return self.diffusion is None
+
+    @property
+    def landmarks(self) -> int:
+        """Landmarks of the diffusion map."""
+        return 0 if self.diffusion is None else len(self.diffusion.landmarks)
 
     def project(self, samples: Tensor) -> Tensor:
         """What the network sees of samples ``[N, d]``, ``[N, k]``."""
@@ -55,22 +71,30 @@ class Side:
 
     def pool(self, samples: Tensor, seed: int) -> Pool:
         """Projected samples, with cells that are cut in all columns."""
-        if self.labels:
+        if self.diffusion is None:
             return Pool.of_labels(samples)
+        z = self.project(samples)
         space = (samples - self.mean) * column_scale(self.fit)
-        return Pool.of(self.project(samples), count=_PARTITIONS, seed=seed, space=space)
+        places = self.diffusion(z)
+        return Pool.of(z, count=_PARTITIONS, seed=seed, space=space, places=places)
+
+    def generated(self, z: Tensor, seed: int) -> Pool:
+        """Samples ``[N, k]`` that a flow made, with cells."""
+        places = None if self.diffusion is None else self.diffusion(z)
+        return Pool.of(z, count=_PARTITIONS, seed=seed, places=places)
 
     def cells(self, seed: int) -> dict[str, Tensor]:
-        """The weights of :class:`~torchmist.models.cell_correction.SoftCells` to start from."""
-        z = self.project(self.fit)
-        part = k_means(z, CELLS, torch.Generator().manual_seed(seed))
-        centres, count = centroids(z, part)
-        within = (z - centres.float()[part]).square().mean()
-        prototypes = torch.full((CELLS, z.shape[1]), 0.0)
-        prototypes[: len(centres)] = centres.float()
-        prototypes[len(centres) :] = centres[-1].float()
-        out = {"prototypes": prototypes, "log_precision": -within.clamp(min=1e-6).log()}
-        for wanted, name in zip(COARSER, ward(centres, count, COARSER)):
+        """The buffers of :class:`~torchmist.models.cell_correction.SoftCells`; none for labels."""
+        if self.diffusion is None:
+            return {}
+        places = self.diffusion.places
+        part = k_means(places, CELLS, torch.Generator().manual_seed(seed))
+        out = {
+            "landmarks": self.diffusion.landmarks,
+            "reach": self.diffusion.reach,
+            "cell": part,
+        }
+        for wanted, name in zip(COARSER, ward(*centroids(places, part), COARSER)):
             whole = torch.cat([name, name[-1:].expand(CELLS - len(name))])
             out[f"union_{wanted}"] = torch.nn.functional.one_hot(whole, wanted).float()
         return out
@@ -101,7 +125,7 @@ def behind(network: MIST, sides: tuple[Side, Side], seed: int) -> ProjectedMIST:
     """The network for samples that are projected already, with a correction that says nothing."""
     x, y = sides
     kx, ky = x.map.shape[1], y.map.shape[1]
-    projection = Projection(kx, ky, kx, ky, x.labels, y.labels)
+    projection = Projection(kx, ky, kx, ky, x.landmarks, y.landmarks)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         out = ProjectedMIST(MISTConfig.from_dict(network.config.to_dict()), projection)
@@ -109,8 +133,7 @@ def behind(network: MIST, sides: tuple[Side, Side], seed: int) -> ProjectedMIST:
     state.update(network.state_dict())
     for name, side in zip("xy", sides):
         state[f"map_{name}"] = torch.eye(side.map.shape[1])
-        if not side.labels:
-            state.update({f"correction.{name}.{k}": v for k, v in side.cells(seed).items()})
+        state.update({f"correction.{name}.{k}": v for k, v in side.cells(seed).items()})
     out.load_state_dict(state)
     return out.eval()
 
@@ -118,7 +141,7 @@ def behind(network: MIST, sides: tuple[Side, Side], seed: int) -> ProjectedMIST:
 def in_front(model: ProjectedMIST, sides: tuple[Side, Side]) -> ProjectedMIST:
     """The trained network with the maps of both sides, for the samples as they came."""
     (dx, kx), (dy, ky) = (s.map.shape for s in sides)
-    projection = Projection(dx, dy, kx, ky, sides[0].labels, sides[1].labels)
+    projection = Projection(dx, dy, kx, ky, sides[0].landmarks, sides[1].landmarks)
     with torch.random.fork_rng(devices=[]):
         out = ProjectedMIST(model.config, projection)
     state = model.state_dict()

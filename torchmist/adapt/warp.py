@@ -6,6 +6,7 @@ I(f(X); g(Y)) = I(X; Y) for invertible f and g, so every label stays exact. Lege
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Protocol
 
 import torch
@@ -47,7 +48,8 @@ class CanonicalMeta:
         x, y = sample_canonical(rho, df, n, dx, dy, generator=generator)
         x, y = (v @ _rotations(batch_size, v.shape[-1], generator) for v in (x, y))
         family = torch.zeros(batch_size, dtype=torch.int64, device=rho.device)
-        return Batch(x, y, canonical_mi(rho, df, dx, dy).float(), family)
+        mi = canonical_mi(rho, df, dx, dy).float()
+        return Batch(x, y, mi, family, torch.zeros_like(mi))
 
 
 def _rotations(batch: int, d: int, generator: torch.Generator) -> Tensor:
@@ -78,7 +80,7 @@ class WarpedMeta:
                 )
         batch = self.meta.sample(batch_size, n, dx, dy, generator=generator)
         x, y = _through(self.flow_x, batch.x), _through(self.flow_y, batch.y)
-        return Batch(x, y, batch.mi, batch.family)
+        return replace(batch, x=x, y=y)
 
 
 @torch.no_grad()

@@ -12,9 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from torchmist.copula import lookup, score_grid
+from torchmist.constant import keepable
+from torchmist.copula import full_grid, lookup, score_grid
 
 __all__ = ["Basis"]
+
+_Tables = tuple[Tensor, Tensor]
+_MOST, _LONGEST = 8, 2**14
 
 
 class _Lookup(torch.autograd.Function):
@@ -59,6 +63,8 @@ class Basis(nn.Module):
     and every sample looks its value up: ``O(N K)`` instead of ``O(N D K)``.
     """
 
+    _kept: tuple[list[Tensor], dict[int, _Tables]] | None = None
+
     def __init__(self, odd: int, even: int, width: int) -> None:
         super().__init__()
         self.odd, self.even = odd, even
@@ -67,6 +73,10 @@ class Basis(nn.Module):
         self.leave = nn.Linear(width, odd + even, bias=False)
         nn.init.normal_(self.enter.weight, std=1.5)
         nn.init.uniform_(self.enter.bias, -2.0, 2.0)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and files hold: all but the kept tables."""
+        return {**self.__dict__, "_kept": None}
 
     def _hidden(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Both hidden layers of the MLP at ``z`` (any shape)."""
@@ -117,16 +127,53 @@ class Basis(nn.Module):
         ``codes``: rank codes; ``counts``: ``[G]`` samples per dataset, ``G`` either 1 or ``B``;
         ``masked``: whether datasets may have fewer samples than ``N``.
         """
-        z = score_grid(counts, scores.shape[-1]).to(self.leave.weight.dtype)
-        value = self._value(z) if masked else self._grid_value(z)
+        table, slope = self._tables(counts, scores) if masked else self._full_tables(counts, scores)
+        if not torch.is_grad_enabled():  # spares the bookkeeping of a function with a gradient
+            return lookup(table, codes)
+        features: Tensor = _Lookup.apply(scores, codes, table, slope)  # type: ignore[no-untyped-call]
+        return features
+
+    def _tables(self, counts: Tensor, scores: Tensor, *, full: bool = False) -> _Tables:
+        """Values on the grid ``[K, G, C]``, and slopes where ``scores`` need a gradient."""
+        size = scores.shape[-1]
+        grid = full_grid(size, self.leave.weight) if full else score_grid(counts, size)
+        z = grid.to(self.leave.weight.dtype)
+        value = self._grid_value(z) if full else self._value(z)
         mean, scale = self._moments(value, counts)
         table = ((value - mean) * scale).permute(2, 0, 1).contiguous()
         slope = table
         if scores.requires_grad:
             with torch.no_grad():
                 slope = (self._slope(z) * scale).permute(2, 0, 1).contiguous()
-        features: Tensor = _Lookup.apply(scores, codes, table, slope)  # type: ignore[no-untyped-call]
-        return features
+        return table, slope
+
+    def _full_tables(self, counts: Tensor, scores: Tensor) -> _Tables:
+        """:meth:`_tables` of datasets without padding, kept while the weights stay as they are.
+
+        The weights are compared by value, since in-place writes through ``.data`` leave no trace.
+        Only what needs no gradient in them is kept.
+        """
+        enter, mix = self.enter, self.mix
+        weights = [enter.weight, enter.bias, mix.weight, mix.bias, self.leave.weight]
+        learning = torch.is_grad_enabled() and any(p.requires_grad for p in weights)
+        plain = all(type(p) is nn.Parameter and keepable(p) for p in weights)
+        size = scores.shape[-1]
+        if learning or not plain or size > _LONGEST:
+            return self._tables(counts, scores, full=True)
+        kept = self._kept
+        if kept is None or not all(
+            a.dtype == b.dtype and torch.equal(a, b) for a, b in zip(weights, kept[0])
+        ):
+            with torch.inference_mode(False):
+                kept = self._kept = [p.detach().clone() for p in weights], {}
+        found = kept[1].get(size)
+        if found is None or (scores.requires_grad and found[0] is found[1]):
+            with torch.inference_mode(False), torch.no_grad():
+                found = self._tables(counts, scores, full=True)
+            if len(kept[1]) >= _MOST:
+                kept[1].clear()
+            kept[1][size] = found
+        return found
 
     def at(self, scores: Tensor, counts: Tensor) -> Tensor:
         """The same functions evaluated sample by sample, smooth in ``scores``; ``[K, B, D, N]``."""

@@ -1,6 +1,6 @@
 """A correction of MIST's quantiles, read off how cells of X and cells of Y go together.
 
-Legend: ``B`` datasets, ``N`` samples, ``k`` columns of a side, ``K`` cells of a side.
+Legend: ``B`` datasets, ``N`` samples, ``k`` columns of a side, ``M`` landmarks, ``K`` cells of it.
 """
 
 from __future__ import annotations
@@ -10,33 +10,62 @@ from torch import Tensor, nn
 
 from torchmist.heads import from_nats, to_nats
 
-__all__ = ["CELLS", "COARSER", "CellCorrection", "SoftCells"]
+__all__ = ["CELLS", "COARSER", "NEIGHBOURS", "CellCorrection", "SoftCells", "closeness",
+           "landmark_shares"]  # fmt: skip
 
 CELLS = 64
 COARSER = (32, 16, 8, 4)
-_SHARPEST = 25.0  # largest difference of log shares: smaller ones are slow denormal numbers
+NEIGHBOURS = 8
+_SAID, _SIZES = 5, 2  # numbers of a table, and of N
+_NEAR = 16
+
+
+def closeness(square: Tensor, reach: Tensor, other: Tensor) -> Tensor:
+    """Logarithm of the kernel of squared distances with the reach of both ends."""
+    return -((square / (reach * other)).clamp(max=1e3) ** 4)
+
+
+def landmark_shares(x: Tensor, landmarks: Tensor, reach: Tensor) -> tuple[Tensor, Tensor]:
+    """Shares of samples ``[..., N, k]`` in the nearest landmarks of ``[M, k]``, and their numbers.
+
+    Both ``[..., N, 16]`` (all if ``M`` is less than 17); shares sum to 1. A landmark at the very
+    place of a sample, as it is one of those that the weights were adapted to, is left out once.
+    """
+    square = (x.square().sum(-1, keepdim=True) + landmarks.square().sum(-1)) - 2 * x @ landmarks.mT
+    square, index = square.clamp(min=0).topk(min(_NEAR + 1, len(landmarks)), largest=False)
+    same = square[..., :1] < 1e-4 * reach[index[..., :1]].square()
+    square = torch.where(same, square[..., 1:], square[..., :-1])
+    index = torch.where(same, index[..., 1:], index[..., :-1])
+    own = square[..., min(NEIGHBOURS, square.shape[-1]) - 1, None].detach().sqrt()
+    log_share = closeness(square, own.clamp(min=1e-9), reach[index])
+    return log_share.softmax(-1), index
 
 
 class SoftCells(nn.Module):
-    """Shares of a sample in ``CELLS`` cells around prototypes, and unions of these cells.
+    """Shares of a sample in ``CELLS`` cells, each a set of landmarks, and unions of these cells.
 
     Args:
         columns: ``k`` of the side.
+        landmarks: their number ``M``.
     """
 
-    def __init__(self, columns: int) -> None:
+    landmarks: Tensor
+    reach: Tensor
+    cell: Tensor
+
+    def __init__(self, columns: int, landmarks: int) -> None:
         super().__init__()
-        self.prototypes = nn.Parameter(torch.zeros(CELLS, columns))
-        self.log_precision = nn.Parameter(torch.zeros(()))
+        self.register_buffer("landmarks", torch.zeros(landmarks, columns))
+        self.register_buffer("reach", torch.ones(landmarks))
+        self.register_buffer("cell", torch.zeros(landmarks, dtype=torch.int64))
         for count in COARSER:
             self.register_buffer(f"union_{count}", torch.zeros(CELLS, count))
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, N, k]`` to shares ``[B, N, K]`` that sum to 1."""
-        c = self.prototypes
-        log_share = (x @ c.mT - 0.5 * c.square().sum(-1)) * self.log_precision.exp()
-        log_share = log_share - log_share.amax(-1, keepdim=True)
-        return log_share.clamp(min=-_SHARPEST).softmax(-1)
+        share, index = landmark_shares(x, self.landmarks, self.reach)
+        none = share.new_zeros(*share.shape[:-1], CELLS)
+        return none.scatter_add(-1, self.cell[index], share)
 
     def unions(self) -> list[Tensor]:
         """What joins the cells at each level, ``[K, K']``."""
@@ -55,17 +84,17 @@ class CellCorrection(nn.Module):
 
     Args:
         kx, ky: columns of both sides.
-        labels_x, labels_y: whether a side is class labels, as one-hot columns of any number.
+        mx, my: landmarks of both sides; 0 for class labels, as one-hot columns of any number.
     """
 
-    def __init__(self, kx: int, ky: int, labels_x: bool, labels_y: bool) -> None:
+    def __init__(self, kx: int, ky: int, mx: int, my: int) -> None:
         super().__init__()
-        self.x = None if labels_x else SoftCells(kx)
-        self.y = None if labels_y else SoftCells(ky)
+        self.x = SoftCells(kx, mx) if mx else None
+        self.y = SoftCells(ky, my) if my else None
         levels = 1 + len(COARSER)
         self.weights = nn.Parameter(torch.zeros(levels))
         self.network = nn.Sequential(
-            nn.Linear(5 * levels + 4, 64), nn.GELU(), nn.Linear(64, 64), nn.GELU(),
+            nn.Linear(_SAID * levels + _SIZES + 2, 64), nn.GELU(), nn.Linear(64, 64), nn.GELU(),
             nn.Linear(64, 3),
         )  # fmt: skip
         nn.init.zeros_(self.network[-1].weight)  # type: ignore[arg-type]
@@ -74,20 +103,27 @@ class CellCorrection(nn.Module):
     def forward(self, x: Tensor, y: Tensor, quantiles: Tensor, mask: Tensor | None) -> Tensor:
         """Corrected quantiles ``[B, Q]`` in nats, increasing as the given ones are."""
         with torch.autocast(x.device.type, enabled=False):
-            t = from_nats(quantiles.clamp(min=-0.199))
-            centre = t.mean(-1, keepdim=True)
-            spread = (t - centre).square().mean(-1, keepdim=True).sqrt()
-            if mask is None:
-                n = torch.full_like(centre, x.shape[1])
-            else:
-                n = mask.sum(-1, keepdim=True).to(centre)
-            sizes = [n.log() / 5 - 1, 10 / n.sqrt(), centre, (spread + 1e-3).log()]
-            said = [_statistics(table, n) for table in self._tables(x, y, n, mask)]
-            opinion = torch.stack([v[:, 2] for v in said], -1) @ self.weights.softmax(-1)
-            out = self.network(torch.cat([*said, *sizes], -1))
-            towards, shift, stretch = out.split(1, -1)
-            moved = centre + towards * (opinion[:, None] - centre) + shift
-            return to_nats(moved + stretch.exp() * (t - centre))
+            return self.correct(self.read(x, y, mask), quantiles)
+
+    def read(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
+        """All that the tables and ``N`` say, ``[B, F]``; depends on buffers alone."""
+        if mask is None:
+            n = torch.full((len(x), 1), x.shape[1], dtype=x.dtype, device=x.device)
+        else:
+            n = mask.sum(-1, keepdim=True).to(x.dtype)
+        said = [_statistics(table, n) for table in self._tables(x, y, n, mask)]
+        return torch.cat([*said, n.log() / 5 - 1, 10 / n.sqrt()], -1)
+
+    def correct(self, said: Tensor, quantiles: Tensor) -> Tensor:
+        """Corrected quantiles ``[B, Q]`` from what :meth:`read` gave."""
+        t = from_nats(quantiles.clamp(min=-0.199))
+        centre = t.mean(-1, keepdim=True)
+        spread = (t - centre).square().mean(-1, keepdim=True).sqrt()
+        opinion = said[:, 2:-_SIZES:_SAID] @ self.weights.softmax(-1)
+        out = self.network(torch.cat([said, centre, (spread + 1e-3).log()], -1))
+        towards, shift, stretch = out.split(1, -1)
+        moved = centre + towards * (opinion[:, None] - centre) + shift
+        return to_nats(moved + stretch.exp() * (t - centre))
 
     def _tables(self, x: Tensor, y: Tensor, n: Tensor, mask: Tensor | None) -> list[Tensor]:
         """Contingency tables ``[B, Kx, Ky]`` from fine to coarse."""

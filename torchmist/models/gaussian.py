@@ -11,30 +11,41 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from torchmist.constant import constant
+
 __all__ = ["Factor", "gaussian_bias", "ridge_factor"]
 
 
 class Factor(NamedTuple):
-    """Of ``(R + r I) / (1 + r)``: half the log-determinants ``[L, B]`` and the last inverses."""
+    """Of ``(R + r I) / (1 + r)``: half the log-determinants ``[L, ...]`` and the last inverses."""
 
     half_logdet: Tensor
     precision: Tensor
 
 
-def ridge_factor(correlation: Tensor, ridges: Tensor, *, inverses: int) -> Factor:
-    """Cholesky factors of ``correlation`` ``[B, D, D]`` at all ``ridges`` ``[L]``.
+def _shrinkage(size: int, *ridges: float, like: Tensor) -> Tensor:
+    """``1 / (1 + r)`` and ``r / (1 + r) I`` of each ridge, and ``I``, ``[3, L, D, D]``."""
+    r = torch.tensor(ridges, dtype=like.dtype, device=like.device).view(-1, 1, 1)
+    eye = torch.eye(size, dtype=like.dtype, device=like.device)
+    return torch.stack(
+        [1 / (1 + r).expand(-1, size, size), eye * r / (1 + r), eye.expand(len(r), -1, -1)]
+    )
 
-    The inverses ``[inverses, B, D, D]`` are those of the last ridges. Ridges of at least 1e-3 keep
-    single precision safe for any correlation matrix.
+
+def ridge_factor(correlation: Tensor, ridges: tuple[float, ...], *, inverses: int) -> Factor:
+    """Cholesky factors of ``correlation`` ``[..., D, D]`` at all ``ridges``, ``L`` of them.
+
+    The inverses ``[inverses, ..., D, D]`` are those of the last ridges. Ridges of at least 1e-3
+    keep single precision safe for any correlation matrix.
     """
     size = correlation.shape[-1]
-    eye = torch.eye(size, device=correlation.device, dtype=correlation.dtype)
-    r = ridges.to(correlation.dtype).view(-1, 1, 1, 1)
-    lower = torch.linalg.cholesky_ex((correlation + r * eye) / (1 + r)).L
+    gain, shift, eye = constant(_shrinkage, size, *ridges, like=correlation)
+    lead = len(ridges), *[1] * (correlation.dim() - 2), size, size
+    shrunk = torch.addcmul(shift.view(lead), correlation, gain.view(lead))
+    lower = torch.linalg.cholesky_ex(shrunk).L
     half_logdet = lower.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-    root = torch.linalg.solve_triangular(
-        lower[len(ridges) - inverses :], eye.expand(inverses, *correlation.shape), upper=False
-    )
+    last = lower[len(ridges) - inverses :]
+    root = torch.linalg.solve_triangular(last, eye[0].expand(last.shape), upper=False)
     return Factor(half_logdet, root.mT @ root)
 
 

@@ -21,14 +21,17 @@ _COMMON = 10.0
 
 @dataclass(frozen=True)
 class Projection:
-    """Columns of both sides, how many directions are kept of each, and which are class labels."""
+    """Columns of both sides, how many directions are kept of each, and how many landmarks each has.
+
+    A side without landmarks is class labels.
+    """
 
     dx: int
     dy: int
     kx: int
     ky: int
-    labels_x: bool = False
-    labels_y: bool = False
+    landmarks_x: int
+    landmarks_y: int
 
     def to_dict(self) -> dict[str, int]:
         """All fields."""
@@ -88,7 +91,7 @@ class ProjectedMIST(MIST):
         for side, d, k in (("x", p.dx, p.kx), ("y", p.dy, p.ky)):
             self.register_buffer(f"mean_{side}", torch.zeros(d))
             self.register_buffer(f"map_{side}", torch.zeros(d, k))
-        self.correction = CellCorrection(p.kx, p.ky, p.labels_x, p.labels_y)
+        self.correction = CellCorrection(p.kx, p.ky, p.landmarks_x, p.landmarks_y)
 
     def project(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Both sides, ``[..., dx]`` and ``[..., dy]``, on the kept directions.
@@ -98,12 +101,12 @@ class ProjectedMIST(MIST):
         """
         p = self.projection
         out = []
-        for name, value, mean, matrix, labels in (
-            ("first", x, self.mean_x, self.map_x, p.labels_x),
-            ("second", y, self.mean_y, self.map_y, p.labels_y),
+        for name, value, mean, matrix, landmarks in (
+            ("first", x, self.mean_x, self.map_x, p.landmarks_x),
+            ("second", y, self.mean_y, self.map_y, p.landmarks_y),
         ):
             value = value.to(matrix.dtype)
-            if labels:
+            if not landmarks:
                 out.append(value)
                 continue
             if value.shape[-1] != len(mean):
@@ -119,3 +122,8 @@ class ProjectedMIST(MIST):
         a, b = self.project(x, y)
         out: Tensor = self.correction(a, b, super().forward(a, b, mask), mask)
         return out
+
+    def read(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """What the correction reads ``[B, F]``, and the quantiles ``[B, Q]`` that it corrects."""
+        a, b = self.project(x, y)
+        return self.correction.read(a, b), super().forward(a, b)

@@ -2,7 +2,8 @@
 
 Every entry is invariant under sign changes of the columns (monotone decreasing maps) and
 equivariant under their permutation. Legend: ``B`` datasets, ``N`` samples, ``D = dx + dy``
-features, ``K`` basis functions, ``F`` raw pair statistics, ``S`` side features.
+features, ``K`` basis functions, ``F`` raw pair statistics, ``S`` side features. What belongs to
+pairs of columns has its channels first, which makes whole blocks of memory of them.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from torchmist.constant import constant
 from torchmist.models.gaussian import gaussian_bias, ridge_factor
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "Statistics",
     "pair_count",
     "sample_statistics",
+    "roles",
 ]
 
 _PLAIN_RIDGES = (1e-3, 1e-2, 0.3, 3.0)
@@ -38,27 +41,26 @@ RADIAL = 5
 class Features(NamedTuple):
     """Basis values ``all`` ``[K, B, D, N]`` and their parts; the ``paired`` ones come first.
 
-    The parts are one split, whose gradient is one concatenation.
+    ``odd_paired``, ``odd_rest`` and ``even`` are one split, whose gradient is one concatenation.
     """
 
     all: Tensor
     odd_paired: Tensor
     odd_rest: Tensor
-    even_paired: Tensor
-    even_rest: Tensor
+    even: Tensor
 
     @classmethod
     def of(cls, values: Tensor, odd: int, paired: int) -> Features:
         """Split ``values`` ``[K, B, D, N]`` whose first ``odd`` functions are odd."""
-        sizes = [paired, odd - paired, paired, len(values) - odd - paired]
-        return cls(values, *values.split(sizes))
+        return cls(values, *values.split([paired, odd - paired, len(values) - odd]))
 
 
 class Statistics(NamedTuple):
-    """``sizes`` ``[B, 4]``, ``anchors`` (closed-form MI, nats) ``[B, A]``, ``side`` ``[B, S]``,
-    ``pairs`` ``[B, D, D, F]``, ``radii`` ``[B, N, 8]``, soft ``sign`` ``[B, D, D]`` of the
-    correlations, the ``scale`` ``[K, B, D]`` that gives the features unit variance, and the
-    Gaussian MI of each pair of columns, ``pair_mi`` ``[B, D, D]`` in nats."""
+    """``sizes`` ``[B, 4]`` (``[1, 4]`` if all datasets have one size), ``anchors`` (closed-form MI,
+    nats) ``[B, A]``, ``side`` ``[B, S]``, ``pairs`` ``[F, B, D, D]``, ``radii`` ``[B, 8, N]``, soft
+    ``sign`` ``[B, D, D]`` of the correlations, the ``scale`` ``[K, B, D, 1]`` that gives the
+    features unit variance, and the Gaussian MI of each pair of columns, ``pair_mi`` ``[B, D, D]``
+    in nats."""
 
     sizes: Tensor
     anchors: Tensor
@@ -76,128 +78,133 @@ def pair_count(odd: int, even: int, paired: int) -> int:
 
 
 def _sizes(n: Tensor, dx: int, dy: int) -> Tensor:
-    """What the sizes alone say about the noise, ``[B, 4]``."""
+    """What the sizes alone say about the noise, the bias of the plug-in MI, and ``n``; 6 each."""
     area = torch.full_like(n, float(dx * dy))
-    return torch.stack(
-        [n.log() / 3 - 1.5, 5 / n.sqrt(), area.log() / 4 - 1, (n / (dx + dy)).log() / 2], -1
-    )
+    said = [n.log() / 3 - 1.5, 5 / n.sqrt(), area.log() / 4 - 1, (n / (dx + dy)).log() / 2]
+    return torch.stack([*said, gaussian_bias(n, dx, dy).to(n.dtype), n], -1)
 
 
-def _grams(features: Features, n: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _sizes_of_full(n: int, dx: int, dy: int, like: Tensor) -> Tensor:
+    return _sizes(torch.full((1,), n, dtype=like.dtype, device=like.device), dx, dy)
+
+
+def _grams(features: Features, samples: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Correlations of the basis functions, like with like and odd with even, and their scale."""
-    per = n.view(1, -1, 1, 1)
-    mean = features.all.sum(-1) / per[..., 0]
-    like = features.all @ features.all.mT / per - mean[..., :, None] * mean[..., None, :]
-    scale = (like.diagonal(dim1=-2, dim2=-1) + 1e-3).rsqrt()
-    like = like * scale[..., :, None] * scale[..., None, :]
+    mean = features.all.sum(-1, keepdim=True) / samples
+    like = features.all @ features.all.mT / samples - mean * mean.mT
+    scale = (like.diagonal(dim1=-2, dim2=-1).unsqueeze(-1) + 1e-3).rsqrt()
+    like = like * (scale * scale.mT)
     paired, odd = len(features.odd_paired), len(features.odd_paired) + len(features.odd_rest)
     first, second = slice(0, paired), slice(odd, odd + paired)
-    mixed = features.odd_paired @ features.even_paired.mT / per
-    mixed = mixed - mean[first][..., :, None] * mean[second][..., None, :]
-    mixed = mixed * scale[first][..., :, None] * scale[second][..., None, :]
+    mixed = features.odd_paired @ features.even[:paired].mT / samples
+    mixed = (mixed - mean[first] * mean[second].mT) * (scale[first] * scale[second].mT)
     return like, mixed, scale
 
 
 def _roles(dx: int, dy: int, like: Tensor) -> Tensor:
-    """Indicators of a pair: same side, other side, self; ``[D, D, 3]``."""
     side = torch.arange(dx + dy, device=like.device) < dx
     same = (side[:, None] == side[None, :]).to(like.dtype)
-    return torch.stack([same, 1 - same, torch.eye(dx + dy, device=like.device).to(like.dtype)], -1)
+    eye = torch.eye(dx + dy, dtype=like.dtype, device=like.device)
+    return torch.stack([same, 1 - same, eye])[:, None]
 
 
-def _quadratic(z: Tensor, precision: Tensor) -> Tensor:
-    """``z^T P z`` of every sample, ``[L, B, N]``, from ``z`` ``[B, d, N]``."""
-    return (precision @ z * z).sum(-2)
+def roles(dx: int, dy: int, like: Tensor) -> Tensor:
+    """Indicators of a pair: same side, other side, self; ``[3, 1, D, D]``."""
+    return constant(_roles, dx, dy, like=like)
+
+
+def _quadratics(z: Tensor, precision: Tensor, dx: int) -> tuple[Tensor, Tensor, Tensor]:
+    """``z^T P z`` of every sample within X, within Y, and jointly; each ``[B, L, N]``.
+
+    ``precision``: ``[L, 2, B, D, D]``, of the sides apart and of both together.
+    """
+    count, _, batch, size, _ = precision.shape
+    stacked = precision.permute(2, 0, 1, 3, 4).reshape(batch, -1, size)
+    terms = (stacked @ z).view(batch, count, 2, size, -1) * z[:, None, None]
+    apart, joint = terms.unbind(2)
+    return apart[..., :dx, :].sum(-2), apart[..., dx:, :].sum(-2), joint.sum(-2)
 
 
 def _radial(
-    z: Tensor, rx: Tensor, ry: Tensor, correlation: Tensor, sign: Tensor, n: Tensor,
+    z: Tensor, rx: Tensor, ry: Tensor, correlation: Tensor, sign: Tensor, samples: Tensor,
     mask: Tensor | None,
 ) -> list[Tensor]:  # fmt: skip
-    """How the correlations change with the radii of both sides, ``RADIAL`` times ``[B, D, D]``.
+    """How the correlations change with the radii of both sides, ``RADIAL`` of ``[., B, D, D]``.
 
     A rotation whose angle grows with the radius (a spiral) hides a correlation from the sample as
     a whole and leaves it in shells. ``rx``, ``ry``: centred radii ``[B, N]``. The weights are their
     squashed sum, difference and product; all that is returned is free of the swap of the sides.
     """
     ux, uy = torch.tanh(rx), torch.tanh(ry)
-    weight = torch.stack([(ux + uy) / 2**0.5, (ux - uy) / 2**0.5, ux * uy])
+    weight = torch.stack([(ux + uy) / 2**0.5, (ux - uy) / 2**0.5, ux * uy]).unsqueeze(-2)
     if mask is not None:
-        weight = weight * mask
-    mean = weight.sum(-1)[..., None, None] / n
-    moved = (weight[:, :, None] * z) @ z.mT / n - mean * correlation
-    total, _, product = moved.unbind()
-    surprise = torch.log1p(4 * n * moved.square()) / 4
-    return [*surprise, 3 * total * sign, 3 * product * sign]
+        weight = weight * mask[:, None]
+    mean = weight.sum(-1, keepdim=True) / samples
+    moved = (weight * z) @ z.mT / samples - mean * correlation
+    surprise = torch.log1p(4 * samples * moved.square()) / 4
+    return [surprise, 3 * moved[::2] * sign]
 
 
 def sample_statistics(
-    z: Tensor, features: Features, n: Tensor, dx: int, *, radial: bool = False,
-    mask: Tensor | None = None,
-) -> Statistics:  # fmt: skip
+    z: Tensor, features: Features, dx: int, *, radial: bool = False, mask: Tensor | None = None
+) -> Statistics:
     """All statistics of standardised scores ``z`` ``[B, D, N]`` and basis ``features``.
 
-    Both are 0 in masked samples; ``n``: ``[B]`` samples per dataset; the first ``dx`` of the ``D``
-    columns are X; ``radial``: whether the pairs carry how they change with the radii.
+    Both are 0 in masked samples; the first ``dx`` of the ``D`` columns are X; ``radial``: whether
+    the pairs carry how they change with the radii; ``mask``: ``[B, N]``, of the real samples.
     """
     odd = len(features.odd_paired) + len(features.odd_rest)
-    size = z.shape[1]
+    batch, size, length = z.shape
     dy = size - dx
-    n = n.to(z.dtype)
-    correlation = z @ z.mT / n.view(-1, 1, 1)
-    like, mixed, scale = _grams(features, n)
+    if mask is None:
+        known = constant(_sizes_of_full, length, dx, dy, like=z)
+    else:
+        known = _sizes(mask.sum(-1).to(z.dtype), dx, dy)
+    sizes, bias, count = known.split([SIZES, 1, 1], -1)
+    samples = count.unsqueeze(-1)
+    correlation = z @ z.mT / samples
+    like, mixed, scale = _grams(features, samples)
 
-    blocks = (correlation[:, :dx, :dx], correlation[:, dx:, dx:], correlation)
-    ridges = torch.tensor(_PLAIN_RIDGES + _READ_RIDGES, device=z.device)
-    factors = [ridge_factor(block, ridges, inverses=len(_READ_RIDGES)) for block in blocks]
-    of_x, of_y, of_both = (factor.half_logdet for factor in factors)
-    closed = (of_x + of_y - of_both).T
-    unbiased = closed[:, :1] - gaussian_bias(n, dx, dy).to(z.dtype)[:, None]
-    anchors = torch.cat([unbiased, closed], -1).clamp(min=0)
-    sizes = _sizes(n, dx, dy)
-    side = torch.cat([sizes, anchors / 4, (anchors + 1e-2).log() / 3], -1)
+    role = roles(dx, dy, z)
+    both = torch.stack([correlation * role[0], correlation])
+    factor = ridge_factor(both, _PLAIN_RIDGES + _READ_RIDGES, inverses=len(_READ_RIDGES))
+    apart, joint = factor.half_logdet.unbind(1)
+    closed = (apart - joint).mT
+    anchors = torch.cat([closed[:, :1] - bias, closed], -1).clamp(min=0)
+    parts = [sizes.expand(batch, -1), anchors / 4, (anchors + 1e-2).log() / 3]
+    side = torch.cat(parts, -1)
 
-    precision = [factor.precision for factor in factors]
-    joint = precision[2]
-    qx = _quadratic(z[:, :dx], precision[0])
-    qy = _quadratic(z[:, dx:], precision[1])
-    qj = _quadratic(z, joint)
+    qx, qy, qj = _quadratics(z, factor.precision, dx)
     rx, ry, rj = qx / dx, qy / dy, qj / size
-    radii = torch.cat([(rx + ry) / 2 - 1, (rx - ry).square(), rj - 1, (qx + qy - qj) / size**0.5])
+    radii = torch.cat(
+        [(rx + ry) / 2 - 1, (rx - ry).square(), rj - 1, (qx + qy - qj) / size**0.5], 1
+    )
 
-    inverse_n = (1 / n).view(-1, 1, 1)
-    sign = correlation * (correlation.square() + inverse_n).rsqrt()
+    square = correlation.square()
+    sign = correlation * (square + 1 / samples).rsqrt()
     inside = 0.9995 * correlation
-    fisher = torch.atanh(inside) * n.sqrt().view(-1, 1, 1) / 4
-    diagonal = joint.diagonal(dim1=-2, dim2=-1).rsqrt()
-    partial = -joint * diagonal[..., :, None] * diagonal[..., None, :] * sign
-    energy = torch.log1p(like[odd:].square().mean(0) / inverse_n)
-    surprise = torch.log1p(mixed.square() / inverse_n) / 4
+    precision = factor.precision[:, 1]
+    diagonal = precision.diagonal(dim1=-2, dim2=-1).rsqrt().unsqueeze(-1)
+    information = -torch.log1p(-inside.square())
+    surprise = torch.log1p(mixed.square() * samples) / 4
     raw = [
-        correlation * sign,
-        -torch.log1p(-inside.square()),
-        8 * torch.tanh(fisher * sign / 8),
-        energy,
-        *(like[:odd] * sign),
-        *like[odd:],
-        *surprise,
-        *surprise.mT,
-        *partial,
+        torch.stack(
+            [
+                correlation * sign,
+                information,
+                8 * torch.tanh(torch.atanh(inside) * sign * (samples.sqrt() / 32)),
+                torch.log1p(like[odd:].square().mean(0) * samples),
+            ]
+        ),
+        like[:odd] * sign,
+        like[odd:],
+        surprise,
+        surprise.mT,
+        -precision * (diagonal * diagonal.mT * sign),
+        role.expand(-1, batch, -1, -1),
     ]
-    pairs = torch.stack(raw, -1)
-    parts = [pairs, _roles(dx, dy, pairs).expand(len(pairs), -1, -1, -1)]
     if radial:
         last = len(_READ_RIDGES) - 1
-        shells = (rx[last] - 1) * (dx / 2) ** 0.5, (ry[last] - 1) * (dy / 2) ** 0.5
-        per = n.view(-1, 1, 1)
-        parts.append(torch.stack(_radial(z, *shells, correlation, sign, per, mask), -1))
-    return Statistics(
-        sizes,
-        anchors,
-        side,
-        torch.cat(parts, -1),
-        radii.permute(1, 2, 0),
-        sign,
-        scale,
-        raw[1] / 2,
-    )
+        shells = (rx[:, last] - 1) * (dx / 2) ** 0.5, (ry[:, last] - 1) * (dy / 2) ** 0.5
+        raw += _radial(z, *shells, correlation, sign, samples, mask)
+    return Statistics(sizes, anchors, side, torch.cat(raw), radii, sign, scale, information / 2)

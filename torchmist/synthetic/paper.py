@@ -5,8 +5,8 @@ Legend: ``B`` datasets, ``N`` samples, ``d`` columns on each side (``dx = dy = d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -25,17 +25,26 @@ class Batch:
     """Datasets of one size with their true MI.
 
     ``x``, ``y``: ``[B, N, d]`` float32; ``mi``: ``[B]`` float32, nats; ``family``: ``[B]`` int64,
-    an index into the names of the meta-distribution.
+    an index into the names of the meta-distribution; ``error``: ``[B]`` float32, the standard
+    error of ``mi`` in nats where it is a Monte Carlo mean, 0 where it is exact.
     """
 
     x: Tensor
     y: Tensor
     mi: Tensor
     family: Tensor
+    error: Tensor
+
+    def __getitem__(self, part: slice) -> Batch:
+        """Some of the datasets."""
+        return self._each(lambda values: values[part])
 
     def to(self, device: torch.device | str) -> Batch:
         """The same datasets on ``device``."""
-        return Batch(*(t.to(device) for t in (self.x, self.y, self.mi, self.family)))
+        return self._each(lambda values: values.to(device))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        return Batch(*(change(getattr(self, f.name)) for f in fields(self)))
 
 
 class PaperMeta:
@@ -111,7 +120,8 @@ class PaperMeta:
             rows = self._where(family, "warp", warp).nonzero().squeeze(-1)
             warp_x, warp_y = WARPS[warp]
             x[rows], y[rows] = warp_x(x[rows]), warp_y(y[rows])
-        return Batch(x, y, self.mutual_information(family, parameters).float(), family)
+        mi = self.mutual_information(family, parameters).float()
+        return Batch(x, y, mi, family, torch.zeros_like(mi))
 
     def mutual_information(self, family: Tensor, parameters: ParameterBatch) -> Tensor:
         """Exact I(X;Y) in nats of datasets with families and parameters given, ``[B]`` float64."""

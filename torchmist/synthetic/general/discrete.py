@@ -16,7 +16,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["ThresholdParameters", "draw_thresholds", "sample_thresholds", "threshold_mi"]
+__all__ = [
+    "ThresholdParameters",
+    "draw_thresholds",
+    "random_edges",
+    "sample_thresholds",
+    "threshold_mi",
+]
 
 _NODES = 1_024
 
@@ -45,8 +51,7 @@ def draw_thresholds(
     regular = uniform(1, 1) < 0.5
 
     def edges() -> Tensor:
-        gaps = 0.15 - uniform(pairs, bins).clamp(min=1e-9).log()
-        places = (gaps / gaps.sum(-1, keepdim=True)).cumsum(-1)[..., :-1]
+        places = random_edges(uniform(pairs, bins))
         return torch.where(regular, even.expand_as(places), places)
 
     same = uniform(1) < 0.5
@@ -54,6 +59,13 @@ def draw_thresholds(
     return ThresholdParameters(
         torch.where(same, rho[:, :1], rho), edges(), edges(), uniform() < 0.5
     )
+
+
+def random_edges(u: Tensor) -> Tensor:
+    """Inner edges of ``J`` random bins as probabilities, ``[..., J - 1]``, from uniform ``u``
+    ``[..., J]``; the share of a bin is an exponential variable and a little more."""
+    gaps = 0.15 - u.clamp(min=1e-9).log()
+    return (gaps / gaps.sum(-1, keepdim=True)).cumsum(-1)[..., :-1]
 
 
 def threshold_mi(p: ThresholdParameters) -> Tensor:

@@ -3,7 +3,9 @@
 A dataset is a block of one kind (see :data:`KINDS`) on its first columns; the remaining columns of
 each side are noise, a further independent Gaussian block, or functions of the block's columns. Then
 the columns of a side may be mixed linearly, or warped by coupling layers and spirals. MI is the sum
-over blocks. Legend: ``B`` datasets, ``N`` samples, ``dx``, ``dy`` columns.
+over blocks; ``Batch.error`` is that of the first, as the second is exact.
+
+Legend: ``B`` datasets, ``N`` samples, ``dx``, ``dy`` columns.
 """
 
 from __future__ import annotations
@@ -14,7 +16,9 @@ from numbers import Integral
 import torch
 from torch import Tensor
 
+from torchmist.synthetic.additive import additive_mi, sample_additive
 from torchmist.synthetic.general.canonical import canonical_mi, draw_correlations, sample_canonical
+from torchmist.synthetic.general.channel import channel_mi, draw_channels, sample_channels
 from torchmist.synthetic.general.discrete import draw_thresholds, sample_thresholds, threshold_mi
 from torchmist.synthetic.general.mixing import (
     append_features,
@@ -32,23 +36,27 @@ from torchmist.synthetic.general.mixtures import (
 )
 from torchmist.synthetic.general.relations import draw_relations, relation_mi, sample_relations
 from torchmist.synthetic.paper import Batch, PaperMeta
+from torchmist.synthetic.parameters import ParameterBatch
 
 __all__ = ["KINDS", "GeneralMeta"]
 
 KINDS: Mapping[str, float] = {
-    "gaussian": 0.36,
-    "student": 0.12,
-    "paper": 0.18,
+    "gaussian": 0.37,
+    "student": 0.11,
+    "paper": 0.17,
     "relation": 0.10,
-    "mixture": 0.06,
-    "classes": 0.11,
-    "threshold": 0.07,
+    "mixture": 0.05,
+    "classes": 0.08,
+    "channel": 0.06,
+    "threshold": 0.06,
 }
 """Kinds of block and their shares."""
 
 Pair = tuple[Tensor, Tensor, Tensor]
+Block = tuple[Tensor, Tensor, Tensor, Tensor | float]  # x, y, MI and its standard error
 _LABELS = range(3, 21)
-_ELLIPTICAL = ("gaussian", "student")
+_LABELLED = ("classes", "channel")
+_ELLIPTICAL = ("gaussian", "student", "channel")  # their columns, of x where y is a label
 _FEW, _RARE = 5, 0.25
 
 
@@ -111,38 +119,39 @@ class GeneralMeta:
         family = torch.multinomial(shares, batch_size, replacement=True, generator=generator)
         x = torch.empty(batch_size, n, dx, device=where)
         y = torch.empty(batch_size, n, dy, device=where)
-        mi = torch.empty(batch_size, dtype=torch.float64, device=where)
+        mi, error = torch.zeros(2, batch_size, dtype=torch.float64, device=where)
         for index in family.unique().tolist():
             rows = (family == index).nonzero().squeeze(-1)
             # the larger half of each kind shares one layout, the rest another
             for part in rows.tensor_split(2) if len(rows) > 1 else (rows,):
                 block = self._dataset(self.families[index], len(part), n, dx, dy, generator)
-                x[part], y[part], mi[part] = block
+                x[part], y[part], mi[part], error[part] = block
         apart = torch.rand(batch_size, generator=generator, device=where) < self.independent
         if batch_size > 1:
             y = torch.where(apart[:, None, None], y.roll(1, 0), y)
-            mi = torch.where(apart, 0.0, mi)
-        batch = Batch(x, y, mi.float(), family)
+            mi, error = torch.where(apart, 0.0, torch.stack([mi, error]))
+        batch = Batch(x, y, mi.float(), family, error.float())
         return batch if device is None else batch.to(device)
 
     def _dataset(
         self, kind: str, batch: int, n: int, dx: int, dy: int, generator: torch.Generator
-    ) -> Pair:
-        """Datasets of one kind with one layout of columns."""
-        labels = kind == "classes" and self._label_side(dx, dy, generator)
+    ) -> Block:
+        """Datasets of one kind with one layout of columns; Gaussian where no side holds labels."""
+        error: Tensor | float = 0.0
+        labels = self._label_side(dx, dy, generator) if kind in _LABELLED else ""
         if labels:
-            x, y, mi = self._classes(batch, n, dx, dy, labels == "x", generator)
+            x, y, mi, error = self._labelled(kind, batch, n, dx, dy, labels == "x", generator)
             free = (labels != "x", labels != "y")
         elif kind == "threshold":
             x, y, mi = self._threshold(batch, n, dx, dy, generator)
             free = (False, False)
         else:
-            make = _BLOCKS.get(kind, _gaussian)
+            kind = "gaussian" if kind in _LABELLED else kind
             p = self._columns(kind, dx, generator)
             q = self._columns(kind, dy, generator)
             if kind in ("relation", "paper"):
                 p = q = min(p, q)
-            x, y, mi = make(self, batch, n, p, q, generator)
+            x, y, mi, error = _BLOCKS[kind](self, batch, n, p, q, generator)
             free = (True, True)
         x, y, more = self._fill(x, y, dx, dy, n, generator, free)
         u = torch.rand(2, batch, generator=generator, device=generator.device)
@@ -150,7 +159,8 @@ class GeneralMeta:
         both = torch.rand(batch, generator=generator, device=generator.device) < 0.5
         plain = kind in _ELLIPTICAL
         x = self._mix(x, free[0], plain, u, generator)
-        return x, self._mix(y, free[1], plain, torch.where(both, u, again), generator), mi + more
+        y = self._mix(y, free[1], plain, torch.where(both, u, again), generator)
+        return x, y, mi + more, error
 
     @staticmethod
     def _columns(kind: str, d: int, generator: torch.Generator) -> int:
@@ -168,19 +178,26 @@ class GeneralMeta:
         place = torch.randint(len(sides), (1,), generator=generator, device=generator.device)
         return sides[int(place)]
 
-    def _classes(
-        self, batch: int, n: int, dx: int, dy: int, swap: bool, generator: torch.Generator
-    ) -> Pair:
-        """Gaussian classes against their one-hot labels (one column for two classes)."""
+    def _labelled(
+        self, kind: str, batch: int, n: int, dx: int, dy: int, swap: bool,
+        generator: torch.Generator,
+    ) -> Block:  # fmt: skip
+        """Columns against their one-hot label (one column for two classes)."""
         width, d = (dx, dy) if swap else (dy, dx)
-        p = min(self._columns("classes", d, generator), 32)
+        p = min(self._columns(kind, d, generator), 32)
         count = 2 if width == 1 else width
-        m = draw_mixture(batch, count, p, 1, generator=generator)
-        x, _, label = sample_mixture(m, n, generator=generator)
+        error: Tensor | float = 0.0
+        if kind == "channel":
+            c = draw_channels(batch, p, count, generator=generator)
+            x, label = sample_channels(c, n, generator=generator)
+            mi = channel_mi(c)
+        else:
+            m = draw_mixture(batch, count, p, 1, generator=generator)
+            x, _, label = sample_mixture(m, n, generator=generator)
+            mi, error = class_mi(m, generator=generator)
         one_hot = torch.nn.functional.one_hot(label, count).float()
         y = one_hot[..., 1:] if width == 1 else one_hot
-        mi = class_mi(m, generator=generator)[0]
-        return (y, x, mi) if swap else (x, y, mi)
+        return (y, x, mi, error) if swap else (x, y, mi, error)
 
     def _threshold(self, batch: int, n: int, dx: int, dy: int, generator: torch.Generator) -> Pair:
         """Binned Gaussian pairs; either side may be the binned one."""
@@ -206,7 +223,7 @@ class GeneralMeta:
         if not p and not q:
             return x, y, none
         if p and q and u[2] < 0.5:
-            rest_x, rest_y, more = _gaussian(self, len(x), n, p, q, generator, scale=0.3)
+            rest_x, rest_y, more = _elliptical(len(x), n, p, q, generator, scale=0.3)
         else:
             shape = (len(x), n)
             rest_x = torch.randn(*shape, p, generator=generator, device=x.device)
@@ -251,9 +268,9 @@ class GeneralMeta:
         return x
 
 
-def _gaussian(
-    meta: GeneralMeta, batch: int, n: int, p: int, q: int, generator: torch.Generator,
-    *, scale: float = 1.0, student: bool = False,
+def _elliptical(
+    batch: int, n: int, p: int, q: int, generator: torch.Generator, *, scale: float = 1.0,
+    student: bool = False,
 ) -> Pair:  # fmt: skip
     """Canonical Gaussian or Student pairs."""
     device = generator.device
@@ -269,42 +286,52 @@ def _gaussian(
     return x, y, canonical_mi(rho, df, p, q)
 
 
+def _gaussian(
+    meta: GeneralMeta, batch: int, n: int, p: int, q: int, generator: torch.Generator
+) -> Block:
+    return *_elliptical(batch, n, p, q, generator), 0.0
+
+
 def _student(
     meta: GeneralMeta, batch: int, n: int, p: int, q: int, generator: torch.Generator
-) -> Pair:
-    return _gaussian(meta, batch, n, p, q, generator, student=True)
+) -> Block:
+    return *_elliptical(batch, n, p, q, generator, student=True), 0.0
 
 
 def _paper(
     meta: GeneralMeta, batch: int, n: int, p: int, q: int, generator: torch.Generator
-) -> Pair:
-    """The paper's families; plain Gaussian pairs where there is but one column."""
+) -> Block:
+    """The paper's families; of single columns, uniform additive noise and plain Gaussian pairs."""
     if p < 2:
-        return _gaussian(meta, batch, n, p, q, generator)
+        if torch.rand(1, generator=generator, device=generator.device) < 0.5:
+            return _gaussian(meta, batch, n, p, q, generator)
+        epsilon = ParameterBatch.draw(batch, 1, generator=generator).epsilon
+        x, y = sample_additive(epsilon, n, generator=generator)
+        return x, y, additive_mi(epsilon), 0.0
     part = meta._paper.sample(batch, n, p, generator=generator)
-    return part.x, part.y, part.mi.double()
+    return part.x, part.y, part.mi.double(), 0.0
 
 
 def _relation(
     meta: GeneralMeta, batch: int, n: int, p: int, q: int, generator: torch.Generator
-) -> Pair:
+) -> Block:
     relation, log_scale = draw_relations(batch, p, generator=generator)
     x, y = sample_relations(relation, log_scale, n, generator=generator)
     mi = relation_mi(relation, log_scale)
     swap = torch.rand(1, generator=generator, device=generator.device) < 0.5
-    return (y, x, mi) if bool(swap) else (x, y, mi)
+    return (y, x, mi, 0.0) if bool(swap) else (x, y, mi, 0.0)
 
 
 def _mixture(
     meta: GeneralMeta, batch: int, n: int, p: int, q: int, generator: torch.Generator
-) -> Pair:
+) -> Block:
     u = torch.rand(1, generator=generator, device=generator.device)
     m = draw_mixture(batch, 2 + int(u * 7), p, q, generator=generator)
     x, y, _ = sample_mixture(m, n, generator=generator)
-    return x, y, mixture_mi(m, generator=generator)[0]
+    return x, y, *mixture_mi(m, generator=generator)
 
 
-_BLOCKS: dict[str, Callable[..., Pair]] = {
+_BLOCKS: dict[str, Callable[..., Block]] = {
     "gaussian": _gaussian,
     "student": _student,
     "paper": _paper,
