@@ -96,7 +96,7 @@ def _generator(*key: int) -> torch.Generator:
 def _cell(section: str, x: Tensor, y: Tensor, truth: Tensor, network: MIST, **more: Any) -> Cell:
     r = torchmist.estimate(x, y, model=network)
     low, high = (torch.as_tensor(v) for v in r.interval(0.9))
-    error = torch.as_tensor(r.mean) - truth.double()
+    error = torch.as_tensor(r.median) - truth.double()
     dy = y.shape[-1] if y.is_floating_point() else 1
     return Cell(
         section, x.shape[1], x.shape[2], dy, more.pop("classes", 0), len(x),
@@ -192,19 +192,23 @@ def coverage(network: MIST) -> dict[str, Any]:
 
 
 def independence(network: MIST) -> dict[str, float]:
-    """Mean estimate and mean 5 % quantile of independent pairs at n = 256."""
+    """Means of the mean, the median and the 5 % quantile of independent pairs at n = 256."""
     meta = GeneralMeta(independent=1.0)
-    mean, low, size = [], [], []
+    mean, middle, low, size = [], [], [], []
     for index in range(_APART):
         generator = _generator(5, index)
         _, dx, dy = _shape(torch.rand(4, generator=generator))
         batch = meta.sample(_BATCH, 256, dx, dy, generator=generator)
         r = torchmist.estimate(batch.x, batch.y, model=network)
         mean.append(torch.as_tensor(r.mean))
+        middle.append(torch.as_tensor(r.median))
         low.append(torch.as_tensor(r.quantile(0.05)))
         size += [dx * dy] * _BATCH
     means, lows, area = torch.cat(mean), torch.cat(low), torch.tensor(size)
-    out = {"mean": means.mean().item(), "q05": lows.mean().item()}
+    out = {
+        "mean": means.mean().item(), "median": torch.cat(middle).mean().item(),
+        "q05": lows.mean().item(),
+    }  # fmt: skip
     for name, rows in (("up_to_25_pairs", area <= 25), ("more", area > 25)):
         out |= {f"mean_{name}": means[rows].mean().item(), f"q05_{name}": lows[rows].mean().item()}
     return out
@@ -246,7 +250,8 @@ def _lines(summary: dict[str, Any]) -> list[tuple[str, str, float]]:
     lines += [
         ("class labels, MAE at n = 512, nats", "<= 0.06", summary["classes"]["mae"]),
         ("largest gap of quantile coverage, points", "<= 4", held["largest_gap_points"]),
-        ("independent, mean estimate at n = 256, nats", "< 0.03", apart["mean"]),
+        ("independent, average of the mean at n = 256, nats", "< 0.03", apart["mean"]),
+        ("independent, average of the median at n = 256, nats", "< 0.03", apart["median"]),
         ("independent, 5 % quantile at n = 256, nats", "< 0.01", apart["q05"]),
         ("KSG time / MIST time, n = 1000, 5 + 5", ">= 8", s["ratio"]),
     ]

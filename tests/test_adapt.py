@@ -475,7 +475,7 @@ def test_adapt_resumes_after_an_interruption(small, tmp_path, monkeypatch, quick
         adapt(x, y, budget=2, **options)
     monkeypatch.setattr(kind, "step", step)
     kept = torch.load(path, weights_only=True)
-    assert kept[phase]["steps"] == (2 if phase == "tuner" else 16)
+    assert kept[phase]["steps"] == (2 if phase == "tuner" else 4)
     model = adapt(x, y, budget=2, **options)
     assert model.report.steps > kept[phase]["steps"]
     with pytest.raises(ValueError, match="to be a checkpoint of this data"):

@@ -43,12 +43,12 @@ class MIEstimate:
 
     @property
     def mean(self) -> Number:
-        """The point estimate: the mean of the quantiles, in nats."""
+        """The mean of the quantiles, in nats: the point estimate of least squared error."""
         return self._number(self.quantiles.mean(-1))
 
     @property
     def median(self) -> Number:
-        """The median, in nats."""
+        """The median, in nats: the point estimate of least absolute error."""
         return self.quantile(0.5)
 
     def quantile(self, tau: float) -> Number:

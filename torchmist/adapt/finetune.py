@@ -25,8 +25,9 @@ __all__ = ["CorrectionTuner", "FineTuner", "Source"]
 
 _BATCH_COST = 250_000
 _CHECKPOINT_SECONDS = 30.0
+_DECAY = 1e-2
 _HEAD = 10.0  # learning rate of the correction over that of the rest
-_REUSE, _ROWS = 8, 128  # steps on what was read for each batch that is read, and datasets in each
+_REUSE, _ROWS = 2, 128  # steps on what was read for each batch that is read, and datasets in each
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Tuner:
         self.average = copy.deepcopy(model).requires_grad_(False)
         self.sources, self.dx, self.dy, self.rate = tuple(sources), dx, dy, rate
         self.generator = torch.Generator().manual_seed(seed)
-        self.optimizer = torch.optim.AdamW(groups(self.model), betas=(0.9, 0.98), weight_decay=1e-4)
+        self.optimizer = torch.optim.AdamW(groups(self.model), betas=(0.9, 0.98), weight_decay=_DECAY)
         for group in self.optimizer.param_groups:
             for parameter in group["params"]:
                 parameter.requires_grad_(True)
@@ -170,7 +171,7 @@ class CorrectionTuner(Tuner):
 
     def __init__(
         self, model: ProjectedMIST, sources: Sequence[Source], dx: int, dy: int, *, seed: int = 0,
-        rate: float = 3e-3,
+        rate: float = 2e-3,
     ) -> None:  # fmt: skip
         super().__init__(model, sources, dx, dy, seed=seed, rate=rate, groups=_correction)
         self.seen: list[tuple[Tensor, Tensor, Tensor]] = []

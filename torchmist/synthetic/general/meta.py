@@ -41,14 +41,14 @@ from torchmist.synthetic.parameters import ParameterBatch
 __all__ = ["KINDS", "GeneralMeta"]
 
 KINDS: Mapping[str, float] = {
-    "gaussian": 0.37,
-    "student": 0.11,
-    "paper": 0.17,
+    "gaussian": 0.39,
+    "student": 0.10,
+    "paper": 0.16,
     "relation": 0.10,
     "mixture": 0.05,
-    "classes": 0.08,
-    "channel": 0.06,
-    "threshold": 0.06,
+    "classes": 0.12,
+    "channel": 0.03,
+    "threshold": 0.05,
 }
 """Kinds of block and their shares."""
 
@@ -85,8 +85,8 @@ class GeneralMeta:
     """
 
     def __init__(
-        self, kinds: Mapping[str, float] | None = None, *, independent: float = 0.1,
-        mixed: float = 0.35, warped: float = 0.06,
+        self, kinds: Mapping[str, float] | None = None, *, independent: float = 0.14,
+        mixed: float = 0.35, warped: float = 0.05,
     ) -> None:  # fmt: skip
         kinds = dict(KINDS if kinds is None else kinds)
         unknown = sorted(set(kinds) - set(KINDS))
