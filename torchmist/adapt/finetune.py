@@ -53,7 +53,9 @@ class Tuner:
         self.average = copy.deepcopy(model).requires_grad_(False)
         self.sources, self.dx, self.dy, self.rate = tuple(sources), dx, dy, rate
         self.generator = torch.Generator().manual_seed(seed)
-        self.optimizer = torch.optim.AdamW(groups(self.model), betas=(0.9, 0.98), weight_decay=_DECAY)
+        self.optimizer = torch.optim.AdamW(
+            groups(self.model), betas=(0.9, 0.98), weight_decay=_DECAY
+        )
         for group in self.optimizer.param_groups:
             for parameter in group["params"]:
                 parameter.requires_grad_(True)
