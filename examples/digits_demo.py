@@ -287,7 +287,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="mist_mi on handwritten digits")
     default = Path(__file__).resolve().parent / "output" / "digits_demo.png"
     parser.add_argument("--out", type=Path, default=default, help="where the figure goes")
-    parser.add_argument("--lam", type=float, default=1.4, help="weight of the MI term")
+    parser.add_argument("--lam", type=float, default=1.0, help="weight of the MI term")
     parser.add_argument(
         "--steps", type=int, default=400, help="training steps of each run of part 1"
     )
