@@ -176,28 +176,24 @@ class CorrectionTuner(Tuner):
         rate: float = 2e-3,
     ) -> None:  # fmt: skip
         super().__init__(model, sources, dx, dy, seed=seed, rate=rate, groups=_correction)
-        self.seen: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.seen: list[Tensor] = []  # what was said, the quantiles, the truth
 
     def state(self) -> dict[str, Any]:
         """All that :meth:`restore` needs."""
-        seen = [torch.cat(parts) for parts in zip(*self.seen)]
-        return {**super().state(), "seen": seen or None}
+        return {**super().state(), "seen": self.seen}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from a :meth:`state`."""
         super().restore(state)
-        if state["seen"] is None:
-            return
-        said, quantiles, mi = state["seen"]
-        self.seen = [(said, quantiles, mi)]
+        self.seen = list(state["seen"])
 
     def step(self, share_done: float) -> float:
         """Reads one more batch of datasets, then steps on random ones of all that were read."""
         batch = self.draw()
         with torch.no_grad():
-            self.seen.append((*self.model.read(batch.x, batch.y), batch.mi))
-        said, quantiles, mi = (torch.cat(parts) for parts in zip(*self.seen))
-        self.seen = [(said, quantiles, mi)]
+            new = [*self.model.read(batch.x, batch.y), batch.mi]
+        self.seen = [torch.cat(parts) for parts in zip(self.seen, new)] if self.seen else new
+        said, quantiles, mi = self.seen
         loss = math.nan
         for _ in range(_REUSE):
             rows = torch.randint(len(mi), (_ROWS,), generator=self.generator)
