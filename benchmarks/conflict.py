@@ -1,9 +1,10 @@
 r"""Tasks that need what the term removes: ``python -m benchmarks.conflict``.
 
-An encoder sees ``d`` standard normal numbers s and noise; a decoder recovers s from its code z of
-8 columns. The loss is the mean squared error over the columns plus ``lam * I(z; s)``, whose optimum
-is known (rate distortion): ``D = min(1, lam d / 2)`` per column. In the task ``free``, what is
-wanted is mostly a number that has nothing to do with s.
+An encoder sees ``d`` standard normal numbers s; a decoder recovers s from its code of 8 columns
+with standard normal noise, ``z = f(s) + e``. The loss is the mean squared error over the columns
+plus ``lam * I(z; s)``, whose optimum is known (rate distortion), ``D = min(1, lam d / 2)`` per
+column, and which a linear ``f`` reaches. In the task ``free``, what is wanted is mostly a number
+that has nothing to do with s.
 
 The judges are independent of the term: a fresh MLP probe, KSG, and a fresh critic, on fresh draws.
 The audit is the larger of KSG and the critic's bound, since both err downwards when they err by
@@ -35,7 +36,7 @@ COLUMNS = (
     "task", "d", "lam", "term", "seed", "model", "steps", "distortion", "optimum", "probe_r2",
     "ksg", "critic", "estimate", "low", "high", "seconds", "agrees",
 )  # fmt: skip
-_KEYS, _DZ, _NOISE, _RAMP, _BATCH = 7, 8, 8, 50, 256
+_KEYS, _DZ, _RAMP, _BATCH = 7, 8, 50, 256
 
 
 def run(
@@ -43,13 +44,13 @@ def run(
 ) -> tuple[float, ...]:
     """One training and its audit with judges of ``judge`` steps: the columns after the keys."""
     torch.manual_seed(seed)
-    encoder, decoder = mlp(d + 1 + _NOISE, _DZ), mlp(_DZ, d if task == "conflict" else 1)
+    encoder, decoder = mlp(d + 1, _DZ), mlp(_DZ, d if task == "conflict" else 1)
 
     def draw(n: int) -> tuple[Tensor, Tensor, Tensor]:
         s, own = torch.randn(n, d), torch.randn(n, 1)
         wanted = s if task == "conflict" else 0.5 * s[:, :1] + own
         seen = torch.cat([s, own if task == "free" else torch.zeros(n, 1)], -1)
-        return s, wanted, encoder(torch.cat([seen, torch.randn(n, _NOISE)], -1))
+        return s, wanted, encoder(seen) + torch.randn(n, _DZ)
 
     information = make_term(term, _DZ, d, model)
     learned = [*encoder.parameters(), *decoder.parameters(), *information.host]

@@ -19,7 +19,7 @@ from torchmist.models.reference import ReferenceMIST
 from torchmist.weights import save_weights
 from training.checkpoint import Checkpoint
 from training.config import PRESETS, TrainConfig
-from training.data import batch_shape, training_batch, validation_batches
+from training.data import batch_shape, moved_batch, training_batch, validation_batches
 from training.reference import main as train_reference
 from training.train import Trainer, learning_rate, main, with_radial_inputs
 from training.validate import coverage, interpolate, range_of, validate
@@ -216,3 +216,24 @@ def test_the_published_architecture_trains_and_resumes(tmp_path) -> None:
     assert model.provenance["steps"] == 6 and model.provenance["datasets"] > 6 * 8
     batch = training_batch(SMOKE, 0, CPU)
     assert model(batch.x, batch.y).isfinite().all()
+
+
+def test_steps_on_moved_pairs_share_a_batch_among_processes() -> None:
+    config = replace(PRESETS["general"], dims=(1, 4), samples=(10, 40), moved=0.5)
+    pairs = [moved_batch(config, step, CPU) for step in range(40)]
+    assert 8 < sum(pair is None for pair in pairs) < 32
+    step = next(k for k, pair in enumerate(pairs) if pair is not None)
+    halves = [moved_batch(config, step, CPU, rank, 2) for rank in (0, 1)]
+    for which in (0, 1):
+        parts = torch.cat([half[which].x for half in halves])
+        assert torch.equal(parts, pairs[step][which].x)
+    assert moved_batch(replace(config, moved=0.0), step, CPU) is None
+
+
+def test_moved_pairs_train_the_change() -> None:
+    config = replace(SMOKE, meta="general", dims=(1, 4), moved=1.0)
+    trainer = Trainer(config, CPU)
+    loss, norm = trainer.advance()
+    assert loss.isfinite() and norm > 0
+    twin = Trainer(replace(config, moved_weight=0.0), CPU)
+    assert loss > twin.advance()[0]

@@ -1,4 +1,7 @@
-"""The training loss: pinball in ``t = log(I + 0.2)`` plus a Huber term on the mean in nats."""
+"""The training loss: pinball in ``t = log(I + 0.2)`` plus a Huber term on the mean in nats.
+
+Pairs of datasets, the second moved a little, add a Sobolev term on the difference of the means.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from torch import Tensor
 
 from torchmist.heads import from_nats
 
-__all__ = ["pinball_loss", "quantile_loss"]
+__all__ = ["difference_loss", "pinball_loss", "quantile_loss"]
 
 
 def pinball_loss(quantiles: Tensor, target: Tensor, levels: Tensor) -> Tensor:
@@ -34,3 +37,18 @@ def quantile_loss(
     """
     pinball = pinball_loss(from_nats(quantiles), from_nats(mi), levels)
     return pinball + mean_weight * F.smooth_l1_loss(quantiles.mean(-1), mi, beta=4.0)
+
+
+def difference_loss(before: Tensor, after: Tensor, mi_before: Tensor, mi_after: Tensor) -> Tensor:
+    """Huber loss of the predicted change of mutual information, relative to the true one.
+
+    ``e = (change predicted - change) / (|change| + 0.01 + 0.02 I)``, quadratic up to 1.
+
+    Args:
+        before, after: quantiles ``[B, Q]`` in nats of datasets that share their noise.
+        mi_before, mi_after: their true mutual information, ``[B]`` in nats.
+    """
+    change = mi_after - mi_before
+    error = after.mean(-1) - before.mean(-1) - change
+    error = error / (change.abs() + 0.01 + 0.02 * mi_before)
+    return F.smooth_l1_loss(error, torch.zeros_like(error))

@@ -25,12 +25,15 @@ class TrainConfig:
         average: decay of the exponential moving average of the weights, which are what is
             validated and exported.
         mean_weight: weight of the Huber loss of the mean in nats beside the pinball loss.
+        moved: share of the steps on pairs of datasets, one moved a little (``general`` only).
+        moved_weight: weight of the loss of the change of MI in those steps.
         meta: the meta-distribution, ``paper`` or ``general``.
         ramp: share of the steps over which the mixed and warped datasets of ``general`` grow from
             a third to their full share.
         samples, dims: ranges of N and of d. ``paper``: d = dx = dy half uniform, half log-uniform;
             N half uniform, half crowded at small sizes (log-uniform in the square root of the
             range's logarithm). ``general``: all log-uniform, dx = dy in half of the batches.
+        large: share of the steps of ``general`` whose N is in the upper two octaves of its range.
         batch_cost, batch_range: datasets per step, by cost ``N (d + 16) + 12 d^2`` with d the mean
             of dx and dy, in multiples of 8 within the range.
         log_every, validate_every: steps between rows of metrics and validations.
@@ -48,10 +51,13 @@ class TrainConfig:
     clip: float = 1.0
     average: float = 0.998
     mean_weight: float = 0.15
+    moved: float = 0.0
+    moved_weight: float = 0.1
     meta: Literal["paper", "general"] = "paper"
     ramp: float = 0.4
     samples: tuple[int, int] = (10, 500)
     dims: tuple[int, int] = (2, 32)
+    large: float = 0.0
     batch_cost: int = 300_000
     batch_range: tuple[int, int] = (8, 64)
     log_every: int = 50
@@ -89,6 +95,7 @@ _SMOKE = replace(
 )  # fmt: skip
 _GENERAL = replace(
     _PAPER, model=MISTConfig(radial=1), meta="general", init="mist-paper-v1", steps=17_000, seed=2,
-    learning_rate=8e-4, samples=(10, 4096), dims=(1, 64), validate_every=4000,
+    learning_rate=8e-4, samples=(10, 4096), dims=(1, 64), large=0.2, moved=0.45,
+    moved_weight=0.25, average=0.999, validate_every=4000,
 )  # fmt: skip
 PRESETS = {"general": _GENERAL, "paper": _PAPER, "smoke": _SMOKE}

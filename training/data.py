@@ -13,6 +13,7 @@ import torch
 
 from torchmist.synthetic import TRAIN_FAMILIES, Batch, PaperMeta
 from torchmist.synthetic.general import GeneralMeta
+from torchmist.synthetic.general.moved import sample_moved
 from training.config import TrainConfig
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "PAPER_FAMILIES",
     "VALIDATION_SIZES",
     "batch_shape",
+    "moved_batch",
     "training_batch",
     "validation_batches",
 ]
@@ -58,7 +60,9 @@ def batch_shape(config: TrainConfig, step: int) -> tuple[int, int, int, int]:
         n = _spread(config.samples, u[0] < 0.5, u[1] if u[0] < 0.5 else u[1] ** 2)
         dx = dy = _spread(config.dims, u[2] < 0.5, u[3])
     else:
-        n, dx = _spread(config.samples, False, u[1]), _spread(config.dims, False, u[3])
+        low, high = config.samples
+        bounds = (max(low, high // 4), high) if u[0] < config.large else config.samples
+        n, dx = _spread(bounds, False, u[1]), _spread(config.dims, False, u[3])
         dy = dx if u[4] < 0.5 else _spread(config.dims, False, u[5])
     d = (dx + dy) / 2
     batch = int(config.batch_cost // (n * (d + 16) + 12 * d * d)) // 8 * 8
@@ -87,6 +91,24 @@ def training_batch(
     batch = _sample(config, share, count, n, dx, dy, generator)
     part = slice(rank * count // world, (rank + 1) * count // world)
     return batch[part]
+
+
+def moved_batch(
+    config: TrainConfig, step: int, device: torch.device, rank: int = 0, world: int = 1
+) -> tuple[Batch, Batch] | None:
+    """This process's share of the pairs of a step, before and after; None in other steps.
+
+    As many datasets as the step has otherwise, at least 8 pairs.
+    """
+    u = torch.rand(1, generator=_generator(torch.device("cpu"), config.seed, step, 2)).item()
+    if u >= config.moved:
+        return None
+    count, n, dx, dy = batch_shape(config, step)
+    count = max(8, count // 16 * 8)
+    generator = _generator(device, config.seed, step, 3)
+    before, after = sample_moved(count, n, dx, dy, generator=generator)
+    part = slice(rank * count // world, (rank + 1) * count // world)
+    return before[part], after[part]
 
 
 def validation_batches(config: TrainConfig, device: torch.device) -> Iterator[tuple[int, Batch]]:

@@ -20,13 +20,13 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from torchmist.losses import quantile_loss
+from torchmist.losses import difference_loss, quantile_loss
 from torchmist.models.mist import MIST
 from torchmist.models.statistics import RADIAL, SIZES
 from torchmist.weights import load_pretrained
 from training.checkpoint import Checkpoint
 from training.config import PRESETS, TrainConfig
-from training.data import training_batch
+from training.data import moved_batch, training_batch
 from training.metrics import MetricsWriter
 from training.validate import validate
 
@@ -119,18 +119,23 @@ class Trainer:
         rate = learning_rate(config, self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        batch = training_batch(config, self.step, self.device, self.rank, self.world)
+        place = config, self.step, self.device, self.rank, self.world
+        parts = moved_batch(*place) or (training_batch(*place),)
+        x, y, mi = (torch.cat([getattr(b, name) for b in parts]) for name in ("x", "y", "mi"))
         mixed = torch.autocast("cuda", torch.bfloat16) if self.device.type == "cuda" else None
         with mixed or contextlib.nullcontext():
-            quantiles = self.network(batch.x, batch.y)
-        loss = self.loss(quantiles, batch.mi)
+            quantiles = self.network(x, y)
+        loss = self.loss(quantiles, mi)
+        if len(parts) == 2:
+            change = difference_loss(*quantiles.chunk(2), *mi.chunk(2))
+            loss = loss + config.moved_weight * change
         self.optimizer.zero_grad()
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), config.clip)
         self.optimizer.step()
         self._update_average()
         self.step += 1
-        self.datasets += len(batch.mi) * self.world
+        self.datasets += len(mi) * self.world
         return loss.detach(), norm
 
     @torch.no_grad()
