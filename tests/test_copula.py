@@ -28,6 +28,17 @@ def test_ties_get_average_ranks() -> None:
     torch.testing.assert_close(normal_scores(x), expected, atol=1e-5, rtol=1e-5)
 
 
+def test_few_ties_in_long_columns_get_average_ranks() -> None:
+    """Pairs and longer runs, at both ends of columns too, found without a pass over all samples."""
+    x = draws(400, 3)
+    for low, high in ((0, 2), (7, 11), (11, 13), (200, 201), (397, 400)):
+        for column in (0, 2):
+            order = x[:, column].argsort()[low:high]
+            x[order, column] = x[order[0], column].item()
+    codes = rank_transform(x).codes
+    assert codes.mT.tolist() == (2 * rankdata(x.numpy(), axis=0) - 2).tolist()
+
+
 @pytest.mark.parametrize("warp", [torch.exp, lambda x: x**3, lambda x: 1e6 * x - 5])
 def test_increasing_maps_change_nothing(warp) -> None:
     x = draws(50, 4)

@@ -20,6 +20,7 @@ from torchmist.copula import full_count, rank_transform, standardise
 from torchmist.heads import QuantileHead, from_nats, quantile_levels, to_nats
 from torchmist.models.basis import Basis
 from torchmist.models.config import MISTConfig
+from torchmist.models.heap import keep_heap
 from torchmist.models.layers import (
     FeatureAttention,
     InducedSetAttention,
@@ -120,6 +121,7 @@ class MIST(nn.Module):
         """
         if torch.is_grad_enabled() or not keepable(x):
             return self._estimate(x, y, mask)
+        keep_heap()
         with torch.inference_mode():  # a tenth faster than no_grad on small samples
             out = self._estimate(x, y, mask)
         return out.clone()  # an ordinary tensor again

@@ -113,29 +113,62 @@ def roles(dx: int, dy: int, like: Tensor) -> Tensor:
     return constant(_roles, dx, dy, like=like)
 
 
-def _quadratics(z: Tensor, precision: Tensor, dx: int) -> tuple[Tensor, Tensor, Tensor]:
-    """``z^T P z`` of every sample within X, within Y, and jointly; each ``[B, L, N]``.
+def _radius_maps(count: int, dx: int, dy: int, like: Tensor) -> Tensor:
+    """What makes radii of the terms of quadratic forms, and a last column that is added.
 
-    ``precision``: ``[L, 2, B, D, D]``, of the sides apart and of both together.
+    ``[4 L + 2, 2 L D + 1]``, of ``L = count`` matrices for the sides apart and for both together.
+    With ``q`` the sums of the terms, ``L`` rows each of the mean of ``q / d`` of both sides, their
+    difference, that of both together, and what it adds; then the last ``q`` of X and of Y, each
+    standardised as under independence of its columns.
+    """
+    size, last = dx + dy, count - 1
+    maps = torch.zeros(4, count, count, 2, size, dtype=like.dtype, device=like.device)
+    shells = torch.zeros(2, count, 2, size, dtype=like.dtype, device=like.device)
+    for i in range(count):
+        maps[0, i, i, 0, :dx], maps[0, i, i, 0, dx:] = 0.5 / dx, 0.5 / dy
+        maps[1, i, i, 0, :dx], maps[1, i, i, 0, dx:] = 1 / dx, -1 / dy
+        maps[2, i, i, 1] = 1 / size
+        maps[3, i, i, 0], maps[3, i, i, 1] = size**-0.5, -(size**-0.5)
+    shells[0, last, 0, :dx], shells[1, last, 0, dx:] = (2 * dx) ** -0.5, (2 * dy) ** -0.5
+    added = [-1.0, 0.0, -1.0, 0.0]
+    last_column = [a for a in added for _ in range(count)] + [
+        -((dx / 2) ** 0.5),
+        -((dy / 2) ** 0.5),
+    ]
+    offset = torch.tensor(last_column, dtype=like.dtype, device=like.device)
+    rows = torch.cat([maps.view(4 * count, -1), shells.view(2, -1)])
+    return torch.cat([rows, offset[:, None]], 1)
+
+
+def _radii(z: Tensor, precision: Tensor, dx: int) -> tuple[Tensor, Tensor]:
+    """Mahalanobis radii of every sample, ``[B, 4 L, N]``, and both sides' last ones, ``[B, 2, N]``.
+
+    ``precision``: ``[L, 2, B, D, D]``, of the sides apart and of both together. All that is read
+    off ``z^T P z`` within X, within Y and jointly is one linear map of its terms.
     """
     count, _, batch, size, _ = precision.shape
     stacked = precision.permute(2, 0, 1, 3, 4).reshape(batch, -1, size)
-    terms = (stacked @ z).view(batch, count, 2, size, -1) * z[:, None, None]
-    apart, joint = terms.unbind(2)
-    return apart[..., :dx, :].sum(-2), apart[..., dx:, :].sum(-2), joint.sum(-2)
+    terms = (stacked @ z).view(batch, 2 * count, size, -1) * z[:, None]
+    maps, offset = constant(_radius_maps, count, dx, size - dx, like=z).split(
+        [2 * count * size, 1], 1
+    )
+    read = torch.baddbmm(offset, maps.expand(batch, -1, -1), terms.flatten(1, 2))
+    mean, difference, rest, shells = read.split([count, count, 2 * count, 2], 1)
+    return torch.cat([mean, difference.square(), rest], 1), shells
 
 
 def _radial(
-    z: Tensor, rx: Tensor, ry: Tensor, correlation: Tensor, sign: Tensor, samples: Tensor,
+    z: Tensor, shells: Tensor, correlation: Tensor, sign: Tensor, samples: Tensor,
     mask: Tensor | None,
 ) -> list[Tensor]:  # fmt: skip
     """How the correlations change with the radii of both sides, ``RADIAL`` of ``[., B, D, D]``.
 
     A rotation whose angle grows with the radius (a spiral) hides a correlation from the sample as
-    a whole and leaves it in shells. ``rx``, ``ry``: centred radii ``[B, N]``. The weights are their
-    squashed sum, difference and product; all that is returned is free of the swap of the sides.
+    a whole and leaves it in shells. ``shells``: centred radii of both sides, ``[B, 2, N]``. The
+    weights are their squashed sum, difference and product; all that is returned is free of the
+    swap of the sides.
     """
-    ux, uy = torch.tanh(rx), torch.tanh(ry)
+    ux, uy = torch.tanh(shells).unbind(1)
     weight = torch.stack([(ux + uy) / 2**0.5, (ux - uy) / 2**0.5, ux * uy]).unsqueeze(-2)
     if mask is not None:
         weight = weight * mask[:, None]
@@ -174,11 +207,7 @@ def sample_statistics(
     parts = [sizes.expand(batch, -1), anchors / 4, (anchors + 1e-2).log() / 3]
     side = torch.cat(parts, -1)
 
-    qx, qy, qj = _quadratics(z, factor.precision, dx)
-    rx, ry, rj = qx / dx, qy / dy, qj / size
-    radii = torch.cat(
-        [(rx + ry) / 2 - 1, (rx - ry).square(), rj - 1, (qx + qy - qj) / size**0.5], 1
-    )
+    radii, shells = _radii(z, factor.precision, dx)
 
     square = correlation.square()
     sign = correlation * (square + 1 / samples).rsqrt()
@@ -204,7 +233,5 @@ def sample_statistics(
         role.expand(-1, batch, -1, -1),
     ]
     if radial:
-        last = len(_READ_RIDGES) - 1
-        shells = (rx[:, last] - 1) * (dx / 2) ** 0.5, (ry[:, last] - 1) * (dy / 2) ** 0.5
-        raw += _radial(z, *shells, correlation, sign, samples, mask)
+        raw += _radial(z, shells, correlation, sign, samples, mask)
     return Statistics(sizes, anchors, side, torch.cat(raw), radii, sign, scale, information / 2)
