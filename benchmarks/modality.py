@@ -41,7 +41,7 @@ BUDGETS = {"digits": 900.0, "embeddings": 200.0, "table": 150.0}
 COLUMNS = (
     "modality", "n", "error", "seed", "estimator", "truth", "estimate", "low", "high", "seconds",
 )  # fmt: skip
-_ADAPT, _SEED = 1500, 70_000_000
+_ADAPT, _SEED = 1500, 90_000_000
 
 
 @dataclass(frozen=True)

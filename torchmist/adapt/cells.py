@@ -6,22 +6,26 @@ independently. All that X tells of Y is its cell, so
 
 .. math:: I(X;Y) = \sum_{a,b} P(a,b) \log \frac{P(a,b)}{P(a) P(b)}
 
-exactly, while each side keeps the distribution of the data. Legend: ``P`` samples in a pool, ``K``
-cells, ``B`` datasets, ``N`` samples of a dataset.
+exactly, while each side keeps the distribution of the data. Large datasets would repeat the samples
+of a pool, so these are moved towards neighbours of their cell (:func:`spread`).
+Legend: ``P`` samples in a pool, ``d`` columns, ``K`` cells, ``B`` datasets, ``N`` samples of a
+dataset.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from torchmist.adapt.partitions import partitions
+from torchmist.adapt.partitions import nearest, partitions
+from torchmist.models.projected import column_scale
 from torchmist.synthetic import Batch
 
-__all__ = ["CellMeta", "Pool", "random_table", "table_mi"]
+__all__ = ["CellMeta", "Pool", "random_table", "spread", "table_mi"]
 
 _SINKHORN = 100
 
@@ -46,6 +50,17 @@ class Pool:
         generator = torch.Generator().manual_seed(seed)
         space = samples if space is None else space
         return cls(samples, partitions(space, count, generator, places))
+
+    @cached_property
+    def near(self) -> Tensor:
+        """Each sample and its nearest neighbours in scaled columns, ``[P, 6]``."""
+        return nearest(self.samples * column_scale(self.samples))
+
+    @cached_property
+    def continuous(self) -> Tensor:
+        """Columns without many ties, ``[d]``."""
+        distinct = self.samples.sort(0).values.diff(dim=0) != 0
+        return distinct.double().mean(0) > 0.9
 
     @classmethod
     def of_labels(cls, one_hot: Tensor) -> Pool:
@@ -136,11 +151,35 @@ class CellMeta:
             table = p[:, None] * q
         flat = torch.multinomial(table.flatten(), n, replacement=True, generator=generator)
         cells = flat // len(q), flat % len(q)
-        x, y = (
-            pool.samples[_members(part, cell, generator)]
-            for pool, part, cell in zip((self.x, self.y), parts, cells)
-        )
-        return x, y, table_mi(table)
+        moved = float(torch.rand(1, generator=generator)) < 0.5
+        sides = []
+        for pool, part, cell in zip((self.x, self.y), parts, cells):
+            rows = _members(part, cell, generator)
+            much = moved or n > len(pool.samples)
+            sides.append(spread(pool, part, rows, generator) if much else pool.samples[rows])
+        return sides[0], sides[1], table_mi(table)
+
+
+def spread(pool: Pool, part: Tensor, rows: Tensor, generator: torch.Generator) -> Tensor:
+    r"""Samples ``[N, d]`` near those of ``rows`` ``[N]`` in a pool, each of the same cell.
+
+    :math:`z_i + u s (z_j - z_i)` with :math:`j` a random one of those of the five nearest
+    neighbours of :math:`i` that are of its cell (``part`` ``[P]``), :math:`u` uniform, and
+    :math:`s` uniform and the same for all. So convex cells are never left; and as these are
+    segments, of which those of different cells almost surely do not cross from three continuous
+    columns on, a sample tells its cell and labels stay exact in any case. Columns with many ties,
+    as grids have, stay as they are; of fewer than three others all do.
+    """
+    z = pool.samples[rows]
+    if int(pool.continuous.sum()) < 3:
+        return z
+    near = torch.where(
+        part[pool.near] == part[:, None], pool.near, torch.arange(len(part))[:, None]
+    )
+    pick = torch.randint(1, near.shape[1], (len(rows), 1), generator=generator)
+    other = pool.samples[near[rows].gather(1, pick).squeeze(1)]
+    share = torch.rand(1, generator=generator) * torch.rand(len(rows), 1, generator=generator)
+    return z + share * pool.continuous * (other - z)
 
 
 def _members(part: Tensor, cell: Tensor, generator: torch.Generator) -> Tensor:

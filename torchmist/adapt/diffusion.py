@@ -16,12 +16,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from torchmist.models.cell_correction import NEIGHBOURS, closeness, landmark_shares
+from torchmist.models.cell_correction import COORDINATES, NEIGHBOURS, closeness, landmark_shares
 
 __all__ = ["DiffusionMap"]
 
 _LANDMARKS = 1024
-_COORDINATES, _STEPS = 48, 16
+_STEPS = 16
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class DiffusionMap:
         degree = kernel.sum(-1)
         symmetric = kernel / (degree[:, None] * degree).sqrt()
         value, vector = torch.linalg.eigh(symmetric)
-        kept = slice(max(0, len(z) - _COORDINATES), None)  # one is constant, which does not matter
+        kept = slice(max(0, len(z) - COORDINATES), None)  # one is constant, which does not matter
         places = vector[:, kept] * value[kept].clamp(min=0) ** _STEPS
         places = places / places.norm(dim=-1, keepdim=True).clamp(min=1e-30)
         return cls(z, reach, places.flip(1).float())

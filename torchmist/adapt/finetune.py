@@ -27,7 +27,7 @@ _BATCH_COST = 250_000
 _CHECKPOINT_SECONDS = 30.0
 _DECAY = 1e-2
 _HEAD = 10.0  # learning rate of the correction over that of the rest
-_REUSE, _ROWS = 2, 128  # steps on what was read for each batch that is read, and datasets in each
+_REUSE, _ROWS = 6, 128  # steps on what was read for each batch that is read, and datasets in each
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,12 @@ from torchmist.adapt.cells import CellMeta, Pool
 from torchmist.adapt.checkpoint import Checkpoint
 from torchmist.adapt.finetune import CorrectionTuner, FineTuner, Source, Tuner
 from torchmist.adapt.flows import Flow, fit_flow, restore_flow
+from torchmist.adapt.partitions import misplaced
 from torchmist.adapt.report import AdaptReport, Held
 from torchmist.adapt.sides import Side, behind, both_sides, in_front
 from torchmist.adapt.warp import CanonicalMeta, warp
 from torchmist.functional import Model, reduce_quantiles, resolve_model
+from torchmist.models.cell_correction import WIDTH_SIZES
 from torchmist.models.mist import MIST
 from torchmist.models.projected import ProjectedMIST
 from torchmist.synthetic import Batch
@@ -30,9 +32,10 @@ from torchmist.synthetic.general import GeneralMeta
 __all__ = ["adapt"]
 
 _MOST = 2048
-_ROUNDS = 3  # how often a sample may come in one dataset
-_DATASETS, _TOGETHER = 64, 8  # of the validation, and in one forward pass
-_FLOW, _CORRECT = 0.05, 0.7  # share of the budget for each flow; of the rest, for the correction
+_DATASETS, _TOGETHER = 72, 8  # of the validation, and in one forward pass
+_BATCHES = 8  # that say how to scale what the correction reads
+_WIDTHS = (0.7, 0.85, 1.0, 1.2, 1.45, 1.75, 2.1, 2.5, 3.0)  # of the intervals, tried in turn
+_FLOW, _CORRECT = 0.04, 0.85  # share of the budget for each flow; of the rest, for the correction
 
 
 def adapt(
@@ -83,8 +86,7 @@ def adapt(
 
     cut = [s.pool(s.check, seed + 5) for s in sides]
     whole = CellMeta(*(Pool(s.check, p.partitions) for s, p in zip(sides, cut)))
-    most = min(512, min(len(s.check) for s in sides))
-    held_out = _held_out(whole, most, seed)
+    held_out = _held_out(whole, seed)
     truth = tuple(torch.cat([batch.mi for batch in held_out]).tolist())
     before = _held(network, held_out)
 
@@ -95,8 +97,9 @@ def adapt(
     begin = behind(network, sides, seed)
     tuner, last = _tuners(begin, sides, flows, seed)
     checked = time.monotonic()
-    _held(in_front(begin, sides), held_out[:1])
-    reserve = (time.monotonic() - checked) * (len(held_out) + 1)
+    tried = held_out[: len(WIDTH_SIZES)]
+    _held(in_front(begin, sides), tried)
+    reserve = (time.monotonic() - checked) * (2 * len(held_out) / len(tried) + 1)
     earlier = file.state.get("seconds", 0.0)  # of flows in an earlier run
     left = max(1.0, budget - (time.monotonic() - start) - earlier - reserve)
     file.save(seconds=sum(f.report.seconds for f in flows if f is not None and f.report))
@@ -110,11 +113,12 @@ def adapt(
         one.run(share * left, what=what, show=show, save=_saver(file, name, one))
 
     adapted = in_front(last.average, sides)
+    _widen(adapted, _held_out(_imperfect(whole, sides, seed + 7), seed + 7))
     after = _held(adapted, held_out)
     helped = after.error(truth) < 0.97 * before.error(truth)
     report = AdaptReport(
-        truth, before, after, most, helped, tuner.steps + last.steps, time.monotonic() - start,
-        *(f.report if f is not None else None for f in flows),
+        truth, before, after, max(WIDTH_SIZES), helped, tuner.steps + last.steps,
+        time.monotonic() - start, *(f.report if f is not None else None for f in flows),
     )  # fmt: skip
     widths = sides[0].fit.shape[1], sides[1].fit.shape[1]
     return _finish(network, adapted if helped else network, base, report, widths, budget, seed)
@@ -139,10 +143,15 @@ def _tuners(
     kx, ky = (s.map.shape[1] for s in sides)
     sources = _sources(sides, flows, seed)
     unseen = CellMeta(*(s.pool(s.calibrate, seed + 4) for s in sides))
-    most = min(_MOST, _ROUNDS * min(len(s.calibrate) for s in sides))
+    every = [Source(unseen, 0.8, _MOST), *sources]
+    first = CorrectionTuner(begin, every, kx, ky, seed=seed + 6)
+    batches = [first.draw() for _ in range(_BATCHES)]
+    with torch.no_grad():
+        said = [begin.correction.read(batch.x, batch.y) for batch in batches]
+    begin.correction.standardise(torch.cat(said))
     return (
         FineTuner(begin, sources, kx, ky, seed=seed + 1),
-        CorrectionTuner(begin, [Source(unseen, 0.8, most), *sources], kx, ky, seed=seed + 2),
+        CorrectionTuner(begin, every, kx, ky, seed=seed + 2),
     )
 
 
@@ -158,11 +167,10 @@ def _sources(sides: tuple[Side, Side], flows: list[Flow | None], seed: int) -> l
         latent = torch.randn(2 * _MOST, flow.columns, generator=generator)
         with torch.no_grad():
             made.append(side.generated(flow(latent), seed + 3))
-    few = min(_MOST, _ROUNDS * min(len(s.fit) for s in sides))
-    sources = [Source(CellMeta(*real), 0.55, few), Source(CellMeta(*made), 0.15, _MOST)]
+    sources = [Source(CellMeta(*real), 0.75, _MOST), Source(CellMeta(*made), 0.15, _MOST)]
     if all(flow is not None for flow in flows):
-        sources.append(Source(warp(CanonicalMeta(), *flows), 0.15, _MOST))
-        sources.append(Source(warp(GeneralMeta(), *flows), 0.15, _MOST))
+        sources.append(Source(warp(CanonicalMeta(), *flows), 0.05, _MOST))
+        sources.append(Source(warp(GeneralMeta(), *flows), 0.05, _MOST))
     return sources
 
 
@@ -170,13 +178,13 @@ def _saver(file: Checkpoint, name: str, tuner: Tuner) -> Any:
     return lambda: file.save(**{name: tuner.state()})
 
 
-def _held_out(meta: CellMeta, n: int, seed: int) -> list[Batch]:
-    """The datasets that base and adapted weights are compared on."""
+def _held_out(meta: CellMeta, seed: int) -> list[Batch]:
+    """The datasets that base and adapted weights are compared on, of all sizes in turn."""
     dx, dy = meta.x.samples.shape[1], meta.y.samples.shape[1]
     generator = torch.Generator().manual_seed(seed + 1_000_003)
     return [
-        meta.sample(_TOGETHER, n, dx, dy, generator=generator)
-        for _ in range(_DATASETS // _TOGETHER)
+        meta.sample(_TOGETHER, WIDTH_SIZES[k % len(WIDTH_SIZES)], dx, dy, generator=generator)
+        for k in range(_DATASETS // _TOGETHER)
     ]
 
 
@@ -186,6 +194,37 @@ def _held(model: MIST, batches: list[Batch]) -> Held:
     quantiles = torch.cat([model(batch.x, batch.y) for batch in batches]).clamp(min=0)
     values = (reduce_quantiles(quantiles, model.levels, s) for s in ("mean", 0.05, 0.95))
     return Held(*(tuple(v.tolist()) for v in values))
+
+
+def _imperfect(cells: CellMeta, sides: tuple[Side, Side], seed: int) -> CellMeta:
+    """The same with up to a tenth of the samples in cells that are not those of neighbours.
+
+    Labels stay as they are. Nothing is trained on such cells.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    pools = []
+    for side, pool in zip(sides, (cells.x, cells.y)):
+        shares = 0.1 * torch.rand(len(pool.partitions), generator=generator)
+        parts = zip(pool.partitions, shares.tolist())
+        kept = tuple(p if side.labels else misplaced(p, v, generator) for p, v in parts)
+        pools.append(Pool(pool.samples, kept))
+    return CellMeta(*pools)
+
+
+@torch.no_grad()
+def _widen(model: ProjectedMIST, batches: list[Batch]) -> None:
+    """Widen (or narrow) the quantiles at each size until nine in ten 90 % intervals hold."""
+    for place, size in enumerate(WIDTH_SIZES):
+        read = [(*model.read(b.x, b.y), b.mi) for b in batches if b.x.shape[1] == size]
+        if not read:
+            continue
+        said, quantiles, mi = (torch.cat(parts) for parts in zip(*read))
+        for width in _WIDTHS:
+            model.correction.width[place] = width
+            corrected = model.correction.correct(said, quantiles).clamp(min=0)
+            low, high = (reduce_quantiles(corrected, model.levels, s) for s in (0.05, 0.95))
+            if float(((low <= mi) & (mi <= high)).double().mean()) >= 0.9:
+                break
 
 
 def _finish(

@@ -93,6 +93,7 @@ class Side:
             "landmarks": self.diffusion.landmarks,
             "reach": self.diffusion.reach,
             "cell": part,
+            "places": places,
         }
         for wanted, name in zip(COARSER, ward(*centroids(places, part), COARSER)):
             whole = torch.cat([name, name[-1:].expand(CELLS - len(name))])

@@ -1,22 +1,31 @@
-"""A correction of MIST's quantiles, read off how cells of X and cells of Y go together.
+"""A correction of MIST's quantiles, read off how cells and neighbours of X and of Y go together.
 
-Legend: ``B`` datasets, ``N`` samples, ``k`` columns of a side, ``M`` landmarks, ``K`` cells of it.
+Legend: ``B`` datasets, ``N`` samples, ``k`` columns of a side, ``M`` landmarks, ``K`` cells of it,
+``r`` diffusion coordinates.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor, nn
 
 from torchmist.heads import from_nats, to_nats
+from torchmist.models.neighbours import JOINT, NUMBERS, neighbour_statistics
 
-__all__ = ["CELLS", "COARSER", "NEIGHBOURS", "CellCorrection", "SoftCells", "closeness",
-           "landmark_shares"]  # fmt: skip
+__all__ = ["CELLS", "COARSER", "COORDINATES", "NEIGHBOURS", "WIDTH_SIZES", "CellCorrection",
+           "SoftCells", "closeness", "landmark_shares"]  # fmt: skip
 
 CELLS = 64
 COARSER = (32, 16, 8, 4)
 NEIGHBOURS = 8
+COORDINATES = 48
+WIDTH_SIZES = (128, 512, 2048)
 _SAID, _SIZES = 5, 2  # numbers of a table, and of N
+_TRUST = 2.0  # in neighbours in diffusion coordinates over other opinions, at first; in log odds
+_FAR = 4.0  # deviations
+_APART = 1e3  # distance of labels, more than any of columns
 _NEAR = 16
 
 
@@ -42,7 +51,8 @@ def landmark_shares(x: Tensor, landmarks: Tensor, reach: Tensor) -> tuple[Tensor
 
 
 class SoftCells(nn.Module):
-    """Shares of a sample in ``CELLS`` cells, each a set of landmarks, and unions of these cells.
+    """Shares of a sample in ``CELLS`` cells, each a set of landmarks, and unions of these cells;
+    and its :class:`~torchmist.adapt.diffusion.DiffusionMap` coordinates, those of the landmarks.
 
     Args:
         columns: ``k`` of the side.
@@ -52,20 +62,23 @@ class SoftCells(nn.Module):
     landmarks: Tensor
     reach: Tensor
     cell: Tensor
+    places: Tensor
 
     def __init__(self, columns: int, landmarks: int) -> None:
         super().__init__()
         self.register_buffer("landmarks", torch.zeros(landmarks, columns))
         self.register_buffer("reach", torch.ones(landmarks))
         self.register_buffer("cell", torch.zeros(landmarks, dtype=torch.int64))
+        self.register_buffer("places", torch.zeros(landmarks, COORDINATES))
         for count in COARSER:
             self.register_buffer(f"union_{count}", torch.zeros(CELLS, count))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """``[B, N, k]`` to shares ``[B, N, K]`` that sum to 1."""
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """``[B, N, k]`` to shares ``[B, N, K]`` that sum to 1, and coordinates ``[B, N, r]``."""
         share, index = landmark_shares(x, self.landmarks, self.reach)
         none = share.new_zeros(*share.shape[:-1], CELLS)
-        return none.scatter_add(-1, self.cell[index], share)
+        places = (share.detach()[..., None] * self.places[index]).sum(-2)
+        return none.scatter_add(-1, self.cell[index], share), places
 
     def unions(self) -> list[Tensor]:
         """What joins the cells at each level, ``[K, K']``."""
@@ -74,27 +87,42 @@ class SoftCells(nn.Module):
 
 
 class CellCorrection(nn.Module):
-    r"""Quantiles moved and stretched in ``t = log(I + 0.2)`` by what contingency tables say.
+    r"""Quantiles moved and stretched in ``t = log(I + 0.2)`` by tables and nearest neighbours.
 
     The table :math:`T = A^\top B / N` of the shares of both sides in their cells, at five levels of
-    unions, gives plug-in informations, their expected excess at ``N`` samples, and chi-squares. A
-    weighted mean over the levels of ``log(plug-in - excess + 0.2)`` is a second opinion. A small
-    network makes of all these, of ``N`` and of the quantiles' mean and spread how far to go towards
-    that opinion, a shift and a stretch; all are nothing at first. Class labels are their own cells.
+    unions, gives plug-in informations, their expected excess at ``N`` samples, and chi-squares.
+    :func:`~torchmist.models.neighbours.neighbour_statistics` are read off the columns and off the
+    diffusion coordinates; no gradient flows through them, and in the backward pass their estimates
+    move as the mean of those of the tables does (straight through). A weighted mean of
+    ``log(I + 0.2)`` over the levels (plug-in less excess) and over the estimates by neighbours is a
+    second opinion. A small network makes of all these, scaled as :meth:`standardise` has set it, of
+    ``N`` and of the quantiles' mean and spread how far to go towards that opinion, a shift and a
+    stretch; all are nothing at first. ``width`` stretches them by ``N``. Class labels are their own
+    cells and coordinates.
 
     Args:
         kx, ky: columns of both sides.
         mx, my: landmarks of both sides; 0 for class labels, as one-hot columns of any number.
     """
 
+    mean: Tensor
+    scale: Tensor
+    width: Tensor
+
     def __init__(self, kx: int, ky: int, mx: int, my: int) -> None:
         super().__init__()
         self.x = SoftCells(kx, mx) if mx else None
         self.y = SoftCells(ky, my) if my else None
         levels = 1 + len(COARSER)
-        self.weights = nn.Parameter(torch.zeros(levels))
+        self.tables = _SAID * levels
+        trust = [0.0] * (levels + len(JOINT)) + [_TRUST] * len(JOINT)
+        self.weights = nn.Parameter(torch.tensor(trust))
+        read = self.tables + 2 * NUMBERS + _SIZES
+        self.register_buffer("mean", torch.zeros(read))
+        self.register_buffer("scale", torch.ones(read))
+        self.register_buffer("width", torch.ones(len(WIDTH_SIZES)))
         self.network = nn.Sequential(
-            nn.Linear(_SAID * levels + _SIZES + 2, 64), nn.GELU(), nn.Linear(64, 64), nn.GELU(),
+            nn.Linear(read + 2, 64), nn.GELU(), nn.Linear(64, 64), nn.GELU(),
             nn.Linear(64, 3),
         )  # fmt: skip
         nn.init.zeros_(self.network[-1].weight)  # type: ignore[arg-type]
@@ -106,43 +134,74 @@ class CellCorrection(nn.Module):
             return self.correct(self.read(x, y, mask), quantiles)
 
     def read(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
-        """All that the tables and ``N`` say, ``[B, F]``; depends on buffers alone."""
+        """All that tables, neighbours and ``N`` say, ``[B, F]``; depends on buffers alone."""
         if mask is None:
             n = torch.full((len(x), 1), x.shape[1], dtype=x.dtype, device=x.device)
         else:
             n = mask.sum(-1, keepdim=True).to(x.dtype)
-        said = [_statistics(table, n) for table in self._tables(x, y, n, mask)]
+        x, a, place_x = _seen(self.x, x)
+        y, b, place_y = _seen(self.y, y)
+        said = [_statistics(table, n) for table in self._tables(a, b, n, mask)]
+        for pair in ((x, y), (place_x, place_y)):
+            said.append(neighbour_statistics(*pair, mask))
         return torch.cat([*said, n.log() / 5 - 1, 10 / n.sqrt()], -1)
+
+    def standardise(self, said: Tensor) -> None:
+        """Let the network see what :meth:`read` gives less the mean and over the deviation of
+        ``said`` ``[B, F]``."""
+        self.mean.copy_(said.mean(0))
+        self.scale.copy_(said.std(0).clamp(min=1e-3))
 
     def correct(self, said: Tensor, quantiles: Tensor) -> Tensor:
         """Corrected quantiles ``[B, Q]`` from what :meth:`read` gave."""
         t = from_nats(quantiles.clamp(min=-0.199))
         centre = t.mean(-1, keepdim=True)
         spread = (t - centre).square().mean(-1, keepdim=True).sqrt()
-        opinion = said[:, 2:-_SIZES:_SAID] @ self.weights.softmax(-1)
-        out = self.network(torch.cat([said, centre, (spread + 1e-3).log()], -1))
+        by_tables = said[:, 2 : self.tables : _SAID]
+        by_neighbours = said[:, self.tables : -_SIZES].unflatten(1, (2, NUMBERS))[..., : len(JOINT)]
+        follow = by_tables.mean(-1, keepdim=True)
+        opinions = [
+            by_tables,
+            from_nats(by_neighbours.clamp(min=0)).flatten(1) + follow - follow.detach(),
+        ]
+        opinion = torch.cat(opinions, -1) @ self.weights.softmax(-1)
+        seen = ((said - self.mean) / self.scale).clamp(-_FAR, _FAR)
+        out = self.network(torch.cat([seen, centre, (spread + 1e-3).log()], -1))
         towards, shift, stretch = out.split(1, -1)
         moved = centre + towards * (opinion[:, None] - centre) + shift
-        return to_nats(moved + stretch.exp() * (t - centre))
+        return to_nats(moved + self._width(said) * stretch.exp() * (t - centre))
 
-    def _tables(self, x: Tensor, y: Tensor, n: Tensor, mask: Tensor | None) -> list[Tensor]:
-        """Contingency tables ``[B, Kx, Ky]`` from fine to coarse."""
-        sides = [(self.x, x), (self.y, y)]
-        a, b = (_one_hot(v) if cells is None else cells(v) for cells, v in sides)
+    def _width(self, said: Tensor) -> Tensor:
+        """What stretches all quantiles, ``[B, 1]``: ``width`` linearly between its sizes."""
+        size = (5 * (said[:, -_SIZES, None] + 1)).exp().clamp(WIDTH_SIZES[0], WIDTH_SIZES[-1])
+        step = math.log(WIDTH_SIZES[1] / WIDTH_SIZES[0])
+        place = (size / WIDTH_SIZES[0]).log() / step - torch.arange(len(WIDTH_SIZES)).to(size)
+        out: Tensor = (1 - place.abs()).clamp(min=0) @ self.width[:, None]
+        return out
+
+    def _tables(self, a: Tensor, b: Tensor, n: Tensor, mask: Tensor | None) -> list[Tensor]:
+        """Contingency tables ``[B, Kx, Ky]`` of shares ``[B, N, K]``, from fine to coarse."""
         if mask is not None:
             a = a * mask[..., None]
         fine = a.mT @ b / n[..., None]
         levels = 1 + len(COARSER)
         p, q = (
             [torch.eye(share.shape[-1]).to(fine)] * levels if cells is None else cells.unions()
-            for (cells, _), share in zip(sides, (a, b))
+            for cells, share in ((self.x, a), (self.y, b))
         )
         return [left.mT @ fine @ right for left, right in zip(p, q)]
 
 
-def _one_hot(columns: Tensor) -> Tensor:
-    """Labels as cells: one column of two classes becomes two."""
-    return torch.cat([columns, 1 - columns], -1) if columns.shape[-1] == 1 else columns
+def _seen(cells: SoftCells | None, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Columns, shares in cells, and coordinates of a side.
+
+    Labels are their own cells, where one column of two classes becomes two, and far apart.
+    """
+    if cells is not None:
+        shares, places = cells(x)
+        return x, shares, places
+    shares = torch.cat([x, 1 - x], -1) if x.shape[-1] == 1 else x
+    return _APART * x, shares, _APART * x
 
 
 def _statistics(table: Tensor, n: Tensor) -> Tensor:
