@@ -125,10 +125,11 @@ class Trainer:
         mixed = torch.autocast("cuda", torch.bfloat16) if self.device.type == "cuda" else None
         with mixed or contextlib.nullcontext():
             quantiles = self.network(x, y)
-        loss = self.loss(quantiles, mi)
         if len(parts) == 2:
             change = difference_loss(*quantiles.chunk(2), *mi.chunk(2))
-            loss = loss + config.moved_weight * change
+            loss = config.moved_weight * change
+        else:
+            loss = self.loss(quantiles, mi)
         self.optimizer.zero_grad()
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), config.clip)
