@@ -84,9 +84,7 @@ def nearest(z: Tensor) -> Tensor:
     blocks = []
     for start in range(0, len(z), _BLOCK):
         gap = torch.cdist(z[start : start + _BLOCK], z)
-        gap[
-            torch.arange(len(gap)), start + torch.arange(len(gap))
-        ] = -1.0  # first, among its copies
+        gap.diagonal(start).fill_(-1.0)  # first, among its copies
         blocks.append(gap.topk(few, largest=False).indices)
     return torch.cat(blocks)
 
