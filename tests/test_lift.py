@@ -52,7 +52,7 @@ def test_gradient_of_z_is_not_reversed(small) -> None:
     reg(z, Y).backward()
     plain = Z.clone().requires_grad_()
     view = copy.deepcopy(reg.lifts[0])
-    torchmist.mist_mi(view(plain[None])[0], Y, model=small).backward()
+    torchmist.mist_mi(view(plain[None])[0], Y, model=small, statistic=0.75).backward()
     torch.testing.assert_close(z.grad, plain.grad)
 
 
@@ -83,8 +83,16 @@ def test_lifts_are_parameters_and_are_saved_with_the_host(small) -> None:
 def test_several_lifts_are_averaged(small) -> None:
     torch.manual_seed(0)
     reg = torchmist.MIRegularizer(small, lift=LiftConfig(3, features=2, count=3, width=8))
-    each = [torchmist.mist_mi(lift(Z[None])[0], Y, model=small) for lift in reg.lifts]
+    each = [
+        torchmist.mist_mi(lift(Z[None])[0], Y, model=small, statistic=0.75) for lift in reg.lifts
+    ]
     torch.testing.assert_close(reg(Z, Y), torch.stack(each).mean())
+
+
+def test_with_a_lift_the_upper_quartile_is_lowered_unless_told_otherwise(small) -> None:
+    assert torchmist.MIRegularizer(small).statistic == "mean"
+    assert term(small).statistic == 0.75
+    assert term(small, statistic="mean").statistic == "mean"
 
 
 def test_masked_samples_do_not_count(small) -> None:

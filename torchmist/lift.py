@@ -36,7 +36,7 @@ class LiftConfig:
     """
 
     inputs: int
-    features: int = 8
+    features: int = 2
     count: int = 1
     width: int = 64
     depth: int = 2

@@ -30,6 +30,7 @@ from torchmist.weights import load_pretrained
 __all__ = ["MIRegularizer"]
 
 _CPU = torch.device("cpu")
+_LIFTED = 0.75  # the quantile that a term with a lift lowers
 
 
 def _lifts(lift: int | LiftConfig | None) -> list[Lift]:
@@ -61,7 +62,8 @@ class MIRegularizer(nn.Module):
         model: a registered name, the path of a ``.safetensors`` file, or a ``MIST`` module (which
             is copied).
         trainable: whether the estimator's weights are parameters of this module.
-        statistic: ``"mean"``, ``"median"``, or a quantile level in (0, 1).
+        statistic: ``"mean"`` (the default), ``"median"``, or a quantile level in (0, 1). With a
+            ``lift`` the default is 0.75: what an encoder hides first shows in the upper quantiles.
         lift: the number of columns of ``z``, or a :class:`~torchmist.lift.LiftConfig`. The lift's
             weights are ``parameters()`` of this module: hand them to the host's optimizer.
         gather: estimate from the samples of all processes of ``torch.distributed``, with the
@@ -82,11 +84,13 @@ class MIRegularizer(nn.Module):
     """
 
     def __init__(
-        self, model: Model = "mist", *, trainable: bool = False, statistic: Statistic = "mean",
-        lift: int | LiftConfig | None = None, gather: bool = False,
-        log: Callable[[dict[str, Tensor]], object] | None = None,
+        self, model: Model = "mist", *, trainable: bool = False,
+        statistic: Statistic | None = None, lift: int | LiftConfig | None = None,
+        gather: bool = False, log: Callable[[dict[str, Tensor]], object] | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
+        if statistic is None:
+            statistic = "mean" if lift is None else _LIFTED
         check_statistic(statistic)
         self.statistic = statistic
         self.trainable = trainable
