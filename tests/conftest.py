@@ -1,6 +1,8 @@
-"""Small untrained networks for the tests that need no trained weights."""
+"""Small untrained networks for the tests that need no trained weights, and quick adaptations."""
 
 from __future__ import annotations
+
+import time
 
 import pytest
 import torch
@@ -25,6 +27,20 @@ def small() -> MIST:
                 if not parameter.any():
                     parameter.normal_(std=0.1)
     return model
+
+
+@pytest.fixture
+def steady(monkeypatch) -> None:
+    """Seconds of this process, whatever else the machine does."""
+    monkeypatch.setattr(time, "monotonic", time.process_time)
+
+
+@pytest.fixture
+def quick(monkeypatch, steady) -> None:
+    """Adaptation with fewer partitions and datasets than in earnest."""
+    monkeypatch.setattr("torchmist.adapt.sides._PARTITIONS", 6)
+    monkeypatch.setattr("torchmist.adapt.pipeline._DATASETS", 8)
+    monkeypatch.setattr("torchmist.adapt.pipeline._MOST", 128)
 
 
 @pytest.fixture

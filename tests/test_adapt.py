@@ -17,20 +17,6 @@ from torchmist.adapt.finetune import CorrectionTuner, FineTuner
 from torchmist.weights import save_weights
 
 
-@pytest.fixture
-def steady(monkeypatch) -> None:
-    """Seconds of this process, whatever else the machine does."""
-    monkeypatch.setattr(time, "monotonic", time.process_time)
-
-
-@pytest.fixture
-def quick(monkeypatch, steady) -> None:
-    """Fewer partitions and datasets than in earnest."""
-    monkeypatch.setattr("torchmist.adapt.sides._PARTITIONS", 6)
-    monkeypatch.setattr("torchmist.adapt.pipeline._DATASETS", 8)
-    monkeypatch.setattr("torchmist.adapt.pipeline._MOST", 128)
-
-
 def test_adapt_without_normflows_names_the_extra(small, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "normflows", None)
     with pytest.raises(ImportError, match=r"torchmist\[adapt\]"):

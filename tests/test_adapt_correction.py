@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 
 import pytest
 import torch
@@ -17,18 +16,6 @@ from torchmist.functional import reduce_quantiles
 from torchmist.heads import from_nats, to_nats
 from torchmist.models.neighbours import LIFTS, neighbour_statistics
 from torchmist.synthetic import Batch
-
-
-@pytest.fixture
-def steady(monkeypatch) -> None:
-    """Seconds of this process, whatever else the machine does."""
-    monkeypatch.setattr(time, "monotonic", time.process_time)
-
-
-@pytest.fixture
-def quick(monkeypatch, steady) -> None:
-    """Fewer partitions than in earnest."""
-    monkeypatch.setattr("torchmist.adapt.sides._PARTITIONS", 6)
 
 
 @pytest.fixture(scope="module")

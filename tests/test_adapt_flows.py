@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -14,12 +13,6 @@ from adapt_samples import draw, mixed
 import torchmist
 from torchmist.adapt import CanonicalMeta, Flow, fit_flow, plot_flow, warp
 from torchmist.adapt.marginals import Marginals
-
-
-@pytest.fixture
-def steady(monkeypatch) -> None:
-    """Seconds of this process, whatever else the machine does."""
-    monkeypatch.setattr(time, "monotonic", time.process_time)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

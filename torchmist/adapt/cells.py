@@ -173,11 +173,10 @@ def spread(pool: Pool, part: Tensor, rows: Tensor, generator: torch.Generator) -
     z = pool.samples[rows]
     if int(pool.continuous.sum()) < 3:
         return z
-    near = torch.where(
-        part[pool.near] == part[:, None], pool.near, torch.arange(len(part))[:, None]
-    )
+    near = pool.near[rows]
+    near = torch.where(part[near] == part[rows, None], near, rows[:, None])
     pick = torch.randint(1, near.shape[1], (len(rows), 1), generator=generator)
-    other = pool.samples[near[rows].gather(1, pick).squeeze(1)]
+    other = pool.samples[near.gather(1, pick).squeeze(1)]
     share = torch.rand(1, generator=generator) * torch.rand(len(rows), 1, generator=generator)
     return z + share * pool.continuous * (other - z)
 

@@ -16,7 +16,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from torchmist.models.cell_correction import COORDINATES, NEIGHBOURS, closeness, landmark_shares
+from torchmist.models.cell_correction import (
+    COORDINATES,
+    NEIGHBOURS,
+    closeness,
+    landmark_mean,
+    landmark_shares,
+)
 
 __all__ = ["DiffusionMap"]
 
@@ -51,5 +57,4 @@ class DiffusionMap:
 
     def __call__(self, z: Tensor) -> Tensor:
         """Coordinates ``[N, r]`` of samples ``[N, k]``: those of the landmarks around them."""
-        share, index = landmark_shares(z, self.landmarks, self.reach)
-        return (share[..., None] * self.places[index]).sum(-2)
+        return landmark_mean(self.places, *landmark_shares(z, self.landmarks, self.reach))

@@ -39,6 +39,17 @@ class Source:
     most: int
 
 
+def draw_batch(sources: Sequence[Source], dx: int, dy: int, generator: torch.Generator) -> Batch:
+    """Datasets of one of the ``sources`` and of one size."""
+    shares = torch.tensor([s.share for s in sources])
+    source = sources[int(torch.multinomial(shares, 1, generator=generator))]
+    u = float(torch.rand(1, generator=generator))
+    n = int(32 * (source.most / 32) ** u)
+    d = (dx + dy) / 2
+    count = min(max(int(_BATCH_COST // (n * (d + 16) + 12 * d * d)), 4), 32)
+    return source.meta.sample(count, n, dx, dy, generator=generator)
+
+
 class Tuner:
     """Trains ``model`` on several sources until a number of seconds is used up.
 
@@ -84,13 +95,7 @@ class Tuner:
 
     def draw(self) -> Batch:
         """Datasets of one source and size."""
-        shares = torch.tensor([s.share for s in self.sources])
-        source = self.sources[int(torch.multinomial(shares, 1, generator=self.generator))]
-        u = float(torch.rand(1, generator=self.generator))
-        n = int(32 * (source.most / 32) ** u)
-        d = (self.dx + self.dy) / 2
-        count = min(max(int(_BATCH_COST // (n * (d + 16) + 12 * d * d)), 4), 32)
-        return source.meta.sample(count, n, self.dx, self.dy, generator=self.generator)
+        return draw_batch(self.sources, self.dx, self.dy, self.generator)
 
     def step(self, share_done: float) -> float:
         """One step at that share of the time; the loss."""

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from torchmist.adapt.cells import CellMeta, Pool
 from torchmist.adapt.checkpoint import Checkpoint
-from torchmist.adapt.finetune import CorrectionTuner, FineTuner, Source, Tuner
+from torchmist.adapt.finetune import CorrectionTuner, FineTuner, Source, Tuner, draw_batch
 from torchmist.adapt.flows import Flow, fit_flow, restore_flow
 from torchmist.adapt.partitions import misplaced
 from torchmist.adapt.report import AdaptReport, Held
@@ -144,8 +144,8 @@ def _tuners(
     sources = _sources(sides, flows, seed)
     unseen = CellMeta(*(s.pool(s.calibrate, seed + 4) for s in sides))
     every = [Source(unseen, 0.8, _MOST), *sources]
-    first = CorrectionTuner(begin, every, kx, ky, seed=seed + 6)
-    batches = [first.draw() for _ in range(_BATCHES)]
+    generator = torch.Generator().manual_seed(seed + 6)
+    batches = [draw_batch(every, kx, ky, generator) for _ in range(_BATCHES)]
     with torch.no_grad():
         said = [begin.correction.read(batch.x, batch.y) for batch in batches]
     begin.correction.standardise(torch.cat(said))

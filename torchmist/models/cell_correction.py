@@ -15,7 +15,7 @@ from torchmist.heads import from_nats, to_nats
 from torchmist.models.neighbours import JOINT, NUMBERS, neighbour_statistics
 
 __all__ = ["CELLS", "COARSER", "COORDINATES", "NEIGHBOURS", "WIDTH_SIZES", "CellCorrection",
-           "SoftCells", "closeness", "landmark_shares"]  # fmt: skip
+           "SoftCells", "closeness", "landmark_mean", "landmark_shares"]  # fmt: skip
 
 CELLS = 64
 COARSER = (32, 16, 8, 4)
@@ -50,6 +50,11 @@ def landmark_shares(x: Tensor, landmarks: Tensor, reach: Tensor) -> tuple[Tensor
     return log_share.softmax(-1), index
 
 
+def landmark_mean(values: Tensor, share: Tensor, index: Tensor) -> Tensor:
+    """Means ``[..., N, r]`` of the landmarks' ``values`` ``[M, r]`` by :func:`landmark_shares`."""
+    return (share[..., None] * values[index]).sum(-2)
+
+
 class SoftCells(nn.Module):
     """Shares of a sample in ``CELLS`` cells, each a set of landmarks, and unions of these cells;
     and its :class:`~torchmist.adapt.diffusion.DiffusionMap` coordinates, those of the landmarks.
@@ -77,7 +82,7 @@ class SoftCells(nn.Module):
         """``[B, N, k]`` to shares ``[B, N, K]`` that sum to 1, and coordinates ``[B, N, r]``."""
         share, index = landmark_shares(x, self.landmarks, self.reach)
         none = share.new_zeros(*share.shape[:-1], CELLS)
-        places = (share.detach()[..., None] * self.places[index]).sum(-2)
+        places = landmark_mean(self.places, share.detach(), index)
         return none.scatter_add(-1, self.cell[index], share), places
 
     def unions(self) -> list[Tensor]:
@@ -173,10 +178,10 @@ class CellCorrection(nn.Module):
 
     def _width(self, said: Tensor) -> Tensor:
         """What stretches all quantiles, ``[B, 1]``: ``width`` linearly between its sizes."""
-        size = (5 * (said[:, -_SIZES, None] + 1)).exp().clamp(WIDTH_SIZES[0], WIDTH_SIZES[-1])
         step = math.log(WIDTH_SIZES[1] / WIDTH_SIZES[0])
-        place = (size / WIDTH_SIZES[0]).log() / step - torch.arange(len(WIDTH_SIZES)).to(size)
-        out: Tensor = (1 - place.abs()).clamp(min=0) @ self.width[:, None]
+        place = (5 * (said[:, -_SIZES, None] + 1) - math.log(WIDTH_SIZES[0])) / step
+        gap = place.clamp(0, len(WIDTH_SIZES) - 1) - torch.arange(len(WIDTH_SIZES)).to(place)
+        out: Tensor = (1 - gap.abs()).clamp(min=0) @ self.width[:, None]
         return out
 
     def _tables(self, a: Tensor, b: Tensor, n: Tensor, mask: Tensor | None) -> list[Tensor]:
