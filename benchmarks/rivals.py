@@ -50,7 +50,7 @@ class Mist(Term):
 
     def __init__(
         self, dz: int, dy: int, *, model: Model = "mist", lift: LiftConfig | None = None,
-        statistic: str | float | None = None,
+        statistic: str | float = "mean",
     ) -> None:  # fmt: skip
         super().__init__(dz, dy)
         self.regularizer = torchmist.MIRegularizer(model, lift=lift, statistic=statistic)
@@ -215,8 +215,8 @@ def make_term(name: str, dz: int, dy: int, model: Model = "mist") -> Term:
         return RIVALS[name](dz, dy)
     kind, _, text = name.partition(":")
     fields = dict(part.split("=", 1) for part in text.split(",") if part)
-    word = fields.pop("statistic", None)
-    statistic = word if word in (None, "mean", "median") else float(word)
+    word = fields.pop("statistic", "mean")
+    statistic = word if word in ("mean", "median") else float(word)
     if kind not in ("mist", "mist-lift") or (fields and kind == "mist"):
         raise ValueError(f"expected mist[-lift][:key=value,...], options of a lift, got {name!r}")
     lift = None

@@ -21,7 +21,7 @@ Y = torch.randn(40, 2, generator=torch.Generator().manual_seed(1))
 
 def test_encoder_and_lift_are_sharded_and_the_estimator_is_not(small, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    term = torchmist.MIRegularizer(small, lift=LiftConfig(3, features=2, width=8))
+    term = torchmist.MIRegularizer(small, lift=LiftConfig(3, width=8))
     host = nn.ModuleDict({"encoder": nn.Linear(5, 3), "term": term})
     single = copy.deepcopy(host)
     dist.init_process_group("gloo", f"file://{tmp_path}/store", rank=0, world_size=1)

@@ -1,4 +1,4 @@
-"""The lift: reversed gradients, a faster pace, and its place in the regularizer."""
+"""The lift: what it predicts, its pace, and its place in the regularizer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import torchmist
-from torchmist.lift import Lift, LiftConfig, reverse_gradient
+from torchmist.lift import Lift, LiftConfig, lift_targets
 
 Z = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
 Y = torch.randn(40, 2, generator=torch.Generator().manual_seed(1))
@@ -17,33 +17,42 @@ Y = torch.randn(40, 2, generator=torch.Generator().manual_seed(1))
 
 def term(model, **options) -> torchmist.MIRegularizer:
     torch.manual_seed(0)
-    return torchmist.MIRegularizer(model, lift=LiftConfig(3, features=2, width=8), **options)
+    return torchmist.MIRegularizer(model, lift=LiftConfig(3, width=8), **options)
 
 
-def test_reversal_keeps_the_value_and_turns_the_gradient() -> None:
-    x = Z.clone().requires_grad_()
-    y = reverse_gradient(x)
-    assert torch.equal(y, x)
-    (y * Z).sum().backward()
-    torch.testing.assert_close(x.grad, -Z)
+def test_targets_are_columns_and_their_squares_or_cosine_waves() -> None:
+    out = lift_targets(Y[None], 3, squares=True)[0]
+    assert out.shape == (40, 3)
+    torch.testing.assert_close(out.mean(0), torch.zeros(3), atol=1e-5, rtol=0)
+    columns = (Y - Y.mean(0)) / Y.std(0, correction=0)
+    torch.testing.assert_close(out[:, :2], columns)
+    square = columns[:, 0].square()
+    assert torch.corrcoef(torch.stack([out[:, 2], square]))[0, 1] > 0.9999
+    assert lift_targets(Y[None], 16, squares=False).shape == (1, 40, 2)
+    assert lift_targets(torch.randn(1, 40, 20), 16, squares=True).shape == (1, 40, 16)
 
 
 def test_lift_appends_columns_and_leaves_z_as_it_is() -> None:
-    out = Lift(LiftConfig(3, features=5))(Z[None])
-    assert out.shape == (1, 40, 8) and torch.equal(out[..., :3], Z[None])
+    out, error = Lift(LiftConfig(3))(Z[None], Y[None])
+    assert out.shape == (1, 40, 7) and torch.equal(out[..., :3], Z[None]) and error > 0
 
 
-def test_descent_on_the_term_makes_the_lift_raise_it(small) -> None:
-    reg = term(small)
+def test_descent_on_the_term_teaches_the_lift_and_leaves_the_value(small) -> None:
+    reg, y = term(small), Z[:, :2].square()
     optimizer = torch.optim.Adam(reg.parameters(), 3e-3)
-    values = []
-    for _ in range(20):
-        value = reg(Z, Y)
-        values.append(value.item())
+    errors = []
+    for _ in range(60):
+        errors.append(reg.lifts[0](Z[None], y[None])[1].item())
         optimizer.zero_grad()
-        value.backward()
+        reg(Z, y).backward()
         optimizer.step()
-    assert values[-1] > values[0] + 1e-4
+    assert errors[-1] < 0.8 * errors[0]
+
+
+def test_error_of_the_lift_moves_neither_side() -> None:
+    z, y = Z[None].clone().requires_grad_(), Y[None].clone().requires_grad_()
+    Lift(LiftConfig(3))(z, y)[1].backward()
+    assert z.grad is None and y.grad is None
 
 
 def test_gradient_of_z_is_not_reversed(small) -> None:
@@ -52,7 +61,7 @@ def test_gradient_of_z_is_not_reversed(small) -> None:
     reg(z, Y).backward()
     plain = Z.clone().requires_grad_()
     view = copy.deepcopy(reg.lifts[0])
-    torchmist.mist_mi(view(plain[None])[0], Y, model=small, statistic=0.75).backward()
+    torchmist.mist_mi(view(plain[None], Y[None])[0][0], Y, model=small).backward()
     torch.testing.assert_close(z.grad, plain.grad)
 
 
@@ -65,7 +74,7 @@ def test_pace_multiplies_the_step_of_the_weights(small, optimizer) -> None:
         layer = lift.hidden[0]
         before = (pace * layer.weight).detach().clone()
         step = optimizer(lift.parameters(), 1e-3)
-        lift(Z[None])[..., 3:].square().sum().backward()
+        lift(Z[None], Y[None])[1].backward()
         step.step()
         moved.append((pace * layer.weight - before).norm().item())
     ratio = 4.0 if optimizer is torch.optim.Adam else 16.0
@@ -75,24 +84,22 @@ def test_pace_multiplies_the_step_of_the_weights(small, optimizer) -> None:
 def test_lifts_are_parameters_and_are_saved_with_the_host(small) -> None:
     host = nn.ModuleDict({"term": term(small)})
     assert len(list(host.parameters())) == 6
-    twin = nn.ModuleDict({"term": torchmist.MIRegularizer(small, lift=LiftConfig(3, 2, 1, 8))})
+    twin = nn.ModuleDict({"term": torchmist.MIRegularizer(small, lift=LiftConfig(3, width=8))})
     twin.load_state_dict(host.state_dict(), strict=True)
     torch.testing.assert_close(twin["term"](Z, Y), host["term"](Z, Y))
 
 
 def test_several_lifts_are_averaged(small) -> None:
     torch.manual_seed(0)
-    reg = torchmist.MIRegularizer(small, lift=LiftConfig(3, features=2, count=3, width=8))
-    each = [
-        torchmist.mist_mi(lift(Z[None])[0], Y, model=small, statistic=0.75) for lift in reg.lifts
-    ]
+    reg = torchmist.MIRegularizer(small, lift=LiftConfig(3, count=3, width=8))
+    each = [torchmist.mist_mi(lift(Z[None], Y[None])[0][0], Y, model=small) for lift in reg.lifts]
     torch.testing.assert_close(reg(Z, Y), torch.stack(each).mean())
 
 
-def test_with_a_lift_the_upper_quartile_is_lowered_unless_told_otherwise(small) -> None:
-    assert torchmist.MIRegularizer(small).statistic == "mean"
-    assert term(small).statistic == 0.75
-    assert term(small, statistic="mean").statistic == "mean"
+def test_view_is_what_the_term_sees(small) -> None:
+    reg = term(small)
+    torch.testing.assert_close(torchmist.mist_mi(reg.view(Z, Y), Y, model=small), reg(Z, Y))
+    assert torch.equal(torchmist.MIRegularizer(small).view(Z, Y), Z)
 
 
 def test_masked_samples_do_not_count(small) -> None:

@@ -1,16 +1,19 @@
-"""The lift: features ``h(z)`` that show the frozen estimator what an encoder hides from it.
+"""The lift: predictions of ``y`` that show the frozen estimator what an encoder hides from it.
 
 ``I((z, h(z)); y) = I(z; y)`` for any function ``h``, so appending ``h(z)`` leaves the truth alone.
 The estimate is not so indifferent: an encoder trained against a frozen estimator finds codes that
-hold ``y`` in a form which that estimator does not see. ``h`` is trained to *raise* the estimate
-while the encoder lowers it, and brings such codes back into view.
+hold ``y`` in a form which that estimator does not see. A small network ``h`` that learns to predict
+``y`` and its squares from ``z`` beside the encoder brings such codes back into view, in the
+plainest form that what ``z`` knows can take.
 
-Legend: ``B`` datasets, ``N`` samples, ``d`` columns of ``z``, ``F`` appended features.
+Legend: ``B`` datasets, ``N`` samples, ``d`` columns of ``z``, ``dy`` of ``y``, ``T`` targets.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -19,7 +22,7 @@ from torch import Tensor, nn
 
 from torchmist.copula import standardise
 
-__all__ = ["Lift", "LiftConfig", "reverse_gradient"]
+__all__ = ["Lift", "LiftConfig", "lift_targets"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,8 @@ class LiftConfig:
 
     Args:
         inputs: columns of the ``z`` that it will see.
-        features: columns that one lift appends.
+        targets: the most columns that it predicts and appends: those of ``y`` and then their squares;
+            of a wider ``y``, as many cosine waves over its columns.
         count: independent lifts; each gives one estimate, and the mean of them is the term.
         width, depth: hidden layers of the network behind a lift.
         pace: how many times faster than the host's learning rate a lift moves, under any
@@ -36,14 +40,14 @@ class LiftConfig:
     """
 
     inputs: int
-    features: int = 2
+    targets: int = 16
     count: int = 1
     width: int = 64
     depth: int = 2
     pace: float = 3.0
 
     def __post_init__(self) -> None:
-        for name in ("inputs", "features", "count", "width", "depth"):
+        for name in ("inputs", "targets", "count", "width", "depth"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(
@@ -58,22 +62,8 @@ class LiftConfig:
             )
 
 
-def reverse_gradient(value: Tensor) -> Tensor:
-    """``value`` itself, whose gradient arrives with the opposite sign (Ganin et al. 2016).
-
-    Example:
-        >>> import torch
-        >>> x = torch.ones(2, requires_grad=True)
-        >>> reverse_gradient(3 * x).sum().backward()
-        >>> x.grad
-        tensor([-3., -3.])
-    """
-    fixed = value.detach()
-    return fixed - (value - fixed)
-
-
 class _PacedLinear(nn.Module):
-    """A linear layer with reversed gradients whose weights move ``pace`` times faster.
+    """A linear layer whose weights move ``pace`` times faster.
 
     The stored parameters are ``1 / pace`` of the weights, so that a step of any size in the
     former is ``pace`` times larger in the latter: Adam, which ignores the scale of gradients,
@@ -93,28 +83,47 @@ class _PacedLinear(nn.Module):
         nn.init.uniform_(self.weight, -bound, bound)
         nn.init.uniform_(self.bias, -bound, bound)
 
-    def forward(self, x: Tensor) -> Tensor:
-        weight, bias = reverse_gradient(self.weight), reverse_gradient(self.bias)
+    def forward(self, x: Tensor, seen: Callable[[Tensor], Tensor]) -> Tensor:
+        """``seen`` is what becomes of the parameters first: they learn, or are detached."""
+        weight, bias = seen(self.weight), seen(self.bias)
         return F.linear(x, self.pace * weight.to(x.dtype), self.pace * bias.to(x.dtype))
 
 
-class Lift(nn.Module):
-    """``z`` to ``(z, h(z))``: gradients reach ``z`` as they are, and ``h`` reversed.
+def lift_targets(y: Tensor, most: int, mask: Tensor | None = None, *, squares: bool) -> Tensor:
+    """What a lift predicts of ``y`` ``[B, N, dy]``: ``[B, N, T]`` with ``T`` at most ``most``.
 
-    Minimising an estimate of ``I((z, h(z)); y)`` with one backward pass and one optimizer then
-    trains the encoder behind ``z`` to lower it, along both paths, and ``h`` to raise it.
+    The columns, and with ``squares`` theirs; of more than ``most`` columns, the first orthogonal
+    combinations of the discrete cosine transform. All have mean 0 and variance 1.
+    """
+    columns = standardise(y.float().mT, mask)
+    width = columns.shape[1]
+    if width > most:
+        place = (torch.arange(width, device=y.device) + 0.5) / width
+        waves = (math.pi * torch.arange(most, device=y.device)[:, None] * place).cos()
+        return standardise(waves @ columns, mask).mT
+    if not squares:
+        return columns.mT
+    squared = standardise(columns[:, : most - width].square(), mask)
+    return torch.cat([columns, squared], 1).mT
+
+
+class Lift(nn.Module):
+    """``z`` to ``(z, h(z))``, and the error of ``h``, by which alone it learns.
+
+    Gradients reach ``z`` through both parts of the former and not through the latter.
 
     Args:
-        config: size and pace; ``count`` is not read here.
+        config: sizes and pace; ``count`` is not read here.
 
     Raises:
         ValueError: for a ``z`` of other than ``config.inputs`` columns.
 
     Example:
         >>> import torch
-        >>> lift = Lift(LiftConfig(inputs=3, features=4))
-        >>> lift(torch.randn(1, 10, 3)).shape
-        torch.Size([1, 10, 7])
+        >>> lift = Lift(LiftConfig(inputs=3))
+        >>> lifted, error = lift(torch.randn(1, 10, 3), torch.randn(1, 10, 2))
+        >>> lifted.shape, error.shape
+        (torch.Size([1, 10, 7]), torch.Size([]))
     """
 
     def __init__(self, config: LiftConfig) -> None:
@@ -124,12 +133,18 @@ class Lift(nn.Module):
         self.hidden = nn.ModuleList(
             _PacedLinear(i, o, c.pace) for i, o in itertools.pairwise(widths)
         )
-        self.leave = _PacedLinear(c.width, c.features, c.pace)
+        self.leave = _PacedLinear(c.width, c.targets, c.pace)
 
-    def forward(self, z: Tensor, mask: Tensor | None = None) -> Tensor:
-        """``[B, N, d]`` to ``[B, N, d + F]``; ``h`` sees columns of mean 0 and variance 1.
+    def forward(
+        self, z: Tensor, y: Tensor, mask: Tensor | None = None, *, squares: bool = True
+    ) -> tuple[Tensor, Tensor]:
+        """``[B, N, d + T]``, and the mean squared error of the predictions, 0-dim.
 
-        ``mask``: ``[B, N]`` bool, True for the samples that count.
+        Args:
+            z: ``[B, N, d]``; ``h`` sees its columns with mean 0 and variance 1.
+            y: ``[B, N, dy]``.
+            mask: ``[B, N]`` bool, True for the samples that count.
+            squares: whether those of ``y`` are predicted too; class labels say nothing new by them.
         """
         if z.shape[-1] != self.config.inputs:
             raise ValueError(
@@ -137,6 +152,16 @@ class Lift(nn.Module):
                 f"{z.shape[-1]}; make the term with lift={z.shape[-1]}"
             )
         value = standardise(z.float().mT, mask).mT
+        target = lift_targets(y.detach(), self.config.targets, mask, squares=squares)
+        count = target.shape[-1]
+        learned = self._network(value.detach(), lambda weight: weight)[..., :count]
+        error = (learned - target).square().mean(-1)
+        mean = error.mean() if mask is None else (error * mask).sum() / mask.sum()
+        predicted = self._network(value, torch.detach)[..., :count]
+        return torch.cat([z, predicted.to(z.dtype)], -1), mean
+
+    def _network(self, x: Tensor, seen: Callable[[Tensor], Tensor]) -> Tensor:
         for layer in self.hidden:
-            value = F.silu(layer(value))
-        return torch.cat([z, self.leave(value).to(z.dtype)], -1)
+            x = F.silu(layer(x, seen))
+        out: Tensor = self.leave(x, seen)
+        return out

@@ -30,7 +30,6 @@ from torchmist.weights import load_pretrained
 __all__ = ["MIRegularizer"]
 
 _CPU = torch.device("cpu")
-_LIFTED = 0.75  # the quantile that a term with a lift lowers
 
 
 def _lifts(lift: int | LiftConfig | None) -> list[Lift]:
@@ -54,16 +53,15 @@ class MIRegularizer(nn.Module):
     submodule, to be fine-tuned and saved with the host.
 
     An encoder whose task needs what the term removes learns to hide it from a frozen estimator.
-    ``lift`` is the cure: a small network ``h``, trained by gradient reversal in the host's own
-    backward pass and optimizer, appends features ``h(z)`` that bring the hidden part back into
-    view, and ``I((z, h(z)); y) = I(z; y)``. It is for terms that are minimised only.
+    ``lift`` is the cure: a small network ``h``, which learns to predict ``y`` from ``z`` in the
+    host's own backward pass and optimizer, appends columns ``h(z)`` that bring the hidden part back
+    into view, and ``I((z, h(z)); y) = I(z; y)``. It is for terms that are minimised only.
 
     Args:
         model: a registered name, the path of a ``.safetensors`` file, or a ``MIST`` module (which
             is copied).
         trainable: whether the estimator's weights are parameters of this module.
-        statistic: ``"mean"`` (the default), ``"median"``, or a quantile level in (0, 1). With a
-            ``lift`` the default is 0.75: what an encoder hides first shows in the upper quantiles.
+        statistic: ``"mean"``, ``"median"``, or a quantile level in (0, 1).
         lift: the number of columns of ``z``, or a :class:`~torchmist.lift.LiftConfig`. The lift's
             weights are ``parameters()`` of this module: hand them to the host's optimizer.
         gather: estimate from the samples of all processes of ``torch.distributed``, with the
@@ -85,12 +83,10 @@ class MIRegularizer(nn.Module):
 
     def __init__(
         self, model: Model = "mist", *, trainable: bool = False,
-        statistic: Statistic | None = None, lift: int | LiftConfig | None = None,
+        statistic: Statistic = "mean", lift: int | LiftConfig | None = None,
         gather: bool = False, log: Callable[[dict[str, Tensor]], object] | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
-        if statistic is None:
-            statistic = "mean" if lift is None else _LIFTED
         check_statistic(statistic)
         self.statistic = statistic
         self.trainable = trainable
@@ -139,13 +135,31 @@ class MIRegularizer(nn.Module):
             z, y = self._gathered(z, "z", mask), self._gathered(y, "y", mask)
         a, b = stop_gradients(*check_pair(z, y, ("z", "y")), wrt)
         network, mask = self.estimator(a), check_mask(mask, a)
-        views = [lift(a, mask) for lift in self.lifts] or [a]
+        squares = y.is_floating_point()
+        lifted = [lift(a, b, mask, squares=squares) for lift in self.lifts]
+        views = [view for view, _ in lifted] or [a]
         bound = label_bound((z, y), (a, b), mask)
         each = torch.stack([pair_quantiles(view, b, network, mask, bound) for view in views])
         if self.log is not None:
             self._report(each.detach().mean((0, 1))[None], network.levels)
         mi = reduce_quantiles(each.flatten(0, 1), network.levels, self.statistic)
-        return average(mi.view(len(views), -1).mean(0), weight)
+        term = average(mi.view(len(views), -1).mean(0), weight)
+        for _, error in lifted:
+            term = term + (error - error.detach())  # a gradient for the lift, and nothing else
+        return term
+
+    def view(self, z: Tensor, y: Tensor) -> Tensor:
+        """``z`` ``[N, d]`` with the columns that the lifts append, without gradients.
+
+        It holds as much of ``y`` as ``z`` does: ``torchmist.estimate(term.view(z, y), y)`` judges a
+        code by all that this term sees of it. Errors as :meth:`forward`.
+        """
+        check_tensors(z=z, y=y)
+        a, b = check_pair(z, y, ("z", "y"))
+        squares = y.is_floating_point()
+        with torch.no_grad():
+            appended = [lift(a, b, squares=squares)[0][..., a.shape[-1] :] for lift in self.lifts]
+            return torch.cat([a, *appended], -1).view(*z.shape[: max(1, z.dim() - 1)], -1)
 
     def _gathered(self, value: Tensor, name: str, mask: Tensor | None) -> Tensor:
         if value.dim() > 2 or mask is not None:

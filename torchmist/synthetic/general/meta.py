@@ -85,7 +85,7 @@ class GeneralMeta:
     """
 
     def __init__(
-        self, kinds: Mapping[str, float] | None = None, *, independent: float = 0.16,
+        self, kinds: Mapping[str, float] | None = None, *, independent: float = 0.2,
         mixed: float = 0.35, warped: float = 0.05,
     ) -> None:  # fmt: skip
         kinds = dict(KINDS if kinds is None else kinds)
