@@ -111,7 +111,7 @@ def test_wide_gaussians_are_found_and_not_invented() -> None:
     network = torchmist.load_pretrained()
     assert 1.3 < route(x @ turn, y @ turn, network).mean() < 2.4
     nothing = route(x @ turn, draw(512, 128, 3), network)  # with some doubt: a long upper tail
-    assert nothing.mean() < 0.5 and nothing.median() < 0.2
+    assert nothing.mean() < 0.3 and nothing.median() < 0.2
 
 
 @pytest.mark.parametrize(

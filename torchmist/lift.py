@@ -31,7 +31,7 @@ class LiftConfig:
 
     Args:
         inputs: columns of the ``z`` that it will see.
-        targets: the most columns that it predicts and appends: those of ``y`` and then their squares;
+        targets: the most columns that it predicts and appends: those of ``y``, then their squares;
             of a wider ``y``, as many cosine waves over its columns.
         count: independent lifts; each gives one estimate, and the mean of them is the term.
         width, depth: hidden layers of the network behind a lift.

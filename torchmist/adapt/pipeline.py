@@ -227,7 +227,7 @@ def _widen(model: ProjectedMIST, batches: list[Batch]) -> None:
             model.correction.width[place] = width
             corrected = model.correction.correct(said, quantiles).clamp(min=0)
             low, high = (reduce_quantiles(corrected, model.levels, s) for s in (0.05, 0.95))
-            if int(((low <= mi) & (mi <= high)).sum()) >= 0.9 * (len(mi) + 1):
+            if int(((low <= mi) & (mi <= high)).sum()) >= min(0.9 * (len(mi) + 1), len(mi)):
                 break
 
 
