@@ -48,7 +48,7 @@ def test_additive_channel_agrees_with_a_sample() -> None:
     assert ksg(z, y) == pytest.approx(0.7, abs=0.08)
 
 
-@pytest.mark.parametrize("name", [*RIVALS, "mist", "mist-lift:features=2,statistic=0.9"])
+@pytest.mark.parametrize("name", [*RIVALS, "mist", "mist-lift:targets=4,statistic=0.9"])
 def test_every_term_moves_z(weights, name) -> None:
     torch.manual_seed(0)
     term, z, y = make_term(name, 3, 2, weights), torch.randn(32, 3), torch.randn(32, 2)
