@@ -28,7 +28,7 @@ from torch import Tensor
 import torchmist
 from benchmarks.judges import critic_mi, ksg, mlp, probe_r2
 from benchmarks.records import Records, exact_name
-from benchmarks.rivals import Mist, is_ours, make_term
+from benchmarks.rivals import is_ours, make_term
 
 __all__ = ["main", "run", "summary"]
 
@@ -79,8 +79,7 @@ def run(
 
     with torch.no_grad():
         z, s = code(2000)
-        view = information.regularizer.view(z, s) if isinstance(information, Mist) else z
-        r = torchmist.estimate(view, s, model=model)
+        r = torchmist.estimate(information.view(z, s), s, model=model)
     low, high = (float(v) for v in r.interval(0.9))
     optimum = min(1.0, lam * d / 2) if task == "conflict" else float("nan")
     nearest, bound = ksg(z, s), critic_mi(code, steps=judge)

@@ -44,6 +44,10 @@ class Term:
     def learn(self, z: Tensor, y: Tensor) -> None:
         """One inner step; nothing to do here."""
 
+    def view(self, z: Tensor, y: Tensor) -> Tensor:
+        """What the term sees of a code ``[N, dz]``; it holds as much of ``y`` as the code does."""
+        return z
+
 
 class Mist(Term):
     """This library: the frozen term, with or without a lift."""
@@ -59,6 +63,10 @@ class Mist(Term):
     def term(self, z: Tensor, y: Tensor) -> Tensor:
         out: Tensor = self.regularizer(z, y)
         return out
+
+    def view(self, z: Tensor, y: Tensor) -> Tensor:
+        """The code and all that lifts append."""
+        return self.regularizer.view(z, y)
 
 
 class LogDet(Term):

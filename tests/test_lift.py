@@ -55,7 +55,7 @@ def test_error_of_the_lift_moves_neither_side() -> None:
     assert z.grad is None and y.grad is None
 
 
-def test_gradient_of_z_is_not_reversed(small) -> None:
+def test_gradient_of_z_is_that_of_the_lifted_estimate(small) -> None:
     reg = term(small)
     z = Z.clone().requires_grad_()
     reg(z, Y).backward()

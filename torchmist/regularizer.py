@@ -135,8 +135,7 @@ class MIRegularizer(nn.Module):
             z, y = self._gathered(z, "z", mask), self._gathered(y, "y", mask)
         a, b = stop_gradients(*check_pair(z, y, ("z", "y")), wrt)
         network, mask = self.estimator(a), check_mask(mask, a)
-        squares = y.is_floating_point()
-        lifted = [lift(a, b, mask, squares=squares) for lift in self.lifts]
+        lifted = self._lifted(a, b, mask, labels=not y.is_floating_point())
         views = [view for view, _ in lifted] or [a]
         bound = label_bound((z, y), (a, b), mask)
         each = torch.stack([pair_quantiles(view, b, network, mask, bound) for view in views])
@@ -156,10 +155,16 @@ class MIRegularizer(nn.Module):
         """
         check_tensors(z=z, y=y)
         a, b = check_pair(z, y, ("z", "y"))
-        squares = y.is_floating_point()
         with torch.no_grad():
-            appended = [lift(a, b, squares=squares)[0][..., a.shape[-1] :] for lift in self.lifts]
+            lifted = self._lifted(a, b, None, labels=not y.is_floating_point())
+            appended = [view[..., a.shape[-1] :] for view, _ in lifted]
             return torch.cat([a, *appended], -1).view(*z.shape[: max(1, z.dim() - 1)], -1)
+
+    def _lifted(
+        self, z: Tensor, y: Tensor, mask: Tensor | None, *, labels: bool
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Each lift's view of ``z`` and its error; ``labels``: the columns of ``y`` are classes."""
+        return [lift(z, y, mask, squares=not labels) for lift in self.lifts]
 
     def _gathered(self, value: Tensor, name: str, mask: Tensor | None) -> Tensor:
         if value.dim() > 2 or mask is not None:
