@@ -3,8 +3,9 @@ r"""Tasks that need what the term removes: ``python -m benchmarks.conflict``.
 An encoder sees ``d`` standard normal numbers s; a decoder recovers s from its code of 8 columns
 with standard normal noise, ``z = f(s) + e``. The loss is the mean squared error over the columns
 plus ``lam * I(z; s)``, whose optimum is known (rate distortion), ``D = min(1, lam d / 2)`` per
-column, and which a linear ``f`` reaches. In the task ``free``, what is wanted is mostly a number
-that has nothing to do with s.
+column, and which a linear ``f`` reaches. Two tasks beside it want one number: in ``partly`` it is
+half of one of s and a number of its own, in ``unneeded`` it has nothing to do with s, though the
+encoder sees both only through a random rotation.
 
 The judges are independent of the term: a fresh MLP probe, KSG, and a fresh critic, on fresh draws.
 The audit is the larger of KSG and the critic's bound, since both err downwards when they err by
@@ -38,6 +39,7 @@ COLUMNS = (
     "ksg", "critic", "estimate", "low", "high", "seconds", "agrees",
 )  # fmt: skip
 _KEYS, _DZ, _RAMP, _BATCH = 7, 8, 50, 256
+TASKS = ("conflict", "partly", "unneeded")
 
 
 def run(
@@ -46,11 +48,15 @@ def run(
     """One training and its audit with judges of ``judge`` steps: the columns after the keys."""
     torch.manual_seed(seed)
     encoder, decoder = mlp(d + 1, _DZ), mlp(_DZ, d if task == "conflict" else 1)
+    own_draws = torch.Generator().manual_seed(seed)
+    rotation = torch.linalg.qr(torch.randn(d + 1, d + 1, generator=own_draws)).Q
 
     def draw(n: int) -> tuple[Tensor, Tensor, Tensor]:
         s, own = torch.randn(n, d), torch.randn(n, 1)
-        wanted = s if task == "conflict" else 0.5 * s[:, :1] + own
-        seen = torch.cat([s, own if task == "free" else torch.zeros(n, 1)], -1)
+        seen = torch.cat([s, own if task != "conflict" else torch.zeros(n, 1)], -1)
+        if task == "unneeded":
+            seen = seen @ rotation
+        wanted = {"conflict": s, "partly": 0.5 * s[:, :1] + own, "unneeded": own}[task]
         return s, wanted, encoder(seen) + torch.randn(n, _DZ)
 
     information = make_term(term, _DZ, d, model)
@@ -106,7 +112,7 @@ def summary(records: Records) -> list[str]:
         }
         against = f" (optimum {mean['optimum']:.2f})" if task == "conflict" else ""
         lines.append(
-            f"{task:<8} d {d}, lam {lam:<4} {term:<12} {model:<13} error {mean['distortion']:.3f}"
+            f"{task:<9}d {d}, lam {lam:<4} {term:<12} {model:<13} error {mean['distortion']:.3f}"
             f"{against}, probe R2 {mean['probe_r2']:.3f}, KSG {mean['ksg']:.2f}, critic "
             f"{mean['critic']:.2f}, estimate {mean['estimate']:.2f} nats, agrees in "
             f"{sum(r['agrees'] == '1' for r in rows)} of {len(rows)}, {mean['seconds']:.0f} s"
@@ -118,7 +124,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Command line; see the module's docstring."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--model", default="mist", help="name or path of the weights")
-    parser.add_argument("--task", nargs="+", choices=("conflict", "free"), default=["conflict"])
+    parser.add_argument("--task", nargs="+", choices=TASKS, default=["conflict"])
     parser.add_argument(
         "--terms", nargs="+", default=["mist", "mist-lift", "CLUB", "adversary"],
         help="see benchmarks.rivals",

@@ -84,10 +84,10 @@ def test_records_name_the_exact_weights() -> None:
 
 def test_conflict_runs_and_goes_on(weights, tmp_path: Path, capsys) -> None:
     options = ["--model", weights, "--terms", "mist-lift", "CLUB", "--lam", "0.3", "--seeds", "1"]
-    options += ["--steps", "2", "--judge", "2", "--task", "conflict", "free", "--out"]
+    options += ["--steps", "2", "--judge", "2", "--task", "conflict", "partly", "unneeded", "--out"]
     for _ in range(2):
         conflict.main([*options, str(tmp_path)])
-    assert len((tmp_path / "conflict.csv").read_text().splitlines()) == 5
+    assert len((tmp_path / "conflict.csv").read_text().splitlines()) == 7
     assert "(optimum 0.30)" in capsys.readouterr().out
 
 

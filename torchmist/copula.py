@@ -149,14 +149,17 @@ def _values(ordered: Tensor) -> Tensor:
 def _tie_groups(ordered: Tensor) -> tuple[Tensor, Tensor]:
     """First and last sorted position of each sample's group of equal values.
 
-    Both are ``[..., D, N]`` int32, which passes through memory faster than int64.
+    Both are ``[..., D, N]`` int32, which passes through memory faster than int64, or
+    ``[..., 1, N]`` for all columns alike where nothing ties.
     """
     n = ordered.shape[-1]
-    position = torch.arange(n, dtype=torch.int32, device=ordered.device).expand(ordered.shape)
+    position = torch.arange(n, dtype=torch.int32, device=ordered.device)
     step = ordered[..., 1:] != ordered[..., :-1]
+    if step.device.type == "cpu" and visible(step.all()):
+        position = position.view(*[1] * (ordered.dim() - 1), n)
+        return position, position
+    position = position.expand(ordered.shape)
     if step.device.type == "cpu":
-        if visible(step.all()):
-            return position, position
         if visible(step.sum() > (1 - _FEW) * step.numel()):
             return _few_tie_groups(position, step)
     edge = torch.ones_like(step[..., :1])
@@ -218,7 +221,7 @@ class _NormalScores(torch.autograd.Function):
         # counts: [B] when the leading axes are one batch axis B, else [1]; grid: [B or 1, C]
         ordered, order = _sort(columns)
         first, last = _tie_groups(ordered)
-        codes = order.scatter(-1, order, (first + last).long())
+        codes = order.scatter(-1, order, (first + last).long().expand_as(order))
         scores = lookup(grid, codes)
         return scores, codes, ordered, order, first, last
 
@@ -247,16 +250,22 @@ class _NormalScores(torch.autograd.Function):
         top = (counts - 1).view(-1, *[1] * (ordered.dim() - 1))
         low = (first - ctx.window).clamp(min=0)
         high = torch.minimum(last + ctx.window, top)
-        x_low, x_high = ordered.gather(-1, low), ordered.gather(-1, high)
         ties = first + last
-        rise = lookup(grid, ties.gather(-1, high)) - lookup(grid, ties.gather(-1, low))
-        slope = rise / torch.maximum(x_high - x_low, _smallest_step(ordered, top))
+        rise = lookup(grid, _at(ties, high)) - lookup(grid, _at(ties, low))
+        width = _at(ordered, high) - _at(ordered, low)
+        slope = rise / torch.maximum(width, _smallest_step(ordered, top))
         sorted_grad = grad.gather(-1, order)
         total = torch.nn.functional.pad(sorted_grad.double().cumsum(-1), (1, 0))
-        mean = (total.gather(-1, high + 1) - total.gather(-1, low)) / (high - low + 1)
+        mean = (_at(total, high + 1) - _at(total, low)) / (high - low + 1)
         out = (slope * (sorted_grad - mean)).to(ordered.dtype)
-        out = torch.where(torch.isfinite(out), out, 0.0)
+        out = torch.nan_to_num(out, 0.0, 0.0, 0.0)
         return torch.zeros_like(out).scatter(-1, order, out)
+
+
+def _at(values: Tensor, index: Tensor) -> Tensor:
+    """``values`` ``[..., D or 1, M]`` at ``index`` ``[..., D or 1, N]`` of their last axis."""
+    shape = [max(*sizes) for sizes in zip(values.shape[:-1], index.shape[:-1])]
+    return values.expand(*shape, -1).gather(-1, index.expand(*shape, -1))
 
 
 def _smallest_step(ordered: Tensor, top: Tensor) -> Tensor:

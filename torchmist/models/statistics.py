@@ -8,7 +8,7 @@ pairs of columns has its channels first, which makes whole blocks of memory of t
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -88,10 +88,38 @@ def _sizes_of_full(n: int, dx: int, dy: int, like: Tensor) -> Tensor:
     return _sizes(torch.full((1,), n, dtype=like.dtype, device=like.device), dx, dy)
 
 
+class _Gram(torch.autograd.Function):
+    """``a @ a.mT``, the two parts of whose gradient are one product."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(a: Tensor) -> Tensor:
+        return a @ a.mT
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (a,) = ctx.saved_tensors
+        out: Tensor = (grad + grad.mT) @ a
+        return out
+
+
+def _gram(a: Tensor) -> Tensor:
+    """``a @ a.mT`` of ``[..., D, N]``."""
+    if not torch.is_grad_enabled():  # spares the bookkeeping of a function with a gradient
+        return a @ a.mT
+    out: Tensor = _Gram.apply(a)  # type: ignore[no-untyped-call]
+    return out
+
+
 def _grams(features: Features, samples: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Correlations of the basis functions, like with like and odd with even, and their scale."""
     mean = features.all.sum(-1, keepdim=True) / samples
-    like = features.all @ features.all.mT / samples - mean * mean.mT
+    like = _gram(features.all) / samples - mean * mean.mT
     scale = (like.diagonal(dim1=-2, dim2=-1).unsqueeze(-1) + 1e-3).rsqrt()
     like = like * (scale * scale.mT)
     paired, odd = len(features.odd_paired), len(features.odd_paired) + len(features.odd_rest)
@@ -195,8 +223,9 @@ def sample_statistics(
         known = _sizes(mask.sum(-1).to(z.dtype), dx, dy)
     sizes, bias, count = known.split([SIZES, 1, 1], -1)
     samples = count.unsqueeze(-1)
-    correlation = z @ z.mT / samples
+    correlation = _gram(z) / samples
     like, mixed, scale = _grams(features, samples)
+    odd_like, even_like = like.split([odd, len(like) - odd])
 
     role = roles(dx, dy, z)
     both = torch.stack([correlation * role[0], correlation])
@@ -222,11 +251,11 @@ def sample_statistics(
                 correlation * sign,
                 information,
                 8 * torch.tanh(torch.atanh(inside) * sign * (samples.sqrt() / 32)),
-                torch.log1p(like[odd:].square().mean(0) * samples),
+                torch.log1p(even_like.square().mean(0) * samples),
             ]
         ),
-        like[:odd] * sign,
-        like[odd:],
+        odd_like * sign,
+        even_like,
         surprise,
         surprise.mT,
         -precision * (diagonal * diagonal.mT * sign),
