@@ -37,7 +37,6 @@ HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs"
 ERRORS = (0.5, 0.3, 0.2, 0.1, 0.05, 0.01)
 SIZES = (128, 512, 2048)
-BUDGETS = {"digits": 900.0, "embeddings": 200.0, "table": 150.0}
 COLUMNS = (
     "modality", "n", "error", "seed", "estimator", "truth", "estimate", "low", "high", "seconds",
 )  # fmt: skip
@@ -177,7 +176,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--sizes", nargs="+", type=int, default=list(SIZES))
     parser.add_argument("--seeds", type=int, default=3, help="datasets per size and error")
     parser.add_argument("--base", default="mist", help="weights to adapt")
-    parser.add_argument("--budget", type=float, help="seconds of adaptation (default: by modality)")
+    parser.add_argument("--budget", type=float, default=900.0, help="seconds of adaptation")
     parser.add_argument("--folder", type=Path, default=Path("runs/modality"))
     parser.add_argument("--out", type=Path, default=HERE / "results")
     parser.add_argument("--docs", type=Path, default=DOCS)
@@ -228,7 +227,7 @@ def _estimator(which: str, name: str, modality: Modality, options: argparse.Name
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
             model = adapt(
-                modality.x, modality.y, base=options.base, budget=options.budget or BUDGETS[name],
+                modality.x, modality.y, base=options.base, budget=options.budget,
                 checkpoint=path.with_suffix(".pt"),
             )  # fmt: skip
             print(model.report, flush=True)
