@@ -28,8 +28,6 @@ class TrainConfig:
         moved: share of the steps on pairs of datasets, one moved a little (``general`` only).
         moved_weight: weight of the loss of the change of MI, the only one in those steps: moved
             pairs are of another law, and what they say of levels would be another prior.
-        settle: share of the steps, at the end, without moved pairs: the loss of the change pulls
-            levels down, where a smaller change is the safer guess, and the last ones mend that.
         meta: the meta-distribution, ``paper`` or ``general``.
         ramp: share of the steps over which the mixed and warped datasets of ``general`` grow from
             a third to their full share.
@@ -56,7 +54,6 @@ class TrainConfig:
     mean_weight: float = 0.15
     moved: float = 0.0
     moved_weight: float = 0.1
-    settle: float = 0.0
     meta: Literal["paper", "general"] = "paper"
     ramp: float = 0.4
     samples: tuple[int, int] = (10, 500)
@@ -99,7 +96,7 @@ _SMOKE = replace(
 )  # fmt: skip
 _GENERAL = replace(
     _PAPER, model=MISTConfig(radial=1), meta="general", init="mist-paper-v1", steps=17_000, seed=2,
-    learning_rate=8e-4, samples=(10, 4096), dims=(1, 64), large=0.4, moved=0.35,
-    moved_weight=0.25, settle=0.12, average=0.999, validate_every=4000,
+    learning_rate=8e-4, samples=(10, 4096), dims=(1, 64), large=0.25, moved=0.35,
+    moved_weight=0.25, average=0.999, validate_every=4000,
 )  # fmt: skip
 PRESETS = {"general": _GENERAL, "paper": _PAPER, "smoke": _SMOKE}

@@ -101,7 +101,7 @@ def moved_batch(
     As many datasets as the step has otherwise, at least 8 pairs.
     """
     u = torch.rand(1, generator=_generator(torch.device("cpu"), config.seed, step, 2)).item()
-    if u >= config.moved or step >= (1 - config.settle) * config.steps:
+    if u >= config.moved:
         return None
     count, n, dx, dy = batch_shape(config, step)
     count = max(8, count // 16 * 8)
