@@ -48,12 +48,12 @@ def run(
     """One training and its audit with judges of ``judge`` steps: the columns after the keys."""
     torch.manual_seed(seed)
     encoder, decoder = mlp(d + 1, _DZ), mlp(_DZ, d if task == "conflict" else 1)
-    own_draws = torch.Generator().manual_seed(seed)
-    rotation = torch.linalg.qr(torch.randn(d + 1, d + 1, generator=own_draws)).Q
+    generator = torch.Generator().manual_seed(seed)
+    rotation = torch.linalg.qr(torch.randn(d + 1, d + 1, generator=generator)).Q
 
     def draw(n: int) -> tuple[Tensor, Tensor, Tensor]:
         s, own = torch.randn(n, d), torch.randn(n, 1)
-        seen = torch.cat([s, own if task != "conflict" else torch.zeros(n, 1)], -1)
+        seen = torch.cat([s, torch.zeros(n, 1) if task == "conflict" else own], -1)
         if task == "unneeded":
             seen = seen @ rotation
         wanted = {"conflict": s, "partly": 0.5 * s[:, :1] + own, "unneeded": own}[task]

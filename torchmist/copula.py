@@ -159,9 +159,8 @@ def _tie_groups(ordered: Tensor) -> tuple[Tensor, Tensor]:
         position = position.view(*[1] * (ordered.dim() - 1), n)
         return position, position
     position = position.expand(ordered.shape)
-    if step.device.type == "cpu":
-        if visible(step.sum() > (1 - _FEW) * step.numel()):
-            return _few_tie_groups(position, step)
+    if step.device.type == "cpu" and visible(step.sum() > (1 - _FEW) * step.numel()):
+        return _few_tie_groups(position, step)
     edge = torch.ones_like(step[..., :1])
     first = torch.where(torch.cat([edge, step], -1), position, 0).cummax(-1).values
     last = torch.where(torch.cat([step, edge], -1), position, n - 1)
