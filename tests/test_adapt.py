@@ -14,6 +14,7 @@ from adapt_samples import draw, mixed
 import torchmist
 from torchmist.adapt import Flow, adapt, finetune, fit_flow, pipeline
 from torchmist.adapt.finetune import CorrectionTuner, FineTuner
+from torchmist.adapt.report import AdaptReport, Held
 from torchmist.weights import save_weights
 
 
@@ -92,8 +93,7 @@ def digest(model) -> list[float]:
 @pytest.fixture
 def helping(monkeypatch):
     """Weights count as adapted whatever they do."""
-    errors = iter([0.1, 1.0] * 10)
-    monkeypatch.setattr("torchmist.adapt.report.Held.error", lambda *_: next(errors))
+    monkeypatch.setattr("torchmist.adapt.pipeline._helped", lambda _: True)
 
 
 @pytest.mark.parametrize("phase", ["tuner", "last"])
@@ -147,8 +147,32 @@ def test_picture_of_an_adaptation(small, tmp_path, quick) -> None:
     assert (tmp_path / "adapt.png").stat().st_size > 10_000
 
 
+def report_of(before: list[float], after: list[float]) -> AdaptReport:
+    """Of four datasets of no information, two of either kind, and these errors."""
+    held = (Held(tuple(v), (0.0,) * 4, tuple(v)) for v in (before, after))
+    kinds = ("clusters", "clusters", "slices", "slices")
+    return AdaptReport((0.0,) * 4, kinds, *held, 2048, False, 5, 1.0, None, None)
+
+
+@pytest.mark.parametrize(
+    "after, helped",
+    [
+        ([0.1, 0.1, 0.1, 0.1], True),
+        ([0.3, 0.3, 0.2, 0.2], False),  # no gain
+        ([0.0, 0.0, 0.3, 0.2], False),  # a gain, but a loss on slices
+        ([0.4, 0.4, 0.0, 0.0], False),
+        ([0.1, 0.1, 0.2, 0.2], True),
+    ],
+)
+def test_adapted_weights_must_gain_and_lose_on_neither_kind(after, helped) -> None:
+    report = report_of([0.3, 0.3, 0.2, 0.2], after)
+    assert pipeline._helped(report) == helped
+    assert report.errors("slices") == pytest.approx((0.2, (after[2] + after[3]) / 2))
+    assert "where slices depend on each other" in str(report)
+
+
 def test_adapt_returns_the_base_when_it_does_not_help(small, monkeypatch, quick) -> None:
-    monkeypatch.setattr("torchmist.adapt.report.Held.error", lambda *_: 0.5)
+    monkeypatch.setattr("torchmist.adapt.pipeline._helped", lambda _: False)
     model = adapt(draw(220, 2), torch.arange(220) % 3, base=small, budget=1, show=False)
     assert not model.report.helped and "no gain" in str(model.report)
     assert type(model) is type(small) and digest(model) == digest(small)

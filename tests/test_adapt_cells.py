@@ -11,7 +11,16 @@ from adapt_samples import draw
 from torchmist.adapt import CellMeta, Pool
 from torchmist.adapt.cells import random_table, spread, table_mi
 from torchmist.adapt.diffusion import DiffusionMap
-from torchmist.adapt.partitions import clusters, k_means, misplaced, nearest, partitions, purity
+from torchmist.adapt.partitions import (
+    clustered,
+    clusters,
+    k_means,
+    misplaced,
+    nearest,
+    purity,
+    quantile_cells,
+    sliced,
+)
 from torchmist.models.cell_correction import landmark_shares
 from torchmist.models.projected import column_scale, principal_map
 
@@ -54,11 +63,39 @@ def test_joined_clusters_find_what_k_means_misses() -> None:
     assert found[clusters] == 10 > found[k_means]
 
 
-def test_partitions_use_all_kinds_of_cells() -> None:
-    made = partitions(draw(300, 4), 20, torch.Generator().manual_seed(0))
+@pytest.mark.parametrize("cut, most", [(clustered, 16), (sliced, 8)])
+def test_partitions_are_cells_numbered_from_0(cut, most) -> None:
+    made = cut(draw(300, 4), 20, torch.Generator().manual_seed(0))
     assert len(made) == 20
     for part in made:
-        assert part.shape == (300,) and 2 <= len(part.unique()) == int(part.max()) + 1 <= 16
+        assert part.shape == (300,) and 2 <= len(part.unique()) == int(part.max()) + 1 <= most
+    assert len({len(part.unique()) for part in made}) > 4
+
+
+def test_slices_are_convex_along_a_direction_or_a_column_and_shells_round() -> None:
+    z = draw(400, 2)
+    made = sliced(z, 10, torch.Generator().manual_seed(1))
+    angle = torch.arange(0, math.pi, math.pi / 20_000)
+    scores = z @ torch.stack([angle.cos(), angle.sin()])
+
+    def ordered(part, score) -> bool:
+        found = part[score.argsort()]
+        return bool((found.diff() >= 0).all() or (found.diff() <= 0).all())
+
+    for part in made[:5]:
+        assert any(ordered(part, score) for score in scores.mT)
+    for part in made[5:8]:
+        assert ordered(part, z[:, 0]) or ordered(part, z[:, 1])
+    for part in made[8:]:
+        assert any(ordered(part, (z - v).norm(dim=-1)) for v in z)
+
+
+def test_columns_that_are_constant_or_tied_are_cut_all_the_same() -> None:
+    z = torch.stack([torch.zeros(200), (torch.arange(200) < 3).float()], -1)
+    for part in sliced(z, 20, torch.Generator().manual_seed(0)):
+        assert len(part.unique()) == 2
+    even = quantile_cells(torch.arange(100.0), torch.tensor([0.5, 0.3, 0.2]))
+    assert torch.bincount(even).tolist() == [50, 30, 20]
 
 
 def test_random_tables_have_the_margins_and_any_strength() -> None:
@@ -73,6 +110,17 @@ def test_random_tables_have_the_margins_and_any_strength() -> None:
     share = torch.stack([table_mi(random_table(even, even, generator)) for _ in range(60)])
     share = share / math.log(8)
     assert share.min() < 0.1 and share.max() > 0.9 and 0.3 < share.median() < 0.6
+
+
+def test_half_of_the_tables_follow_the_order_of_the_cells() -> None:
+    even = torch.full((6,), 1 / 6, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    tables = [random_table(even, even, generator) for _ in range(200)]
+    place = torch.arange(6.0, dtype=torch.float64)
+    place = (place - place.mean()) / place.std(correction=0)
+    said = torch.stack([place @ t @ place for t in tables if table_mi(t) > 0.5])
+    assert 0.3 < (said.abs() > 0.8).double().mean() < 0.7
+    assert (said > 0.8).sum() > 10 and (said < -0.8).sum() > 10
 
 
 def test_columns_of_one_unit_keep_their_proportions() -> None:

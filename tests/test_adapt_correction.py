@@ -159,6 +159,18 @@ def test_neighbours_find_the_information_of_gaussians() -> None:
     assert abs(float(said[0, 3])) < 0.05 and said[0, 4:].abs().max() < 0.15
 
 
+@pytest.mark.parametrize("noise", [0.0, 1e-9])
+def test_neighbours_of_samples_that_coincide_are_those_of_a_table(noise) -> None:
+    z, other = draw(8, 3), draw(8, 3, seed=1)
+    place = torch.arange(1600) % 8
+    random = torch.randint(8, (1600,), generator=torch.Generator().manual_seed(0))
+    for cells, known in ((place, math.log(8)), (random, 0.0)):
+        x, y = z[place] + noise * draw(1600, 3), other[cells] + noise * draw(1600, 3, seed=2)
+        said = neighbour_statistics(x[None], y[None])[0]
+        torch.testing.assert_close(said[:3], torch.full((3,), known), atol=0.05, rtol=0)
+        assert abs(float(said[3])) < 0.25 or known > 0
+
+
 def test_coordinates_of_the_network_are_those_of_the_diffusion_map(small, sides) -> None:
     cells, side = behind(small, sides, 0).correction.x, sides[0]
     z = side.project(side.check)

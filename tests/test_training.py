@@ -180,6 +180,24 @@ def test_training_starts_from_given_weights(tmp_path) -> None:
         assert torch.equal(started.model.state_dict()[name], value)
 
 
+def test_only_the_named_modules_are_trained(tmp_path) -> None:
+    trainer = Trainer(replace(SMOKE, trained=("trunk", "head")), CPU)
+    before = {k: v.clone() for k, v in trainer.model.state_dict().items()}
+    for _ in range(2):
+        trainer.advance()
+    for name, value in trainer.model.state_dict().items():
+        assert torch.equal(value, before[name]) != name.startswith(("trunk.", "head."))
+    again = Trainer(trainer.config, CPU)
+    trainer.checkpoint().save(tmp_path / "checkpoint.pt")
+    again.restore(Checkpoint.load(tmp_path / "checkpoint.pt", CPU))
+    for one in (trainer, again):
+        one.advance()
+    for name, value in trainer.model.state_dict().items():
+        assert torch.equal(value, again.model.state_dict()[name])
+    with pytest.raises(AttributeError, match="tail"):
+        Trainer(replace(SMOKE, trained=("tail",)), CPU)
+
+
 def test_radial_inputs_start_without_effect() -> None:
     plain = Trainer(replace(SMOKE, model=replace(SMOKE.model, radial=0)), CPU).model
     model = Trainer(replace(SMOKE, seed=1, model=replace(SMOKE.model, radial=1)), CPU).model

@@ -20,6 +20,7 @@ class TrainConfig:
         seed: with the step number, the seed of every draw.
         init: weights to start from, a registered name or a file, of the same sizes but perhaps
             without ``radial`` inputs; empty for random ones.
+        trained: names of the modules that are trained, the others stay as they are; empty for all.
         learning_rate, final_learning_rate, warmup: the schedule.
         weight_decay, clip: of AdamW, and the gradient norm allowed.
         average: decay of the exponential moving average of the weights, which are what is
@@ -45,6 +46,7 @@ class TrainConfig:
     steps: int = 4000
     seed: int = 0
     init: str = ""
+    trained: tuple[str, ...] = ()
     learning_rate: float = 1e-3
     final_learning_rate: float = 2e-5
     warmup: int = 200
@@ -99,4 +101,8 @@ _GENERAL = replace(
     learning_rate=8e-4, samples=(10, 4096), dims=(1, 64), large=0.25, moved=0.35,
     moved_weight=0.25, average=0.999, validate_every=4000,
 )  # fmt: skip
-PRESETS = {"general": _GENERAL, "paper": _PAPER, "smoke": _SMOKE}
+_SETTLE = replace(
+    _GENERAL, init="mist-v1", trained=("trunk", "blend", "head"), steps=9000, seed=16,
+    learning_rate=5e-4, final_learning_rate=1e-5, ramp=0.0, large=0.4, moved=0.0,
+)  # fmt: skip
+PRESETS = {"general": _GENERAL, "paper": _PAPER, "settle": _SETTLE, "smoke": _SMOKE}

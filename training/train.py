@@ -81,7 +81,7 @@ class Trainer:
             self.model.load_state_dict(with_radial_inputs(start, self.model))
         self.average.load_state_dict(self.model.state_dict())
         self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), betas=(0.9, 0.98), weight_decay=config.weight_decay
+            self._trained(), betas=(0.9, 0.98), weight_decay=config.weight_decay
         )
         self.step, self.datasets, self.seconds = 0, 0, 0.0
         self.validation: dict[str, float] = {}
@@ -92,6 +92,15 @@ class Trainer:
     def build(self) -> MIST:
         """A network of the run with random weights."""
         return MIST(self.config.model)
+
+    def _trained(self) -> list[nn.Parameter]:
+        """The parameters that are trained; the others need no gradient from here on."""
+        if not self.config.trained:
+            return list(self.model.parameters())
+        self.model.requires_grad_(False)
+        for name in self.config.trained:
+            self.model.get_submodule(name).requires_grad_(True)
+        return [p for p in self.model.parameters() if p.requires_grad]
 
     def loss(self, quantiles: Tensor, mi: Tensor) -> Tensor:
         """What is minimised, from quantiles ``[B, Q]`` and true MI ``[B]`` in nats."""

@@ -21,7 +21,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from torchmist.adapt.partitions import nearest, partitions
+from torchmist.adapt.partitions import clustered, nearest, sliced
 from torchmist.models.projected import column_scale
 from torchmist.synthetic import Batch
 
@@ -38,18 +38,27 @@ class Pool:
     partitions: tuple[Tensor, ...]
 
     @classmethod
-    def of(
+    def clustered(
         cls, samples: Tensor, *, count: int, seed: int, space: Tensor | None = None,
         places: Tensor | None = None,
     ) -> Pool:  # fmt: skip
-        """A pool with ``count`` :func:`~torchmist.adapt.partitions.partitions`.
+        """A pool with ``count`` :func:`~torchmist.adapt.partitions.clustered` partitions.
 
         The cells are cut in ``space`` ``[P, e]``, as it is scaled, in the samples if there is none;
         clusters in ``places`` ``[P, r]`` where given.
         """
         generator = torch.Generator().manual_seed(seed)
         space = samples if space is None else space
-        return cls(samples, partitions(space, count, generator, places))
+        return cls(samples, clustered(space, count, generator, places))
+
+    @classmethod
+    def sliced(
+        cls, samples: Tensor, *, count: int, seed: int, space: Tensor | None = None
+    ) -> Pool:  # fmt: skip
+        """A pool with ``count`` :func:`~torchmist.adapt.partitions.sliced` partitions, cut as in
+        :meth:`clustered`."""
+        generator = torch.Generator().manual_seed(seed)
+        return cls(samples, sliced(samples if space is None else space, count, generator))
 
     @cached_property
     def near(self) -> Tensor:
@@ -79,15 +88,29 @@ def random_table(p: Tensor, q: Tensor, generator: torch.Generator) -> Tensor:
     """A random joint table ``[Kx, Ky]`` with margins ``p`` and ``q``, from weak to strong.
 
     Of ten, seven mix a table in which a cell says as much as it can (the overlaps of ``p`` and
-    ``q`` laid out as intervals in a random order) with noise, which is independent or has random
-    odds; the others have random odds alone, fitted to the margins (Sinkhorn and Knopp, 1967).
+    ``q`` laid out as intervals) with noise, which is independent or has random odds; the others
+    have random odds alone, fitted to the margins (Sinkhorn and Knopp, 1967). In half of all the
+    dependence rises or falls with the numbers of the cells, as it often does where these are
+    slices; in the others it is in a random order.
     """
 
     def uniform() -> float:
         return float(torch.rand(1, generator=generator, dtype=torch.float64))
 
+    ordered = uniform() < 0.5
+    if ordered:
+        orders = [torch.arange(len(p)), torch.arange(len(q))]
+        orders[1] = orders[1].flip(0) if uniform() < 0.5 else orders[1]
+    else:
+        orders = [torch.randperm(len(v), generator=generator) for v in (p, q)]
+    back = [order.argsort() for order in orders]
+
     def odds(strength: float) -> Tensor:
-        logits = torch.randn(len(p), len(q), generator=generator, dtype=torch.float64)
+        if ordered:
+            x, y = (_normal_scores(v[order]) for v, order in zip((p, q), orders))
+            logits = torch.outer(x, y)[back[0]][:, back[1]]
+        else:
+            logits = torch.randn(len(p), len(q), generator=generator, dtype=torch.float64)
         table: Tensor = (strength * logits).exp()
         for _ in range(_SINKHORN):
             table = table * (p / table.sum(1))[:, None]
@@ -96,12 +119,15 @@ def random_table(p: Tensor, q: Tensor, generator: torch.Generator) -> Tensor:
 
     if uniform() >= 0.7:
         return odds(0.2 + 5 * uniform())
-    orders = [torch.randperm(len(v), generator=generator) for v in (p, q)]
-    kept = _overlaps(p[orders[0]], q[orders[1]])
-    kept = kept[orders[0].argsort()][:, orders[1].argsort()]
+    kept = _overlaps(p[orders[0]], q[orders[1]])[back[0]][:, back[1]]
     lost = p[:, None] * q if uniform() < 0.5 else odds(1.5)
     noise = math.pow(uniform(), 1.5)
     return (1 - noise) * kept + noise * lost
+
+
+def _normal_scores(p: Tensor) -> Tensor:
+    """Normal quantiles ``[K]`` at the middles of the intervals of lengths ``p``, end to end."""
+    return torch.special.ndtri(p.cumsum(0) - p / 2)
 
 
 def _overlaps(p: Tensor, q: Tensor) -> Tensor:

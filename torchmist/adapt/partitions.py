@@ -12,13 +12,14 @@ from torch import Tensor
 
 __all__ = [
     "centroids",
+    "clustered",
     "clusters",
     "k_means",
     "misplaced",
     "nearest",
-    "partitions",
     "purity",
     "quantile_cells",
+    "sliced",
     "ward",
 ]
 
@@ -28,15 +29,14 @@ _TRIES = 2
 _NEIGHBOURS, _BLOCK = 5, 1024
 
 
-def partitions(
+def clustered(
     z: Tensor, count: int, generator: torch.Generator, places: Tensor | None = None
 ) -> tuple[Tensor, ...]:
-    """``count`` partitions of samples ``[P, d]`` into 2 to 16 cells.
+    """``count`` partitions of samples ``[P, d]`` into 2 to 16 clusters.
 
-    Of ten, eight are :func:`clusters` of ``places`` (of the samples if there are none), the purer
+    Of ten, nine are :func:`clusters` of ``places`` (of the samples if there are none), the purer
     of two, which come closest to classes of real data: neighbours are nearly always of one class.
-    One is k-means clusters; the other up to 6 slices along a random direction, or shells around a
-    sample.
+    The other is of k-means clusters.
 
     Args:
         z: the samples.
@@ -48,19 +48,42 @@ def partitions(
     near = nearest(z)
     out = []
     for index in range(count):
-        kind = index % 10
         cells = 2 + int(torch.randint(15, (1,), generator=generator))
-        if kind < 8:
-            tries = [clusters(places, cells, generator) for _ in range(_TRIES)]
-            out.append(max(tries, key=lambda part: purity(part, near)))
-            continue
-        if kind == 8:
+        if index % 10 == 9:
             out.append(k_means(z, cells, generator))
             continue
-        direction = torch.randn(z.shape[1], generator=generator)
-        score = z @ direction if index % 20 == 9 else (z - z[index % len(z)]).norm(dim=-1)
-        out.append(quantile_cells(score, 2 + cells % 5))
+        tries = [clusters(places, cells, generator) for _ in range(_TRIES)]
+        out.append(max(tries, key=lambda part: purity(part, near)))
     return tuple(out)
+
+
+def sliced(z: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+    """``count`` partitions of samples ``[P, d]`` into 2 to 8 slices, of equal size in half of them.
+
+    Of ten, five are along a random direction, three along a column and two are shells around a
+    sample.
+    """
+    varies = (z.amax(0) > z.amin(0)).nonzero().squeeze(-1)
+    out = []
+    for index in range(count):
+        cells = 2 + int(torch.randint(7, (1,), generator=generator))
+        kind = index % 10
+        if kind < 5:
+            score = z @ torch.randn(z.shape[1], generator=generator)
+        elif kind < 8:
+            score = z[:, varies[int(torch.randint(len(varies), (1,), generator=generator))]]
+        else:
+            score = (z - z[int(torch.randint(len(z), (1,), generator=generator))]).norm(dim=-1)
+        out.append(quantile_cells(score, _shares(cells, generator)))
+    return tuple(out)
+
+
+def _shares(cells: int, generator: torch.Generator) -> Tensor:
+    """Shares of ``cells`` cells, all alike in half of the draws."""
+    weight = torch.ones(cells, dtype=torch.float64)
+    if float(torch.rand(1, generator=generator)) < 0.5:
+        weight += 4 * torch.rand(cells, generator=generator, dtype=torch.float64)
+    return weight / weight.sum()
 
 
 def misplaced(part: Tensor, share: float, generator: torch.Generator) -> Tensor:
@@ -95,10 +118,13 @@ def _compact(part: Tensor) -> Tensor:
     return index
 
 
-def quantile_cells(score: Tensor, cells: int) -> Tensor:
-    """``cells`` cells of equal frequency along ``score`` ``[P]``; fewer when it has ties."""
-    inner = torch.quantile(score, torch.arange(1, cells, dtype=score.dtype) / cells)
-    return _compact(torch.bucketize(score.contiguous(), inner))
+def quantile_cells(score: Tensor, shares: Tensor) -> Tensor:
+    """Cells along ``score`` ``[P]`` with these ``shares``; two at least, fewer when it has ties."""
+    inner = torch.quantile(score, shares.cumsum(0)[:-1].to(score).clamp(max=1.0))
+    part = torch.bucketize(score.contiguous(), inner)
+    if int(part.amax()) == int(part.amin()):  # most are tied at an end
+        part = (score > score.amin()).long()
+    return _compact(part)
 
 
 def k_means(z: Tensor, cells: int, generator: torch.Generator) -> Tensor:

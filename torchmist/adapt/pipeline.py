@@ -32,9 +32,10 @@ from torchmist.synthetic.general import GeneralMeta
 __all__ = ["adapt"]
 
 _MOST = 2048
-_DATASETS, _TOGETHER = 72, 8  # of the validation, and in one forward pass
+_DATASETS, _TOGETHER = 48, 8  # of either kind in the validation, and in one forward pass
 _BATCHES = 8  # that say how to scale what the correction reads
 _WIDTHS = (0.7, 0.85, 1.0, 1.2, 1.45, 1.75, 2.1, 2.5, 3.0)  # of the intervals, tried in turn
+_GAIN, _LOSS = 0.97, 1.03  # error after over before: at most, of all and of either kind
 _FLOW, _CORRECT = 0.04, 0.85  # share of the budget for each flow; of the rest, for the correction
 
 
@@ -46,7 +47,7 @@ def adapt(
 
     A flow is fitted to each side (:func:`fit_flow`). The weights are fine-tuned on datasets whose
     MI is exact: the meta-dataset warped by the flows (:func:`warp`), and real and generated samples
-    that depend on each other through cells (:class:`CellMeta`); last a correction is trained, also
+    that depend on each other through clusters or slices (:class:`CellMeta`); last a correction is trained, also
     on real samples that the flows have not seen. Then base and adapted weights are compared on real
     samples that neither has seen, and the better ones are returned. It is worth its time for
     structure that the columns do not show one by one (images, embeddings, strongly mixed columns);
@@ -84,9 +85,8 @@ def adapt(
     sides = both_sides(x, y, seed)
     file = Checkpoint(checkpoint, [s.fit for s in sides], seed)
 
-    cut = [s.pool(s.check, seed + 5) for s in sides]
-    whole = CellMeta(*(Pool(s.check, p.partitions) for s, p in zip(sides, cut)))
-    held_out = _held_out(whole, seed)
+    whole = {kind: _whole(meta, sides) for kind, meta in _cells(sides, "check", seed + 5).items()}
+    held_out = [batch for meta in whole.values() for batch in _held_out(meta, seed)]
     truth = tuple(torch.cat([batch.mi for batch in held_out]).tolist())
     before = _held(network, held_out)
 
@@ -116,15 +116,38 @@ def adapt(
         one.run(share * left, what=what, show=show, save=_saver(file, name, one))
 
     adapted = in_front(last.average, sides)
-    _widen(adapted, _held_out(_imperfect(whole, sides, seed + 7), seed + 7))
-    after = _held(adapted, held_out)
-    helped = after.error(truth) < 0.97 * before.error(truth)
+    imperfect = [_imperfect(meta, sides, seed + 7) for meta in whole.values()]
+    _widen(adapted, [batch for meta in imperfect for batch in _held_out(meta, seed + 7)])
     report = AdaptReport(
-        truth, before, after, max(WIDTH_SIZES), helped, tuner.steps + last.steps,
+        truth, tuple(kind for kind in whole for _ in range(_DATASETS)), before,
+        _held(adapted, held_out), max(WIDTH_SIZES), False, tuner.steps + last.steps,
         time.monotonic() - start, *(f.report if f is not None else None for f in flows),
     )  # fmt: skip
+    helped = _helped(report)
+    report = dataclasses.replace(report, helped=helped)
     widths = sides[0].fit.shape[1], sides[1].fit.shape[1]
     return _finish(network, adapted if helped else network, base, report, widths, budget, seed)
+
+
+def _cells(sides: tuple[Side, Side], part: str, seed: int) -> dict[str, CellMeta]:
+    """Datasets of a ``part`` of the samples of both sides, through clusters or through slices."""
+    samples = [getattr(s, part) for s in sides]
+    clusters = (s.pool(z, seed) for s, z in zip(sides, samples))
+    slices = (s.sliced(z, seed) for s, z in zip(sides, samples))
+    return {"clusters": CellMeta(*clusters), "slices": CellMeta(*slices)}
+
+
+def _whole(cells: CellMeta, sides: tuple[Side, Side]) -> CellMeta:
+    """The same of the samples of the check as they came, not projected."""
+    pools = zip(sides, (cells.x, cells.y))
+    return CellMeta(*(Pool(side.check, pool.partitions) for side, pool in pools))
+
+
+def _helped(report: AdaptReport) -> bool:
+    """Whether the error fell, and rose on neither kind of dataset."""
+    each = (report.errors(kind) for kind in set(report.kind))
+    fell = report.error_after < _GAIN * report.error_before
+    return fell and all(after < _LOSS * before for before, after in each)
 
 
 def _flow(
@@ -145,8 +168,10 @@ def _tuners(
     """The fine-tuning, and the correction after it, which also sees samples of its own."""
     kx, ky = (s.map.shape[1] for s in sides)
     sources = _sources(sides, flows, seed)
-    unseen = CellMeta(*(s.pool(s.calibrate, seed + 4) for s in sides))
-    every = [Source(unseen, 0.8, _MOST), *sources]
+    unseen = _cells(sides, "calibrate", seed + 4)
+    every = [
+        Source(unseen["clusters"], 0.55, _MOST), Source(unseen["slices"], 0.25, _MOST), *sources,
+    ]  # fmt: skip
     generator = torch.Generator().manual_seed(seed + 6)
     batches = [draw_batch(every, kx, ky, generator) for _ in range(_BATCHES)]
     with torch.no_grad():
@@ -160,7 +185,7 @@ def _tuners(
 
 def _sources(sides: tuple[Side, Side], flows: list[Flow | None], seed: int) -> list[Source]:
     """What the fine-tuning sees."""
-    real = [s.pool(s.fit, seed + 2) for s in sides]
+    real = _cells(sides, "fit", seed + 2)
     generator = torch.Generator().manual_seed(seed + 3)
     made = []
     for side, flow in zip(sides, flows):
@@ -170,7 +195,10 @@ def _sources(sides: tuple[Side, Side], flows: list[Flow | None], seed: int) -> l
         latent = torch.randn(2 * _MOST, flow.columns, generator=generator)
         with torch.no_grad():
             made.append(side.generated(flow(latent), seed + 3))
-    sources = [Source(CellMeta(*real), 0.75, _MOST), Source(CellMeta(*made), 0.15, _MOST)]
+    sources = [
+        Source(real["clusters"], 0.5, _MOST), Source(real["slices"], 0.25, _MOST),
+        Source(CellMeta(*made), 0.15, _MOST),
+    ]  # fmt: skip
     if all(flow is not None for flow in flows):
         sources.append(Source(warp(CanonicalMeta(), *flows), 0.05, _MOST))
         sources.append(Source(warp(GeneralMeta(), *flows), 0.05, _MOST))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torchmist.adapt.flows import FlowReport
@@ -22,6 +23,10 @@ class Held:
         """Mean absolute error in nats."""
         return sum(abs(a - b) for a, b in zip(self.mean, truth)) / len(truth)
 
+    def part(self, rows: Sequence[int]) -> Held:
+        """The same for some of the datasets."""
+        return Held(*(tuple(v[i] for i in rows) for v in (self.mean, self.low, self.high)))
+
     def coverage(self, truth: tuple[float, ...]) -> float:
         """Share of intervals that hold the truth."""
         held = [a <= t <= b for a, t, b in zip(self.low, truth, self.high)]
@@ -32,13 +37,15 @@ class Held:
 class AdaptReport:
     """What an adaptation measured on held-out samples of the user, whose true MI is known.
 
-    ``truth``: of each held-out dataset in nats; ``before``, ``after``: the estimates of base and
+    ``truth``: of each held-out dataset in nats; ``kind``: whether it depends through "clusters" or
+    "slices" of the samples; ``before``, ``after``: the estimates of base and
     adapted weights; ``samples``: of each dataset; ``helped``: whether the adapted weights were
     returned; ``steps``, ``seconds``: of all; ``flow_x``, ``flow_y``: of the flows, ``None`` for
     class labels.
     """
 
     truth: tuple[float, ...]
+    kind: tuple[str, ...]
     before: Held
     after: Held
     samples: int
@@ -58,14 +65,25 @@ class AdaptReport:
         """Mean absolute error of the adapted weights, nats."""
         return self.after.error(self.truth)
 
+    def errors(self, kind: str) -> tuple[float, float]:
+        """Mean absolute errors before and after on the datasets of one kind, nats."""
+        rows = [i for i, k in enumerate(self.kind) if k == kind]
+        truth = tuple(self.truth[i] for i in rows)
+        return self.before.part(rows).error(truth), self.after.part(rows).error(truth)
+
     def __str__(self) -> str:
         verdict = "adapted weights" if self.helped else "no gain: the base weights"
         cover = [100 * v.coverage(self.truth) for v in (self.before, self.after)]
+        each = (
+            f"{before:.3f} and {after:.3f} where {kind} depend on each other"
+            for kind in dict.fromkeys(self.kind)
+            for before, after in (self.errors(kind),)
+        )
         return (
-            f"{verdict}; on {len(self.truth)} held-out datasets of {self.samples} samples the mean "
-            f"absolute error is {self.error_before:.3f} nats before and {self.error_after:.3f} "
-            f"after, 90 % intervals cover {cover[0]:.0f} % and {cover[1]:.0f} %; {self.steps} "
-            f"steps in {self.seconds:.0f} s"
+            f"{verdict}; on {len(self.truth)} held-out datasets of up to {self.samples} samples "
+            f"the mean absolute error is {self.error_before:.3f} nats before and "
+            f"{self.error_after:.3f} after ({', '.join(each)}), 90 % intervals cover "
+            f"{cover[0]:.0f} % and {cover[1]:.0f} %; {self.steps} steps in {self.seconds:.0f} s"
         )
 
     def plot(self, path: str | os.PathLike[str]) -> None:

@@ -70,18 +70,28 @@ class Side:
         return samples if self.labels else (samples - self.mean) @ self.map
 
     def pool(self, samples: Tensor, seed: int) -> Pool:
-        """Projected samples, with cells that are cut in all columns."""
+        """Projected samples, with clusters that are cut in all columns."""
         if self.diffusion is None:
             return Pool.of_labels(samples)
         z = self.project(samples)
-        space = (samples - self.mean) * column_scale(self.fit)
         places = self.diffusion(z)
-        return Pool.of(z, count=_PARTITIONS, seed=seed, space=space, places=places)
+        space = self._scaled(samples)
+        return Pool.clustered(z, count=_PARTITIONS, seed=seed, space=space, places=places)
+
+    def sliced(self, samples: Tensor, seed: int) -> Pool:
+        """Projected samples, with slices that are cut in all columns."""
+        if self.diffusion is None:
+            return Pool.of_labels(samples)
+        z, space = self.project(samples), self._scaled(samples)
+        return Pool.sliced(z, count=_PARTITIONS, seed=seed, space=space)
 
     def generated(self, z: Tensor, seed: int) -> Pool:
-        """Samples ``[N, k]`` that a flow made, with cells."""
+        """Samples ``[N, k]`` that a flow made, with clusters."""
         places = None if self.diffusion is None else self.diffusion(z)
-        return Pool.of(z, count=_PARTITIONS, seed=seed, places=places)
+        return Pool.clustered(z, count=_PARTITIONS, seed=seed, places=places)
+
+    def _scaled(self, samples: Tensor) -> Tensor:
+        return (samples - self.mean) * column_scale(self.fit)
 
     def cells(self, seed: int) -> dict[str, Tensor]:
         """The buffers of :class:`~torchmist.models.cell_correction.SoftCells`; none for labels."""
