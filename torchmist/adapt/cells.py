@@ -127,7 +127,8 @@ def random_table(p: Tensor, q: Tensor, generator: torch.Generator) -> Tensor:
 
 def _normal_scores(p: Tensor) -> Tensor:
     """Normal quantiles ``[K]`` at the middles of the intervals of lengths ``p``, end to end."""
-    return torch.special.ndtri(p.cumsum(0) - p / 2)
+    scores: Tensor = torch.special.ndtri(p.cumsum(0) - p / 2)
+    return scores
 
 
 def _overlaps(p: Tensor, q: Tensor) -> Tensor:

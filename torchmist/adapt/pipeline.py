@@ -47,13 +47,14 @@ def adapt(
 
     A flow is fitted to each side (:func:`fit_flow`). The weights are fine-tuned on datasets whose
     MI is exact: the meta-dataset warped by the flows (:func:`warp`), and real and generated samples
-    that depend on each other through clusters or slices (:class:`CellMeta`); last a correction is trained, also
-    on real samples that the flows have not seen. Then base and adapted weights are compared on real
-    samples that neither has seen, and the better ones are returned. It is worth its time for
-    structure that the columns do not show one by one (images, embeddings, strongly mixed columns);
-    any monotone change of single columns is no reason, as estimates do not see it. Of more than 20
-    columns of a side the 16 leading principal directions of the data are kept, and the weights
-    learn to make up for the rest (:class:`~torchmist.models.projected.ProjectedMIST`).
+    that depend on each other through clusters or slices (:class:`CellMeta`); last a correction is
+    trained, also on real samples that the flows have not seen. Then base and adapted weights are
+    compared on real samples that neither has seen, and the adapted ones are returned if their error
+    is lower and on neither clusters nor slices higher. It is worth its time for structure that the
+    columns do not show one by one (images, embeddings, strongly mixed columns); any monotone change
+    of single columns is no reason, as estimates do not see it. Of more than 20 columns of a side
+    the 16 leading principal directions of the data are kept, and the weights learn to make up for
+    the rest (:class:`~torchmist.models.projected.ProjectedMIST`).
 
     Args:
         x: ``[N, dx]`` array or tensor, ``N`` of at least 200; unpaired with ``y``.
