@@ -35,7 +35,7 @@ def test_information_of_tables() -> None:
 def test_cells_carry_the_stated_information() -> None:
     x, y = draw(3000, 2), draw(2500, 3, seed=1)
     meta = CellMeta(*(Pool(v, (torch.bucketize(v[:, 0], torch.tensor([-0.5, 0.4])),))
-                      for v in (x, y)))  # fmt: skip
+                      for v in (x, y)), few=0.0)  # fmt: skip
     batch = meta.sample(10, 2000, 2, 3, generator=torch.Generator().manual_seed(0))
     assert float(batch.mi.std()) > 0.05
     for a, b, mi in zip(batch.x, batch.y, batch.mi):
@@ -43,6 +43,24 @@ def test_cells_carry_the_stated_information() -> None:
         table = torch.bincount(3 * cells[0] + cells[1], minlength=9).view(3, 3) / 2000
         assert float(table_mi(table)) == pytest.approx(float(mi), abs=0.05)
         assert len(a.unique(dim=0)) > 1500  # samples come once before they come again
+
+
+def test_some_datasets_repeat_few_samples_and_say_the_same_of_their_cells() -> None:
+    z = draw(400, 3)
+    pool = Pool(z, ((z[:, 0] > 0).long(),))
+    meta = CellMeta(pool, pool, few=1.0)
+    batch = meta.sample(12, 1500, 3, 3, generator=torch.Generator().manual_seed(0))
+    few = []
+    for a, b, mi in zip(batch.x, batch.y, batch.mi):
+        cells = [(v[:, 0] > 0).long() for v in (a, b)]
+        table = torch.bincount(2 * cells[0] + cells[1], minlength=4).view(2, 2) / 1500
+        assert float(table_mi(table)) == pytest.approx(float(mi), abs=0.05)
+        few.append(len(torch.cdist(a, z).argmin(-1).unique()))
+    assert min(few) < 60 and max(few) > 200
+    whole = CellMeta(pool, pool, few=0.0).sample(
+        1, 1500, 3, 3, generator=torch.Generator().manual_seed(0)
+    )
+    assert len(torch.cdist(whole.x[0], z).argmin(-1).unique()) > 350
 
 
 def test_cells_of_labels_are_the_classes() -> None:

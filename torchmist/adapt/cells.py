@@ -121,7 +121,7 @@ def random_table(p: Tensor, q: Tensor, generator: torch.Generator) -> Tensor:
         return odds(0.2 + 5 * uniform())
     kept = _overlaps(p[orders[0]], q[orders[1]])[back[0]][:, back[1]]
     lost = p[:, None] * q if uniform() < 0.5 else odds(1.5)
-    noise = math.pow(uniform(), 1.5)
+    noise = uniform()
     return (1 - noise) * kept + noise * lost
 
 
@@ -144,12 +144,14 @@ class CellMeta:
     Args:
         x, y: the pools of both sides.
         independent: share of datasets whose sides are independent.
+        few: share of sides that use a part of the pool alone, so that there are fewer different
+            samples than the dataset has, as where the same things are seen again and again.
     """
 
     families = ("cells",)
 
-    def __init__(self, x: Pool, y: Pool, *, independent: float = 0.05) -> None:
-        self.x, self.y, self.independent = x, y, independent
+    def __init__(self, x: Pool, y: Pool, *, independent: float = 0.15, few: float = 0.3) -> None:
+        self.x, self.y, self.independent, self.few = x, y, independent, few
 
     def sample(
         self, batch_size: int, n: int, dx: int, dy: int, *, generator: torch.Generator
@@ -168,11 +170,15 @@ class CellMeta:
         return Batch(x, y, mi.float(), family, torch.zeros(batch_size))
 
     def _dataset(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        parts = [
-            pool.partitions[int(torch.randint(len(pool.partitions), (1,), generator=generator))]
-            for pool in (self.x, self.y)
-        ]
-        p, q = (torch.bincount(part).double() / len(part) for part in parts)
+        parts, kept = [], []
+        for pool in (self.x, self.y):
+            part = pool.partitions[
+                int(torch.randint(len(pool.partitions), (1,), generator=generator))
+            ]
+            rows = _some(len(part), self.few, generator)
+            parts.append(part)
+            kept.append((rows, part[rows].unique(return_inverse=True)[1]))
+        p, q = (torch.bincount(part).double() / len(part) for _, part in kept)
         table = random_table(p, q, generator)
         if float(torch.rand(1, generator=generator)) < self.independent:
             table = p[:, None] * q
@@ -180,11 +186,19 @@ class CellMeta:
         cells = flat // len(q), flat % len(q)
         moved = float(torch.rand(1, generator=generator)) < 0.5
         sides = []
-        for pool, part, cell in zip((self.x, self.y), parts, cells):
-            rows = _members(part, cell, generator)
-            much = moved or n > len(pool.samples)
+        for pool, part, (some, cell_of), cell in zip((self.x, self.y), parts, kept, cells):
+            rows = some[_members(cell_of, cell, generator)]
+            much = moved or n > len(some)
             sides.append(spread(pool, part, rows, generator) if much else pool.samples[rows])
         return sides[0], sides[1], table_mi(table)
+
+
+def _some(count: int, few: float, generator: torch.Generator) -> Tensor:
+    """All of ``count`` samples, or in a share ``few`` of the draws a twentieth at least, and 16."""
+    u, v = torch.rand(2, generator=generator).tolist()
+    if u >= few:
+        return torch.arange(count)
+    return torch.randperm(count, generator=generator)[: max(16, int(count * 0.05**v))]
 
 
 def spread(pool: Pool, part: Tensor, rows: Tensor, generator: torch.Generator) -> Tensor:
