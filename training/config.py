@@ -102,7 +102,7 @@ _GENERAL = replace(
     moved_weight=0.25, average=0.999, validate_every=4000,
 )  # fmt: skip
 _SETTLE = replace(
-    _GENERAL, init="mist-v1", trained=("trunk", "blend", "head"), steps=9000, seed=16,
-    learning_rate=5e-4, final_learning_rate=1e-5, ramp=0.0, large=0.4, moved=0.0,
+    _GENERAL, init="mist-v1", trained=("trunk", "blend", "head"), steps=3000, seed=16,
+    learning_rate=2e-4, final_learning_rate=1e-5, ramp=0.0, large=0.4, moved=0.0,
 )  # fmt: skip
 PRESETS = {"general": _GENERAL, "paper": _PAPER, "settle": _SETTLE, "smoke": _SMOKE}

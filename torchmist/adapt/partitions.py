@@ -48,7 +48,7 @@ def clustered(
     near = nearest(z)
     out = []
     for index in range(count):
-        cells = _number(16, generator)
+        cells = 2 + int(torch.randint(15, (1,), generator=generator))
         if index % 10 == 9:
             out.append(k_means(z, cells, generator))
             continue
@@ -66,7 +66,7 @@ def sliced(z: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, .
     varies = (z.amax(0) > z.amin(0)).nonzero().squeeze(-1)
     out = []
     for index in range(count):
-        cells = _number(8, generator)
+        cells = 2 + int(torch.randint(7, (1,), generator=generator))
         kind = index % 10
         if kind < 5:
             score = z @ torch.randn(z.shape[1], generator=generator)
@@ -76,12 +76,6 @@ def sliced(z: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, .
             score = (z - z[int(torch.randint(len(z), (1,), generator=generator))]).norm(dim=-1)
         out.append(quantile_cells(score, _shares(cells, generator)))
     return tuple(out)
-
-
-def _number(most: int, generator: torch.Generator) -> int:
-    """A number of cells from 2 to ``most``, log-uniform: classes of real data are often few."""
-    u = float(torch.rand(1, generator=generator))
-    return int(2 * ((most + 0.9) / 2) ** u)
 
 
 def _shares(cells: int, generator: torch.Generator) -> Tensor:
