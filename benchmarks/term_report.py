@@ -1,9 +1,9 @@
 """Tables of the benchmarks of the term, from their records: ``python -m benchmarks.term_report``.
 
-Puts the tables ``conflict``, ``gradient``, ``gradient_sizes``, ``head_to_head`` and ``step_cost``
-between ``<!-- begin table NAME -->`` and ``<!-- end table NAME -->`` in the pages given (by default
-``docs/frozen_or_lift.md`` and ``docs/loss_benchmarks.md``). Rows of the weights ``--model`` are
-used, and those of rivals, which have none.
+Puts the tables ``conflict``, ``gradient``, ``gradient_sizes``, ``gradient_gaussian``,
+``head_to_head`` and ``step_cost`` between ``<!-- begin table NAME -->`` and ``<!-- end table NAME
+-->`` in the pages given (by default ``docs/frozen_or_lift.md`` and ``docs/loss_benchmarks.md``).
+Rows of the weights ``--model`` are used, and those of rivals, which have none.
 """
 
 from __future__ import annotations
@@ -79,6 +79,24 @@ def gradient_sizes(frame: pd.DataFrame) -> str:
     return markdown(pd.DataFrame.from_dict(rows, orient="index"), 3)
 
 
+def gradient_gaussian(frame: pd.DataFrame) -> str:
+    """Relative errors on Gaussian channels beside those of maximum likelihood, which is log-det."""
+    chosen = frame[(frame["family"] == "gaussian") & (frame["n"] == 256)]
+    best, ours = (
+        chosen[chosen["estimator"] == name].groupby(["d", "mi"])[["error", "error_16"]].median()
+        for name in ("log-det", "mist")
+    )
+    rows = {}
+    for d, mi in best.index.intersection(ours.index):
+        rows[f"d = {d}, {mi:g} nats"] = {
+            "maximum likelihood": best["error"][d, mi],
+            "mist": ours["error"][d, mi],
+            "maximum likelihood, 16 batches": best["error_16"][d, mi],
+            "mist, 16 batches": ours["error_16"][d, mi],
+        }
+    return markdown(pd.DataFrame.from_dict(rows, orient="index"), 2)
+
+
 def head_to_head(frame: pd.DataFrame) -> str:
     """Mean and spread of the scores, the best of each task in bold."""
     cells = frame.groupby(["method", "task"], sort=False)["score"].agg(
@@ -108,6 +126,7 @@ TABLES = {
     "conflict": ("conflict", conflict),
     "gradient": ("gradient_quality", gradient),
     "gradient_sizes": ("gradient_quality", gradient_sizes),
+    "gradient_gaussian": ("gradient_quality", gradient_gaussian),
     "head_to_head": ("head_to_head", head_to_head),
     "step_cost": ("step_cost", step_cost),
 }

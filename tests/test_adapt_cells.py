@@ -90,6 +90,14 @@ def test_partitions_are_cells_numbered_from_0(cut, most) -> None:
     assert len({len(part.unique()) for part in made}) > 4
 
 
+def test_every_second_partition_into_clusters_has_samples_out_of_place() -> None:
+    z = 8 * torch.nn.functional.one_hot(torch.arange(320) % 16, 16) + draw(320, 16)
+    near = nearest(z)
+    pure = [purity(part, near) for part in clustered(z, 9, torch.Generator().manual_seed(0))]
+    assert min(pure[::2]) > 0.99 and min(pure[1::2]) > 0.75
+    assert sum(share < 0.96 for share in pure[1::2]) >= 3
+
+
 def test_slices_are_convex_along_a_direction_or_a_column_and_shells_round() -> None:
     z = draw(400, 2)
     made = sliced(z, 10, torch.Generator().manual_seed(1))

@@ -26,6 +26,7 @@ __all__ = [
 _SMALL = 64  # clusters that are joined into larger ones
 _LLOYD = 10
 _TRIES = 2
+_MISPLACED = 0.1
 _NEIGHBOURS, _BLOCK = 5, 1024
 
 
@@ -36,7 +37,8 @@ def clustered(
 
     Of ten, nine are :func:`clusters` of ``places`` (of the samples if there are none), the purer
     of two, which come closest to classes of real data: neighbours are nearly always of one class.
-    The other is of k-means clusters.
+    The other is of k-means clusters. In every second one up to a tenth of the samples are
+    :func:`misplaced`.
 
     Args:
         z: the samples.
@@ -50,10 +52,12 @@ def clustered(
     for index in range(count):
         cells = 2 + int(torch.randint(15, (1,), generator=generator))
         if index % 10 == 9:
-            out.append(k_means(z, cells, generator))
-            continue
-        tries = [clusters(places, cells, generator) for _ in range(_TRIES)]
-        out.append(max(tries, key=lambda part: purity(part, near)))
+            part = k_means(z, cells, generator)
+        else:
+            tries = [clusters(places, cells, generator) for _ in range(_TRIES)]
+            part = max(tries, key=lambda part: purity(part, near))
+        share = _MISPLACED * float(torch.rand(1, generator=generator))
+        out.append(misplaced(part, share, generator) if index % 2 else part)
     return tuple(out)
 
 

@@ -34,7 +34,7 @@ __all__ = ["adapt"]
 _MOST = 2048
 _DATASETS, _TOGETHER = 48, 8  # of either kind in the validation, and in one forward pass
 _BATCHES = 8  # that say how to scale what the correction reads
-_WIDTHS = (0.7, 0.85, 1.0, 1.2, 1.45, 1.75, 2.1, 2.5, 3.0)  # of the intervals, tried in turn
+_WIDTHS = (0.7, 0.85, 1.0, 1.2, 1.45, 1.75, 2.1)  # of the intervals, tried in turn
 _GAIN, _LOSS = 0.97, 1.03  # error after over before: at most, of all and of either kind
 _FLOW, _CORRECT = 0.04, 0.85  # share of the budget for each flow; of the rest, for the correction
 
@@ -118,7 +118,7 @@ def adapt(
 
     adapted = in_front(last.average, sides)
     imperfect = [_imperfect(meta, sides, seed + 7) for meta in whole.values()]
-    _widen(adapted, [batch for meta in imperfect for batch in _held_out(meta, seed + 7)])
+    _widen(adapted, [_held_out(meta, seed + 7) for meta in imperfect])
     report = AdaptReport(
         truth, tuple(kind for kind in whole for _ in range(_DATASETS)), before,
         _held(adapted, held_out), max(WIDTH_SIZES), False, tuner.steps + last.steps,
@@ -231,7 +231,7 @@ def _held(model: MIST, batches: list[Batch]) -> Held:
 def _imperfect(cells: CellMeta, sides: tuple[Side, Side], seed: int) -> CellMeta:
     """The same with up to a tenth of the samples in cells that are not those of neighbours.
 
-    Labels stay as they are. Nothing is trained on such cells.
+    Labels stay as they are. Nothing is trained on so many.
     """
     generator = torch.Generator().manual_seed(seed)
     pools = []
@@ -244,23 +244,34 @@ def _imperfect(cells: CellMeta, sides: tuple[Side, Side], seed: int) -> CellMeta
 
 
 @torch.no_grad()
-def _widen(model: ProjectedMIST, batches: list[Batch]) -> None:
+def _widen(model: ProjectedMIST, kinds: list[list[Batch]]) -> None:
     """Widen (or narrow) the quantiles at each size until nine in ten 90 % intervals hold.
 
-    Of ``k`` datasets, as many as nine in ten of ``k + 1`` (Vovk et al. 2005: of another dataset of
-    their law the interval then holds with at least that probability).
+    That is so for each of the ``kinds`` of datasets. Of ``k`` datasets as many as nine in ten of
+    ``k + 1`` are meant (Vovk et al. 2005: of another dataset of their law the interval then holds
+    with at least that probability).
     """
     for place, size in enumerate(WIDTH_SIZES):
-        read = [(*model.read(b.x, b.y), b.mi) for b in batches if b.x.shape[1] == size]
-        if not read:
-            continue
-        said, quantiles, mi = (torch.cat(parts) for parts in zip(*read))
-        for width in _WIDTHS:
+        some = [[b for b in batches if b.x.shape[1] == size] for batches in kinds]
+        read = [_read(model, batches) for batches in some if batches]
+        for width in _WIDTHS if read else ():
             model.correction.width[place] = width
-            corrected = model.correction.correct(said, quantiles).clamp(min=0)
-            low, high = (reduce_quantiles(corrected, model.levels, s) for s in (0.05, 0.95))
-            if int(((low <= mi) & (mi <= high)).sum()) >= min(0.9 * (len(mi) + 1), len(mi)):
+            if all(_hold(model, *of_kind) for of_kind in read):
                 break
+
+
+def _read(model: ProjectedMIST, batches: list[Batch]) -> tuple[Tensor, Tensor, Tensor]:
+    """What the correction reads of datasets, the quantiles before it, and the truth."""
+    parts = zip(*((*model.read(b.x, b.y), b.mi) for b in batches))
+    said, quantiles, mi = (torch.cat(part) for part in parts)
+    return said, quantiles, mi
+
+
+def _hold(model: ProjectedMIST, said: Tensor, quantiles: Tensor, mi: Tensor) -> bool:
+    """Whether as many 90 % intervals as are meant hold the truth."""
+    corrected = model.correction.correct(said, quantiles).clamp(min=0)
+    low, high = (reduce_quantiles(corrected, model.levels, s) for s in (0.05, 0.95))
+    return int(((low <= mi) & (mi <= high)).sum()) >= min(0.9 * (len(mi) + 1), len(mi))
 
 
 def _finish(
