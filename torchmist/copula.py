@@ -103,13 +103,13 @@ def _sort(columns: Tensor) -> tuple[Tensor, Tensor]:
 
     NumPy sorts several times as fast as ``torch`` where it has AVX-512, on one thread.
     """
-    if columns.device.type == "cpu" and not torch.compiler.is_compiling():
-        if torch.get_num_threads() <= _FEW_THREADS:
-            try:
-                order = torch.from_numpy(np.argsort(columns.detach().numpy(), axis=-1))
-                return columns.gather(-1, order), order
-            except RuntimeError:  # vmap: no arrays
-                pass
+    arrays = columns.device.type == "cpu" and not torch.compiler.is_compiling()
+    if arrays and torch.get_num_threads() <= _FEW_THREADS:
+        try:
+            order = torch.from_numpy(np.argsort(columns.detach().numpy(), axis=-1))
+            return columns.gather(-1, order), order
+        except RuntimeError:  # vmap: no arrays
+            pass
     ordered, order = columns.sort(-1)
     return ordered, order
 

@@ -21,7 +21,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from torchmist.adapt.partitions import clustered, nearest, sliced
+from torchmist.adapt.partitions import nearest
 from torchmist.models.projected import column_scale
 from torchmist.synthetic import Batch
 
@@ -36,29 +36,6 @@ class Pool:
 
     samples: Tensor
     partitions: tuple[Tensor, ...]
-
-    @classmethod
-    def clustered(
-        cls, samples: Tensor, *, count: int, seed: int, space: Tensor | None = None,
-        places: Tensor | None = None,
-    ) -> Pool:  # fmt: skip
-        """A pool with ``count`` :func:`~torchmist.adapt.partitions.clustered` partitions.
-
-        The cells are cut in ``space`` ``[P, e]``, as it is scaled, in the samples if there is none;
-        clusters in ``places`` ``[P, r]`` where given.
-        """
-        generator = torch.Generator().manual_seed(seed)
-        space = samples if space is None else space
-        return cls(samples, clustered(space, count, generator, places))
-
-    @classmethod
-    def sliced(
-        cls, samples: Tensor, *, count: int, seed: int, space: Tensor | None = None
-    ) -> Pool:  # fmt: skip
-        """A pool with ``count`` :func:`~torchmist.adapt.partitions.sliced` partitions, cut as in
-        :meth:`clustered`."""
-        generator = torch.Generator().manual_seed(seed)
-        return cls(samples, sliced(samples if space is None else space, count, generator))
 
     @cached_property
     def near(self) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 __all__ = [
+    "MISPLACED",
     "centroids",
     "clustered",
     "clusters",
@@ -23,10 +24,10 @@ __all__ = [
     "ward",
 ]
 
+MISPLACED = 0.1  # of the samples, at most
 _SMALL = 64  # clusters that are joined into larger ones
 _LLOYD = 10
 _TRIES = 2
-_MISPLACED = 0.1
 _NEIGHBOURS, _BLOCK = 5, 1024
 
 
@@ -56,7 +57,7 @@ def clustered(
         else:
             tries = [clusters(places, cells, generator) for _ in range(_TRIES)]
             part = max(tries, key=lambda part: purity(part, near))
-        share = _MISPLACED * float(torch.rand(1, generator=generator))
+        share = MISPLACED * float(torch.rand(1, generator=generator))
         out.append(misplaced(part, share, generator) if index % 2 else part)
     return tuple(out)
 

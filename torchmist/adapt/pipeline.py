@@ -18,7 +18,7 @@ from torchmist.adapt.cells import CellMeta, Pool
 from torchmist.adapt.checkpoint import Checkpoint
 from torchmist.adapt.finetune import CorrectionTuner, FineTuner, Source, Tuner, draw_batch
 from torchmist.adapt.flows import Flow, fit_flow, restore_flow
-from torchmist.adapt.partitions import misplaced
+from torchmist.adapt.partitions import MISPLACED, misplaced
 from torchmist.adapt.report import AdaptReport, Held
 from torchmist.adapt.sides import Side, behind, both_sides, in_front
 from torchmist.adapt.warp import CanonicalMeta, warp
@@ -236,7 +236,7 @@ def _imperfect(cells: CellMeta, sides: tuple[Side, Side], seed: int) -> CellMeta
     generator = torch.Generator().manual_seed(seed)
     pools = []
     for side, pool in zip(sides, (cells.x, cells.y)):
-        shares = 0.1 * torch.rand(len(pool.partitions), generator=generator)
+        shares = MISPLACED * torch.rand(len(pool.partitions), generator=generator)
         parts = zip(pool.partitions, shares.tolist())
         kept = tuple(p if side.labels else misplaced(p, v, generator) for p, v in parts)
         pools.append(Pool(pool.samples, kept))

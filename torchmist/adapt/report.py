@@ -38,10 +38,9 @@ class AdaptReport:
     """What an adaptation measured on held-out samples of the user, whose true MI is known.
 
     ``truth``: of each held-out dataset in nats; ``kind``: whether it depends through "clusters" or
-    "slices" of the samples; ``before``, ``after``: the estimates of base and
-    adapted weights; ``samples``: of each dataset; ``helped``: whether the adapted weights were
-    returned; ``steps``, ``seconds``: of all; ``flow_x``, ``flow_y``: of the flows, ``None`` for
-    class labels.
+    "slices" of the samples; ``before``, ``after``: the estimates of base and adapted weights;
+    ``samples``: of the largest datasets; ``helped``: whether the adapted weights were returned;
+    ``steps``, ``seconds``: of all; ``flow_x``, ``flow_y``: of the flows, ``None`` for class labels.
     """
 
     truth: tuple[float, ...]

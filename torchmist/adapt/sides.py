@@ -13,7 +13,7 @@ from torch import Tensor
 
 from torchmist.adapt.cells import Pool
 from torchmist.adapt.diffusion import DiffusionMap
-from torchmist.adapt.partitions import centroids, k_means, ward
+from torchmist.adapt.partitions import centroids, clustered, k_means, sliced, ward
 from torchmist.checks import check_pair
 from torchmist.estimate import as_tensor
 from torchmist.models.cell_correction import CELLS, COARSER
@@ -73,22 +73,23 @@ class Side:
         """Projected samples, with clusters that are cut in all columns."""
         if self.diffusion is None:
             return Pool.of_labels(samples)
-        z = self.project(samples)
+        z, generator = self.project(samples), torch.Generator().manual_seed(seed)
         places = self.diffusion(z)
-        space = self._scaled(samples)
-        return Pool.clustered(z, count=_PARTITIONS, seed=seed, space=space, places=places)
+        return Pool(z, clustered(self._scaled(samples), _PARTITIONS, generator, places))
 
     def sliced(self, samples: Tensor, seed: int) -> Pool:
         """Projected samples, with slices that are cut in all columns."""
         if self.diffusion is None:
             return Pool.of_labels(samples)
-        z, space = self.project(samples), self._scaled(samples)
-        return Pool.sliced(z, count=_PARTITIONS, seed=seed, space=space)
+        generator = torch.Generator().manual_seed(seed)
+        cut = sliced(self._scaled(samples), _PARTITIONS, generator)
+        return Pool(self.project(samples), cut)
 
     def generated(self, z: Tensor, seed: int) -> Pool:
         """Samples ``[N, k]`` that a flow made, with clusters."""
         places = None if self.diffusion is None else self.diffusion(z)
-        return Pool.clustered(z, count=_PARTITIONS, seed=seed, places=places)
+        generator = torch.Generator().manual_seed(seed)
+        return Pool(z, clustered(z, _PARTITIONS, generator, places))
 
     def _scaled(self, samples: Tensor) -> Tensor:
         return (samples - self.mean) * column_scale(self.fit)
