@@ -40,6 +40,7 @@ def quick(monkeypatch, steady) -> None:
     """Adaptation with fewer partitions and datasets than in earnest."""
     monkeypatch.setattr("torchmist.adapt.sides._PARTITIONS", 6)
     monkeypatch.setattr("torchmist.adapt.pipeline._DATASETS", 8)
+    monkeypatch.setattr("torchmist.adapt.pipeline._CALIBRATE", 8)
     monkeypatch.setattr("torchmist.adapt.pipeline._MOST", 128)
 
 

@@ -84,6 +84,7 @@ def test_an_interrupted_run_keeps_its_budget(small, clock, monkeypatch, tmp_path
     assert 12 < clock.now < 16
     model = adapt(x, y, checkpoint=tmp_path / "state.pt", **options)
     assert 57 < clock.now < 66 and model.report.steps == pytest.approx(230, abs=15)
+    assert 57 < model.report.seconds < 66
 
 
 def digest(model) -> list[float]:
@@ -131,7 +132,7 @@ def test_adapted_weights_serve_everywhere(small, tmp_path, helping, quick) -> No
     loaded = torchmist.load_pretrained(tmp_path / "adapted.safetensors")
     assert torchmist.estimate(x, y, model=loaded).mean == torchmist.estimate(x, y, model=model).mean
     assert loaded.provenance["adapted"] == model.provenance["adapted"]
-    assert loaded.evaluation["adapt"]["samples"] == model.report.samples
+    assert loaded.evaluation["adapt"]["n"] == list(model.report.n)
     x.requires_grad_()
     regularizer = torchmist.MIRegularizer(tmp_path / "adapted.safetensors")
     for value in (torchmist.mist_mi(x, y, model=model), regularizer(x, y)):
@@ -150,8 +151,8 @@ def test_picture_of_an_adaptation(small, tmp_path, quick) -> None:
 def report_of(before: list[float], after: list[float]) -> AdaptReport:
     """Of four datasets of no information, two of either kind, and these errors."""
     held = (Held(tuple(v), (0.0,) * 4, tuple(v)) for v in (before, after))
-    kinds = ("clusters", "clusters", "slices", "slices")
-    return AdaptReport((0.0,) * 4, kinds, *held, 2048, False, 5, 1.0, None, None)
+    kinds, n = ("clusters", "clusters", "slices", "slices"), (128, 512) * 2
+    return AdaptReport((0.0,) * 4, kinds, n, *held, False, 5, 1.0, None, None)
 
 
 @pytest.mark.parametrize(
@@ -161,14 +162,18 @@ def report_of(before: list[float], after: list[float]) -> AdaptReport:
         ([0.3, 0.3, 0.2, 0.2], False),  # no gain
         ([0.0, 0.0, 0.3, 0.2], False),  # a gain, but a loss on slices
         ([0.4, 0.4, 0.0, 0.0], False),
+        ([0.4, 0.0, 0.2, 0.0], False),  # a gain on both, but a loss at n = 128
         ([0.1, 0.1, 0.2, 0.2], True),
     ],
 )
-def test_adapted_weights_must_gain_and_lose_on_neither_kind(after, helped) -> None:
+def test_adapted_weights_must_gain_and_lose_nowhere(after, helped) -> None:
     report = report_of([0.3, 0.3, 0.2, 0.2], after)
     assert pipeline._helped(report) == helped
     assert report.errors("slices") == pytest.approx((0.2, (after[2] + after[3]) / 2))
-    assert "where slices depend on each other" in str(report)
+    assert report.errors(512) == pytest.approx((0.25, (after[1] + after[3]) / 2))
+    assert all(f"{part}: " in str(report) for part in ("clusters", "slices", "n = 128", "n = 512"))
+    with pytest.raises(ValueError, match="expected one of .* got 2048"):
+        report.errors(2048)
 
 
 def test_adapt_returns_the_base_when_it_does_not_help(small, monkeypatch, quick) -> None:

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 from adapt_samples import draw, mixed
+from torch import Tensor
 
 import torchmist
 from torchmist.adapt import CellMeta, pipeline
@@ -15,6 +16,7 @@ from torchmist.adapt.sides import behind, both_sides, in_front
 from torchmist.functional import reduce_quantiles
 from torchmist.heads import from_nats, to_nats
 from torchmist.models.neighbours import LIFTS, neighbour_statistics
+from torchmist.models.projected import ProjectedMIST
 from torchmist.synthetic import Batch
 
 
@@ -186,19 +188,24 @@ def test_correction_sees_standardised_numbers(small, sides) -> None:
     torch.testing.assert_close(seen.std(0), torch.ones(len(correction.mean)))
 
 
-@pytest.mark.parametrize("shift, width", [(0.0, 0.7), (1.22, 1.45), (9.0, 2.1)])
+@pytest.mark.parametrize("shift, width", [(0.0, 0.7), (1.22, 0.7 * 1.1**7), (9.0, 0.7 * 1.1**12)])
 def test_intervals_are_widened_until_they_hold(small, sides, shift, width) -> None:
     """``shift``: how far the truth is from the mean, in 90 % half-widths of log(I + 0.2)."""
-    model = in_front(behind(small, sides, 0), sides)
-    model.correction.network[-1].bias.data += torch.tensor([0.0, 2.0, 0.0])  # above 0
-    x, y = draw(8, 128, 3), torch.eye(3)[torch.arange(128) % 3].expand(8, 128, 3)
-    quantiles = model(x, y)
+    model, x, y, quantiles = above_zero(small, sides)
     t, high = from_nats(quantiles), from_nats(reduce_quantiles(quantiles, model.levels, 0.95))
-    mi = to_nats(t.mean(-1) + shift * (high - t.mean(-1)))
-    middle = to_nats(t.mean(-1))
-    kinds = [[Batch(x, y, v, torch.zeros(8), torch.zeros(8))] for v in (middle, mi)]
+    centre = from_nats(quantiles.mean(-1))
+    mi = to_nats(centre + shift * (high - t.mean(-1)))
+    kinds = [[Batch(x, y, v, torch.zeros(8), torch.zeros(8))] for v in (to_nats(centre), mi)]
     pipeline._widen(model, kinds)
     assert model.correction.width.tolist() == pytest.approx([width, 1.0, 1.0])
+
+
+def above_zero(small, sides) -> tuple[ProjectedMIST, Tensor, Tensor, Tensor]:
+    """Adapted weights with all quantiles far above 0, eight datasets, and their quantiles."""
+    model = in_front(behind(small, sides, 0), sides)
+    model.correction.network[-1].bias.data += torch.tensor([0.0, 2.0, 0.0])
+    x, y = draw(8, 128, 3), torch.eye(3)[torch.arange(128) % 3].expand(8, 128, 3)
+    return model, x, y, model(x, y)
 
 
 @pytest.mark.parametrize("n, width", [(32, 1.0), (128, 1.0), (256, 1.5), (512, 2.0), (3000, 4.0)])
@@ -208,8 +215,10 @@ def test_width_is_interpolated_between_sizes(small, sides, n, width) -> None:
     said = torch.zeros(1, len(correction.mean))
     said[:, -2] = math.log(n) / 5 - 1
     quantiles = to_nats(torch.linspace(-1.0, 1.0, 24))[None]
-    seen = from_nats(correction.correct(said, quantiles))
+    out = correction.correct(said, quantiles)
+    seen = from_nats(out)
     assert float(seen[0, -1] - seen[0, 0]) == pytest.approx(2 * width, rel=1e-4)
+    torch.testing.assert_close(out.mean(), quantiles.mean())  # the width leaves the mean alone
 
 
 def test_estimates_by_neighbours_move_as_the_tables_do_in_the_backward_pass(small, sides) -> None:

@@ -33,9 +33,11 @@ __all__ = ["adapt"]
 
 _MOST = 2048
 _DATASETS, _TOGETHER = 48, 8  # of either kind in the validation, and in one forward pass
+_CALIBRATE = 96  # datasets of either kind that say how wide intervals are
 _BATCHES = 8  # that say how to scale what the correction reads
-_WIDTHS = (0.7, 0.85, 1.0, 1.2, 1.45, 1.75, 2.1)  # of the intervals, tried in turn
-_GAIN, _LOSS = 0.97, 1.03  # error after over before: at most, of all and of either kind
+_HELD = 0.95  # of the 90 % intervals, as samples of a user are of a law known less than this one
+_WIDTHS = tuple(0.7 * 1.1**k for k in range(13))  # of the intervals, tried in turn
+_GAIN, _LOSS = 0.97, 1.05  # error after over before: at most, of all and of each part
 _FLOW, _CORRECT = 0.04, 0.85  # share of the budget for each flow; of the rest, for the correction
 
 
@@ -50,11 +52,11 @@ def adapt(
     that depend on each other through clusters or slices (:class:`CellMeta`); last a correction is
     trained, also on real samples that the flows have not seen. Then base and adapted weights are
     compared on real samples that neither has seen, and the adapted ones are returned if their error
-    is lower and on neither clusters nor slices higher. It is worth its time for structure that the
-    columns do not show one by one (images, embeddings, strongly mixed columns); any monotone change
-    of single columns is no reason, as estimates do not see it. Of more than 20 columns of a side
-    the 16 leading principal directions of the data are kept, and the weights learn to make up for
-    the rest (:class:`~torchmist.models.projected.ProjectedMIST`).
+    is lower, and higher on neither clusters nor slices and at no number of samples. It is worth its
+    time for structure that the columns do not show one by one (images, embeddings, strongly mixed
+    columns); any monotone change of single columns is no reason, as estimates do not see it. Of
+    more than 20 columns of a side the 16 leading principal directions of the data are kept, and the
+    weights learn to make up for the rest (:class:`~torchmist.models.projected.ProjectedMIST`).
 
     Args:
         x: ``[N, dx]`` array or tensor, ``N`` of at least 200; unpaired with ``y``.
@@ -87,7 +89,7 @@ def adapt(
     file = Checkpoint(checkpoint, [s.fit for s in sides], seed)
 
     whole = {kind: _whole(meta, sides) for kind, meta in _cells(sides, "check", seed + 5).items()}
-    held_out = [batch for meta in whole.values() for batch in _held_out(meta, seed)]
+    held_out = [batch for meta in whole.values() for batch in _held_out(meta, _DATASETS, seed)]
     truth = tuple(torch.cat([batch.mi for batch in held_out]).tolist())
     before = _held(network, held_out)
 
@@ -103,8 +105,10 @@ def adapt(
         checked = time.monotonic()
         _held(in_front(begin, sides), tried)
         taken.append(time.monotonic() - checked)
-    reserve = min(taken) * (2 * len(held_out) / len(tried) + 1)
+    waiting = 2 * (_DATASETS + _CALIBRATE)
+    reserve = min(taken) * (waiting / (len(tried) * _TOGETHER) + 1)
     earlier = file.state.get("seconds", 0.0)  # of flows in an earlier run
+    spent = earlier + sum(file.state[k]["seconds"] for k in ("tuner", "last") if k in file.state)
     left = max(1.0, budget - (time.monotonic() - start) - earlier - reserve)
     file.save(seconds=sum(f.report.seconds for f in flows if f is not None and f.report))
 
@@ -118,11 +122,12 @@ def adapt(
 
     adapted = in_front(last.average, sides)
     imperfect = [_imperfect(meta, sides, seed + 7) for meta in whole.values()]
-    _widen(adapted, [_held_out(meta, seed + 7) for meta in imperfect])
+    _widen(adapted, [_held_out(meta, _CALIBRATE, seed + 7) for meta in imperfect])
     report = AdaptReport(
-        truth, tuple(kind for kind in whole for _ in range(_DATASETS)), before,
-        _held(adapted, held_out), max(WIDTH_SIZES), False, tuner.steps + last.steps,
-        time.monotonic() - start, *(f.report if f is not None else None for f in flows),
+        truth, tuple(kind for kind in whole for _ in range(_DATASETS)),
+        tuple(b.x.shape[1] for b in held_out for _ in range(_TOGETHER)), before,
+        _held(adapted, held_out), False, tuner.steps + last.steps,
+        spent + time.monotonic() - start, *(f.report if f is not None else None for f in flows),
     )  # fmt: skip
     helped = _helped(report)
     report = dataclasses.replace(report, helped=helped)
@@ -145,8 +150,8 @@ def _whole(cells: CellMeta, sides: tuple[Side, Side]) -> CellMeta:
 
 
 def _helped(report: AdaptReport) -> bool:
-    """Whether the error fell, and rose on neither kind of dataset."""
-    each = (report.errors(kind) for kind in set(report.kind))
+    """Whether the error fell, and rose on neither kind of dataset and at no size."""
+    each = (report.errors(part) for part in report.parts)
     fell = report.error_after < _GAIN * report.error_before
     return fell and all(after < _LOSS * before for before, after in each)
 
@@ -210,13 +215,13 @@ def _saver(file: Checkpoint, name: str, tuner: Tuner) -> Any:
     return lambda: file.save(**{name: tuner.state()})
 
 
-def _held_out(meta: CellMeta, seed: int) -> list[Batch]:
-    """The datasets that base and adapted weights are compared on, of all sizes in turn."""
+def _held_out(meta: CellMeta, count: int, seed: int) -> list[Batch]:
+    """``count`` datasets that no weights were trained on, of all sizes in turn."""
     dx, dy = meta.x.samples.shape[1], meta.y.samples.shape[1]
     generator = torch.Generator().manual_seed(seed + 1_000_003)
     return [
         meta.sample(_TOGETHER, WIDTH_SIZES[k % len(WIDTH_SIZES)], dx, dy, generator=generator)
-        for k in range(_DATASETS // _TOGETHER)
+        for k in range(count // _TOGETHER)
     ]
 
 
@@ -245,11 +250,9 @@ def _imperfect(cells: CellMeta, sides: tuple[Side, Side], seed: int) -> CellMeta
 
 @torch.no_grad()
 def _widen(model: ProjectedMIST, kinds: list[list[Batch]]) -> None:
-    """Widen (or narrow) the quantiles at each size until nine in ten 90 % intervals hold.
+    """Widen (or narrow) the quantiles at each size until enough 90 % intervals hold.
 
-    That is so for each of the ``kinds`` of datasets. Of ``k`` datasets as many as nine in ten of
-    ``k + 1`` are meant (Vovk et al. 2005: of another dataset of their law the interval then holds
-    with at least that probability).
+    That is so for each of the ``kinds`` of datasets, in which the share is more than nine in ten.
     """
     for place, size in enumerate(WIDTH_SIZES):
         some = [[b for b in batches if b.x.shape[1] == size] for batches in kinds]
@@ -268,10 +271,10 @@ def _read(model: ProjectedMIST, batches: list[Batch]) -> tuple[Tensor, Tensor, T
 
 
 def _hold(model: ProjectedMIST, said: Tensor, quantiles: Tensor, mi: Tensor) -> bool:
-    """Whether as many 90 % intervals as are meant hold the truth."""
+    """Whether enough 90 % intervals hold the truth."""
     corrected = model.correction.correct(said, quantiles).clamp(min=0)
     low, high = (reduce_quantiles(corrected, model.levels, s) for s in (0.05, 0.95))
-    return int(((low <= mi) & (mi <= high)).sum()) >= min(0.9 * (len(mi) + 1), len(mi))
+    return int(((low <= mi) & (mi <= high)).sum()) >= int(_HELD * (len(mi) + 1))
 
 
 def _finish(

@@ -38,16 +38,16 @@ class AdaptReport:
     """What an adaptation measured on held-out samples of the user, whose true MI is known.
 
     ``truth``: of each held-out dataset in nats; ``kind``: whether it depends through "clusters" or
-    "slices" of the samples; ``before``, ``after``: the estimates of base and adapted weights;
-    ``samples``: of the largest datasets; ``helped``: whether the adapted weights were returned;
+    "slices" of the samples; ``n``: its samples; ``before``, ``after``: the estimates of base and
+    adapted weights; ``helped``: whether the adapted weights were returned;
     ``steps``, ``seconds``: of all; ``flow_x``, ``flow_y``: of the flows, ``None`` for class labels.
     """
 
     truth: tuple[float, ...]
     kind: tuple[str, ...]
+    n: tuple[int, ...]
     before: Held
     after: Held
-    samples: int
     helped: bool
     steps: int
     seconds: float
@@ -64,24 +64,35 @@ class AdaptReport:
         """Mean absolute error of the adapted weights, nats."""
         return self.after.error(self.truth)
 
-    def errors(self, kind: str) -> tuple[float, float]:
-        """Mean absolute errors before and after on the datasets of one kind, nats."""
-        rows = [i for i, k in enumerate(self.kind) if k == kind]
+    def errors(self, part: str | int) -> tuple[float, float]:
+        """Mean absolute errors before and after on datasets of one kind or of ``n`` samples, nats.
+
+        Raises:
+            ValueError: if there are none.
+        """
+        rows = [i for i, known in enumerate(zip(self.kind, self.n)) if part in known]
+        if not rows:
+            raise ValueError(f"expected one of {self.parts}, got {part!r}")
         truth = tuple(self.truth[i] for i in rows)
         return self.before.part(rows).error(truth), self.after.part(rows).error(truth)
+
+    @property
+    def parts(self) -> tuple[str | int, ...]:
+        """The kinds and the numbers of samples of the datasets."""
+        return *dict.fromkeys(self.kind), *sorted(set(self.n))
 
     def __str__(self) -> str:
         verdict = "adapted weights" if self.helped else "no gain: the base weights"
         cover = [100 * v.coverage(self.truth) for v in (self.before, self.after)]
         each = (
-            f"{before:.3f} and {after:.3f} where {kind} depend on each other"
-            for kind in dict.fromkeys(self.kind)
-            for before, after in (self.errors(kind),)
+            f"{part if isinstance(part, str) else f'n = {part:,}'}: {before:.3f} and {after:.3f}"
+            for part in self.parts
+            for before, after in (self.errors(part),)
         )
         return (
-            f"{verdict}; on {len(self.truth)} held-out datasets of up to {self.samples} samples "
-            f"the mean absolute error is {self.error_before:.3f} nats before and "
-            f"{self.error_after:.3f} after ({', '.join(each)}), 90 % intervals cover "
+            f"{verdict}; on {len(self.truth)} held-out datasets the mean absolute error is "
+            f"{self.error_before:.3f} nats before and {self.error_after:.3f} after "
+            f"({'; '.join(each)}), 90 % intervals cover "
             f"{cover[0]:.0f} % and {cover[1]:.0f} %; {self.steps} steps in {self.seconds:.0f} s"
         )
 

@@ -102,8 +102,8 @@ class CellCorrection(nn.Module):
     ``log(I + 0.2)`` over the levels (plug-in less excess) and over the estimates by neighbours is a
     second opinion. A small network makes of all these, scaled as :meth:`standardise` has set it, of
     ``N`` and of the quantiles' mean and spread how far to go towards that opinion, a shift and a
-    stretch; all are nothing at first. ``width`` stretches them by ``N``. Class labels are their own
-    cells and coordinates.
+    stretch; all are nothing at first. ``width`` then stretches them by ``N`` around their mean in
+    nats. Class labels are their own cells and coordinates.
 
     Args:
         kx, ky: columns of both sides.
@@ -174,7 +174,7 @@ class CellCorrection(nn.Module):
         out = self.network(torch.cat([seen, centre, (spread + 1e-3).log()], -1))
         towards, shift, stretch = out.split(1, -1)
         moved = centre + towards * (opinion[:, None] - centre) + shift
-        return to_nats(moved + self._width(said) * stretch.exp() * (t - centre))
+        return _widened(moved + stretch.exp() * (t - centre), self._width(said))
 
     def _width(self, said: Tensor) -> Tensor:
         """What stretches all quantiles, ``[B, 1]``: ``width`` linearly between its sizes."""
@@ -195,6 +195,16 @@ class CellCorrection(nn.Module):
             for cells, share in ((self.x, a), (self.y, b))
         )
         return [left.mT @ fine @ right for left, right in zip(p, q)]
+
+
+def _widened(t: Tensor, width: Tensor) -> Tensor:
+    """Quantiles in nats from those in ``t`` ``[B, Q]``, wider by ``width`` ``[B, 1]``.
+
+    Their mean in nats stays as it is, while stretching alone would raise it.
+    """
+    centre = t.mean(-1, keepdim=True)
+    wide = centre + width * (t - centre)
+    return to_nats(wide + t.logsumexp(-1, keepdim=True) - wide.logsumexp(-1, keepdim=True))
 
 
 def _seen(cells: SoftCells | None, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
