@@ -105,8 +105,8 @@ def adapt(
         checked = time.monotonic()
         _held(in_front(begin, sides), tried)
         taken.append(time.monotonic() - checked)
-    waiting = 2 * (_DATASETS + _CALIBRATE)
-    reserve = min(taken) * (waiting / (len(tried) * _TOGETHER) + 1)
+    to_come = len(whole) * (_DATASETS + _CALIBRATE)
+    reserve = min(taken) * (to_come / (len(tried) * _TOGETHER) + 1)
     earlier = file.state.get("seconds", 0.0)  # of flows in an earlier run
     spent = earlier + sum(file.state[k]["seconds"] for k in ("tuner", "last") if k in file.state)
     left = max(1.0, budget - (time.monotonic() - start) - earlier - reserve)
@@ -252,7 +252,7 @@ def _imperfect(cells: CellMeta, sides: tuple[Side, Side], seed: int) -> CellMeta
 def _widen(model: ProjectedMIST, kinds: list[list[Batch]]) -> None:
     """Widen (or narrow) the quantiles at each size until enough 90 % intervals hold.
 
-    That is so for each of the ``kinds`` of datasets, in which the share is more than nine in ten.
+    A share of ``_HELD`` is enough, in each of the ``kinds`` of datasets.
     """
     for place, size in enumerate(WIDTH_SIZES):
         some = [[b for b in batches if b.x.shape[1] == size] for batches in kinds]
