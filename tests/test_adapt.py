@@ -189,7 +189,7 @@ def test_adapt_returns_the_base_when_it_does_not_help(small, monkeypatch, quick)
     [
         (draw(50, 2), {}, "N of at least 200"),
         (draw(250, 2), {"budget": 0}, "expected a budget of more than 0 seconds"),
-        (torch.full((250, 2), math.nan), {}, "expected finite values"),
+        (torch.full((250, 2), math.nan), {}, "infinite entries in x; drop or impute those rows$"),
     ],
 )
 def test_wrong_input_of_adapt_is_an_error(small, x, options, message) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchmist.checks import check_pair
+from torchmist.checks import check_side
 from torchmist.estimate import as_tensor, estimate
 from torchmist.functional import Model
 
@@ -150,7 +150,7 @@ def audit(
         (27, 'column', 2)
     """
     values = as_tensor(x, "x")
-    data = check_pair(values, values, ("x", "x"))[0]
+    data = check_side(values, "x")
     if len(data) != 1 or values.dtype not in (
         torch.float16,
         torch.bfloat16,

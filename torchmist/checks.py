@@ -13,7 +13,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["check_level", "check_mask", "check_pair", "check_tensors", "visible", "warn_once"]
+__all__ = [
+    "check_level",
+    "check_mask",
+    "check_pair",
+    "check_side",
+    "check_tensors",
+    "visible",
+    "warn_once",
+]
 
 MIN_SAMPLES = 4
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -88,6 +96,34 @@ def _dataset(value: Tensor, name: str) -> Tensor:
     return value
 
 
+def _check_count(value: Tensor) -> None:
+    """Enough samples in ``[B, N, d]``."""
+    if value.shape[1] < MIN_SAMPLES:
+        raise ValueError(
+            f"expected at least {MIN_SAMPLES} samples, got {value.shape[1]}; mutual information is "
+            f"a property of a whole sample, so pass the whole mini-batch"
+        )
+
+
+def _check_finite(value: Tensor, name: str, rows: str) -> None:
+    """No NaN or infinite values, as far as they are visible; ``rows``: what to mend."""
+    if visible(torch.isfinite(value).all()) is False:
+        bad = int((~torch.isfinite(value)).sum())
+        raise ValueError(
+            f"expected finite values, got {bad} NaN or infinite entries in {name}; drop or impute "
+            f"{rows}"
+        )
+
+
+def check_side(x: Tensor, name: str) -> Tensor:
+    """One side alone as ``[B, N, d]``, with the checks and errors of :func:`check_pair`."""
+    value = _dataset(x, name)
+    value = value.unsqueeze(0) if value.dim() == 2 else value
+    _check_count(value)
+    _check_finite(value, name, "those rows")
+    return value
+
+
 def check_pair(x: Tensor, y: Tensor, names: tuple[str, str]) -> tuple[Tensor, Tensor]:
     """Both sides as ``[B, N, d]`` with equal ``B`` and ``N``, checked before any work.
 
@@ -113,23 +149,14 @@ def check_pair(x: Tensor, y: Tensor, names: tuple[str, str]) -> tuple[Tensor, Te
             f"expected {names[0]} and {names[1]} to have the same number of datasets and samples, "
             f"got shapes {list(x.shape)} and {list(y.shape)}; row i of both is one sample"
         )
-    if a.shape[1] < MIN_SAMPLES:
-        raise ValueError(
-            f"expected at least {MIN_SAMPLES} samples, got {a.shape[1]}; mutual information is a "
-            f"property of a whole sample, so pass the whole mini-batch"
-        )
+    _check_count(a)
     if a.device != b.device:
         raise ValueError(
             f"expected {names[0]} and {names[1]} on one device, got {a.device} and {b.device}; "
             f"move one with .to({names[0]}.device)"
         )
     for name, value in zip(names, (a, b)):
-        if visible(torch.isfinite(value).all()) is False:
-            bad = int((~torch.isfinite(value)).sum())
-            raise ValueError(
-                f"expected finite values, got {bad} NaN or infinite entries in {name}; drop "
-                f"or impute those rows in both {names[0]} and {names[1]}"
-            )
+        _check_finite(value, name, f"those rows in both {names[0]} and {names[1]}")
     return a, b
 
 

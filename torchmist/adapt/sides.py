@@ -14,7 +14,7 @@ from torch import Tensor
 from torchmist.adapt.cells import Pool
 from torchmist.adapt.diffusion import DiffusionMap
 from torchmist.adapt.partitions import centroids, clustered, k_means, sliced, ward
-from torchmist.checks import check_pair
+from torchmist.checks import check_side
 from torchmist.estimate import as_tensor
 from torchmist.models.cell_correction import CELLS, COARSER
 from torchmist.models.config import MISTConfig
@@ -121,7 +121,7 @@ def both_sides(x: Any, y: Any, seed: int) -> tuple[Side, Side]:
     sides = []
     for index, (name, raw) in enumerate((("x", x), ("y", y))):
         value = as_tensor(raw, name)
-        columns = check_pair(value, value, (name, name))[0]
+        columns = check_side(value, name)
         if len(columns) != 1 or columns.shape[1] < _FEWEST:
             raise ValueError(
                 f"expected {name} of shape [N, d] with N of at least {_FEWEST}, got "
