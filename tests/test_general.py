@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -332,6 +333,22 @@ def test_maps_are_locally_invertible(warp) -> None:
 
     jacobian = torch.autograd.functional.jacobian(one, x.view(4))
     assert jacobian.det().abs() > 1e-4
+
+
+@pytest.mark.parametrize("d", [3, 12, 64])
+def test_linear_maps_are_well_conditioned(d: int) -> None:
+    maps = mix_linearly(torch.eye(d).expand(200, d, d), generator=generator())
+    condition = torch.linalg.cond(maps.double())
+    assert condition.median() < 10 and condition.quantile(0.95) < 30
+
+
+def test_only_elliptical_datasets_of_many_columns_are_mixed_linearly() -> None:
+    u = torch.tensor([[0.3, 0.3], [1.0, 1.0]])
+    meta = GeneralMeta(mixed=0.5, warped=0.5)
+    for d, elliptical in itertools.product((4, 8), (True, False)):
+        x = torch.randn(2, 20, d, generator=generator())
+        out = meta._mix(x.clone(), True, elliptical, u, generator(1))
+        assert torch.equal(out, x) == (d > 5 and not elliptical)
 
 
 def test_appended_columns_keep_those_they_are_made_of() -> None:

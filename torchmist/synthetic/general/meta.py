@@ -57,22 +57,23 @@ Block = tuple[Tensor, Tensor, Tensor, Tensor | float]  # x, y, MI and its standa
 _LABELS = range(3, 21)
 _LABELLED = ("classes", "channel")
 _ELLIPTICAL = ("gaussian", "student", "channel")  # their columns, of x where y is a label
-_FEW, _RARE = 5, 0.25
+_FEW, _RARE = 5, 0.1
 
 
 class GeneralMeta:
     """Datasets of any ``dx``, ``dy`` from 1: see the module.
 
     Warps, and linear maps of what is not elliptical, hide structure from every column. They are
-    rare, and on sides of more than five columns four times rarer: no sample shows what they hide,
-    and an estimate that allows for it everywhere is too high on plain data.
+    rare. On sides of more than five columns warps are ten times rarer, and such linear maps are
+    left out: no sample shows what they hide, and an estimate that allows for it everywhere is too
+    high on plain data.
 
     Args:
         kinds: shares of the kinds of block, :data:`KINDS` by default; they need not sum to 1.
         independent: share of datasets whose sides are exactly independent.
         mixed: share of elliptical datasets with linearly mixed columns.
         warped: share of datasets (of continuous kinds) with nonlinear maps that mix columns; twice
-            that share of those that are not elliptical have linearly mixed ones.
+            that share of those that are not elliptical have linearly mixed ones (up to five).
 
     Raises:
         ValueError: for unknown kinds, no kind at all, or shares outside of [0, 1].
@@ -153,13 +154,14 @@ class GeneralMeta:
                 p = q = min(p, q)
             x, y, mi, error = _BLOCKS[kind](self, batch, n, p, q, generator)
             free = (True, True)
-        x, y, more = self._fill(x, y, dx, dy, n, generator, free)
+        plain = kind in _ELLIPTICAL
+        x, y, more, derived = self._fill(x, y, dx, dy, n, generator, free)
         u = torch.rand(2, batch, generator=generator, device=generator.device)
         again = torch.rand(2, batch, generator=generator, device=generator.device)
         both = torch.rand(batch, generator=generator, device=generator.device) < 0.5
-        plain = kind in _ELLIPTICAL
-        x = self._mix(x, free[0], plain, u, generator)
-        y = self._mix(y, free[1], plain, torch.where(both, u, again), generator)
+        x = self._mix(x, free[0], plain and not derived[0], u, generator)
+        again = torch.where(both, u, again)
+        y = self._mix(y, free[1], plain and not derived[1], again, generator)
         return x, y, mi + more, error
 
     @staticmethod
@@ -211,17 +213,22 @@ class GeneralMeta:
     def _fill(
         self, x: Tensor, y: Tensor, dx: int, dy: int, n: int, generator: torch.Generator,
         free: tuple[bool, bool],
-    ) -> Pair:  # fmt: skip
-        """The columns that the block left: functions of its columns, noise, or Gaussian pairs."""
+    ) -> tuple[Tensor, Tensor, Tensor, tuple[bool, bool]]:  # fmt: skip
+        """The columns that the block left: functions of its columns, noise, or Gaussian pairs.
+
+        Also the MI that these add, and which sides have functions of columns.
+        """
         none = torch.zeros(len(x), dtype=torch.float64, device=x.device)
         u = torch.rand(4, generator=generator, device=x.device).tolist()
+        width = (x.shape[-1], y.shape[-1])
         if free[0] and x.shape[-1] < dx:
             x = self._derive(x, dx, u[0], generator)
         if free[1] and y.shape[-1] < dy:
             y = self._derive(y, dy, u[1], generator)
+        derived = (x.shape[-1] > width[0], y.shape[-1] > width[1])
         p, q = dx - x.shape[-1], dy - y.shape[-1]
         if not p and not q:
-            return x, y, none
+            return x, y, none, derived
         if p and q and u[2] < 0.5:
             rest_x, rest_y, more = _elliptical(len(x), n, p, q, generator, scale=0.3)
         else:
@@ -229,7 +236,7 @@ class GeneralMeta:
             rest_x = torch.randn(*shape, p, generator=generator, device=x.device)
             rest_y = torch.randn(*shape, q, generator=generator, device=x.device)
             more = none
-        return torch.cat([x, rest_x], -1), torch.cat([y, rest_y], -1), more
+        return torch.cat([x, rest_x], -1), torch.cat([y, rest_y], -1), more, derived
 
     @staticmethod
     def _derive(x: Tensor, d: int, u: float, generator: torch.Generator) -> Tensor:
@@ -251,9 +258,10 @@ class GeneralMeta:
         """
         if not free or x.shape[-1] < 2:
             return x
-        share = 1.0 if x.shape[-1] <= _FEW else _RARE
-        warped = share * self.warped
-        rows = (u[0] < (self.mixed if elliptical else 2 * warped)).nonzero().squeeze(-1)
+        few = x.shape[-1] <= _FEW
+        warped = self.warped if few else _RARE * self.warped
+        linear = self.mixed if elliptical else 2 * self.warped if few else 0.0
+        rows = (u[0] < linear).nonzero().squeeze(-1)
         if len(rows):
             x[rows] = mix_linearly(x[rows], generator=generator)
         warps: tuple[Callable[..., Tensor], ...] = (warp_marginals, couple, spiral)
