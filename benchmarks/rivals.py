@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 import torchmist
+from torchmist.copula import normal_scores
 from torchmist.functional import Model
 from torchmist.lift import LiftConfig
 
@@ -79,6 +80,13 @@ class LogDet(Term):
         parts = (r[: self.dz, : self.dz], r[self.dz :, self.dz :], r)
         a, b, c = (torch.linalg.slogdet(part).logabsdet for part in parts)
         return 0.5 * (a + b - c)
+
+
+class RankLogDet(LogDet):
+    """The same of normal scores: what ranks know, with the gradient of the copula layer."""
+
+    def term(self, z: Tensor, y: Tensor) -> Tensor:
+        return super().term(normal_scores(z), normal_scores(y))
 
 
 def _kernel(x: Tensor) -> Tensor:
@@ -194,6 +202,7 @@ class Adversary(_Critic):
 
 RIVALS: dict[str, Callable[[int, int], Term]] = {
     "log-det": LogDet,
+    "log-det of ranks": RankLogDet,
     "HSIC": Hsic,
     "dCor": DistanceCorrelation,
     "CLUB": Club,
