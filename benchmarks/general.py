@@ -51,6 +51,7 @@ _SIZES = (256, 1000, 4000)
 _EQUAL = ((1, 1), (2, 2), (5, 5), (10, 10))
 _UNEQUAL = ((1, 4), (2, 6), (8, 2), (3, 12))
 _DENSE = ((5, 5), *_UNEQUAL)
+_APPENDED = ((2, 2), (5, 5), (8, 2))
 _PAIRS = 96  # datasets of a cell of Gaussian pairs
 _CLASSES, _CLASS_DIMS, _CLASS_SETS = (2, 3, 5, 10), (1, 2, 4, 8, 16, 32), 12
 _SHAPES, _BATCH = 250, 8  # of held-out draws of the meta-distribution
@@ -113,6 +114,18 @@ def _cell(section: str, x: Tensor, y: Tensor, truth: Tensor, network: MIST, **mo
     )  # fmt: skip
 
 
+def _canonical(
+    dims: tuple[int, int], n: int, key: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor, torch.Generator]:
+    """x, y, MI, and the correlations, uniform in 0.1 to 0.9 in all pairs of columns."""
+    draw = _generator(key, *dims)
+    rho = 0.1 + 0.8 * torch.rand(_PAIRS, min(dims), generator=draw, dtype=torch.float64)
+    df = torch.full((_PAIRS,), torch.inf, dtype=torch.float64)
+    generator = _generator(key + 1, *dims, n)
+    x, y = sample_canonical(rho, df, n, *dims, generator=generator)
+    return x, y, canonical_mi(rho, df, *dims), rho, generator
+
+
 def _pairs(
     section: str,
     network: MIST,
@@ -122,15 +135,10 @@ def _pairs(
     mixed: slice,
     mix: Callable[..., Tensor],
 ) -> Cell:
-    """Correlations uniform in 0.1 to 0.9 in all pairs of columns; those of ``mixed`` are mixed."""
-    draw = _generator(key, *dims)
-    rho = 0.1 + 0.8 * torch.rand(_PAIRS, min(dims), generator=draw, dtype=torch.float64)
-    df = torch.full((_PAIRS,), torch.inf, dtype=torch.float64)
-    generator = _generator(key + 1, *dims, n)
-    x, y = sample_canonical(rho, df, n, *dims, generator=generator)
+    """Gaussian pairs; the datasets of ``mixed`` are mixed."""
+    x, y, truth, rho, generator = _canonical(dims, n, key)
     x[mixed] = mix(x[mixed], generator=generator)
     y[mixed] = mix(y[mixed], generator=generator)
-    truth = canonical_mi(rho, df, *dims)
     known = {
         "plug_in_mae": plug_in(x, y),
         "rank_plug_in_mae": plug_in(normal_scores(x), normal_scores(y)),
@@ -160,6 +168,18 @@ def dense_pairs(network: MIST) -> list[Cell]:
         _pairs("dense", network, dims, n, 11, slice(None), mix_densely)
         for dims, n in itertools.product(_DENSE, _SIZES)
     ]
+
+
+def appended_pairs(network: MIST) -> list[Cell]:
+    """Mixed columns of X beside what they predict of Y, and the squares of that: as a lift has."""
+    cells = []
+    for dims, n in itertools.product(_APPENDED, _SIZES):
+        x, y, truth, rho, generator = _canonical(dims, n, 21)
+        predicted = x[..., : min(dims)] * rho[:, None].float()
+        x = torch.cat([mix_linearly(x, generator=generator), predicted, predicted.square()], -1)
+        ideal = ideal_standard_error(rho, n).mean().item()
+        cells.append(_cell("appended", x, y, truth, network, ideal_se=ideal))
+    return cells
 
 
 def gaussian_classes(network: MIST) -> list[Cell]:
@@ -286,6 +306,8 @@ def _lines(summary: dict[str, Any]) -> list[tuple[str, str, float]]:
     for n, ratio in g["mae_over_ideal_se_dense"]["plug-in of ranks"].items():
         what = f"the same, ill-conditioned mixing, n = {n} (plug-in of ranks: {ratio:.2f})"
         lines.append((what, "", g["mae_over_ideal_se_dense"]["mist"][n]))
+    for n, ratio in g["mae_over_ideal_se_appended"].items():
+        lines.append((f"the same, predictions of Y and squares appended to X, n = {n}", "", ratio))
     lines += [
         ("class labels, MAE at n = 512, nats", "<= 0.06", summary["classes"]["mae"]),
         ("largest gap of quantile coverage, points", "<= 4", held["largest_gap_points"]),
@@ -299,8 +321,8 @@ def _lines(summary: dict[str, Any]) -> list[tuple[str, str, float]]:
 
 def measure(network: MIST) -> tuple[list[Cell], dict[str, Any]]:
     """All cells, and the summary."""
-    pairs, dense, classes = (
-        part(network) for part in (gaussian_pairs, dense_pairs, gaussian_classes)
+    pairs, dense, appended, classes = (
+        part(network) for part in (gaussian_pairs, dense_pairs, appended_pairs, gaussian_classes)
     )
     equal = [c for c in pairs if c.dx == c.dy]
     kinds = {"1x1": [c for c in equal if c.dx == 1], "dx=dy": equal,
@@ -314,6 +336,7 @@ def measure(network: MIST) -> tuple[list[Cell], dict[str, Any]]:
         name: {n: _pooled(dense, key, n) / _pooled(dense, "ideal_se", n) for n in _SIZES}
         for name, key in errors.items()
     }
+    lifted = {n: _pooled(appended, "mae", n) / _pooled(appended, "ideal_se", n) for n in _SIZES}
     summary = {
         "trained_range": network.provenance.get("trained_range", {}),
         "gaussian": {
@@ -324,6 +347,7 @@ def measure(network: MIST) -> tuple[list[Cell], dict[str, Any]]:
             "width_ratio": _pooled(equal, "width", 1000) / _pooled(equal, "width", 256),
             "mae_over_ideal_se": ratio,
             "mae_over_ideal_se_dense": hard,
+            "mae_over_ideal_se_appended": lifted,
         },
         "classes": {
             "mae": statistics.mean(c.mae for c in classes),
@@ -336,7 +360,7 @@ def measure(network: MIST) -> tuple[list[Cell], dict[str, Any]]:
         "independence": independence(network),
         "speed": speed(network),
     }
-    return pairs + dense + classes, summary
+    return pairs + dense + appended + classes, summary
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -41,5 +41,21 @@ def test_several_checkpoints_are_averaged() -> None:
         torch.testing.assert_close(value, (one + two) / 2)
     assert mean.validation["mse_10-100"] > 0
     other = replace(runs[0].checkpoint(), config=PRESETS["paper"])
-    with pytest.raises(ValueError, match="checkpoints of one network"):
+    with pytest.raises(ValueError, match="weights of one network"):
         mean_of([other, runs[0].checkpoint()])
+
+
+def test_weights_are_averaged_with_checkpoints(tmp_path) -> None:
+    runs = [
+        Trainer(replace(PRESETS["smoke"], steps=1, seed=k), torch.device("cpu")) for k in (0, 1)
+    ]
+    for run in runs:
+        run.advance()
+    first, second = (run.checkpoint() for run in runs)
+    path = export([first], "first-v1", {}, tmp_path)
+    both = export([second], "both-v1", {}, tmp_path, [path])
+    loaded = torchmist.load_pretrained(both)
+    for name, value in loaded.state_dict().items():
+        torch.testing.assert_close(value, (first.average[name] + second.average[name]) / 2)
+    digest = json.loads((tmp_path / "registry.json").read_text())["first-v1"]["sha256"]
+    assert loaded.provenance["averaged_weights"] == [digest]

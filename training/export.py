@@ -3,15 +3,18 @@
 Writes ``pretrained/NAME.safetensors`` (configuration, provenance, seed and evaluation in its
 header), its sha256 into ``pretrained/registry.json``, and reference predictions beside it. Of
 several checkpoints of one network, each trained on from another, the mean of the weights is
-written (stochastic weight averaging, Izmailov et al. 2018).
+written (stochastic weight averaging, Izmailov et al. 2018), also with that of weights from which
+they were trained on (``--with``; Wortsman et al. 2022): it keeps what these knew and the runs lost.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import math
 import subprocess
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +22,7 @@ from typing import Any
 import torch
 
 from torchmist.models.mist import MIST
-from torchmist.weights import save_weights
+from torchmist.weights import load_pretrained, save_weights
 from training.checkpoint import Checkpoint
 from training.config import TrainConfig
 from training.validate import validate
@@ -49,20 +52,25 @@ def reference_predictions(model: MIST) -> list[dict[str, Any]]:
     return out
 
 
-def mean_of(checkpoints: list[Checkpoint]) -> Checkpoint:
+def mean_of(checkpoints: list[Checkpoint], weights: Sequence[Path] = ()) -> Checkpoint:
     """The last checkpoint with the mean of the weights of all, validated anew if there are several.
+
+    Args:
+        checkpoints: of runs.
+        weights: files of exported weights, which count as much as a checkpoint each.
 
     Raises:
         ValueError: if their networks differ in size.
     """
     last = checkpoints[-1]
-    if any(c.config.model != last.config.model for c in checkpoints):
-        raise ValueError("expected checkpoints of one network, got networks of different sizes")
-    if len(checkpoints) == 1:
+    others = [load_pretrained(path) for path in weights]
+    sizes = [c.config.model for c in checkpoints] + [m.config for m in others]
+    if any(size != last.config.model for size in sizes):
+        raise ValueError("expected weights of one network, got networks of different sizes")
+    states = [c.average for c in checkpoints] + [m.state_dict() for m in others]
+    if len(states) == 1:
         return last
-    mean = {
-        name: torch.stack([c.average[name] for c in checkpoints]).mean(0) for name in last.average
-    }
+    mean = {name: torch.stack([s[name] for s in states]).mean(0) for name in last.average}
     model = MIST(last.config.model).eval()
     model.load_state_dict(mean)
     errors = validate(model, last.config, torch.device("cpu"))
@@ -89,10 +97,13 @@ def _commit() -> str:
 
 def export(
     checkpoints: list[Checkpoint], name: str, evaluation: dict[str, Any],
-    folder: Path = PRETRAINED,
+    folder: Path = PRETRAINED, weights: Sequence[Path] = (),
 ) -> Path:  # fmt: skip
-    """Write the averaged weights of ``checkpoints`` as ``name`` into ``folder``; register them."""
-    checkpoint = mean_of(checkpoints)
+    """Write the averaged weights of ``checkpoints`` as ``name`` into ``folder``; register them.
+
+    ``weights``: files whose weights are averaged with them.
+    """
+    checkpoint = mean_of(checkpoints, weights)
     config = checkpoint.config
     model = MIST(config.model).eval()
     model.load_state_dict(checkpoint.average)
@@ -106,6 +117,7 @@ def export(
         "torch": torch.__version__,
         "commit": _commit(),
         "averaged_seeds": [c.config.seed for c in checkpoints],
+        "averaged_weights": [hashlib.sha256(p.read_bytes()).hexdigest() for p in weights],
         "trained_range": {"n": list(config.samples), "d": list(config.dims)},
     }
     evaluation = {"validation": checkpoint.validation, **evaluation}
@@ -128,12 +140,16 @@ def main(arguments: list[str] | None = None) -> None:
         "--checkpoint", type=Path, nargs="+", default=[Path("runs/paper/checkpoint.pt")],
         help="one, or several to average",
     )  # fmt: skip
+    parser.add_argument(
+        "--with", type=Path, nargs="*", default=[], dest="weights",
+        help="files of weights to average with the checkpoints",
+    )  # fmt: skip
     parser.add_argument("--evaluation", type=Path, help="JSON written by training.evaluate")
     parser.add_argument("--folder", type=Path, default=PRETRAINED)
     options = parser.parse_args(arguments)
     evaluation = json.loads(options.evaluation.read_text()) if options.evaluation else {}
     found = [Checkpoint.load(path, torch.device("cpu")) for path in options.checkpoint]
-    path = export(found, options.name, evaluation, options.folder)
+    path = export(found, options.name, evaluation, options.folder, options.weights)
     print(f"wrote {path} after {found[-1].step} steps, {found[-1].datasets} datasets")
 
 

@@ -155,7 +155,7 @@ class GeneralMeta:
             x, y, mi, error = _BLOCKS[kind](self, batch, n, p, q, generator)
             free = (True, True)
         plain = kind in _ELLIPTICAL
-        x, y, more, derived = self._fill(x, y, dx, dy, n, generator, free)
+        x, y, more, derived = self._fill(x, y, dx, dy, n, generator, free, plain)
         u = torch.rand(2, batch, generator=generator, device=generator.device)
         again = torch.rand(2, batch, generator=generator, device=generator.device)
         both = torch.rand(batch, generator=generator, device=generator.device) < 0.5
@@ -212,7 +212,7 @@ class GeneralMeta:
 
     def _fill(
         self, x: Tensor, y: Tensor, dx: int, dy: int, n: int, generator: torch.Generator,
-        free: tuple[bool, bool],
+        free: tuple[bool, bool], elliptical: bool,
     ) -> tuple[Tensor, Tensor, Tensor, tuple[bool, bool]]:  # fmt: skip
         """The columns that the block left: functions of its columns, noise, or Gaussian pairs.
 
@@ -222,9 +222,9 @@ class GeneralMeta:
         u = torch.rand(4, generator=generator, device=x.device).tolist()
         width = (x.shape[-1], y.shape[-1])
         if free[0] and x.shape[-1] < dx:
-            x = self._derive(x, dx, u[0], generator)
+            x = self._derive(x, dx, u[0], elliptical, generator)
         if free[1] and y.shape[-1] < dy:
-            y = self._derive(y, dy, u[1], generator)
+            y = self._derive(y, dy, u[1], elliptical, generator)
         derived = (x.shape[-1] > width[0], y.shape[-1] > width[1])
         p, q = dx - x.shape[-1], dy - y.shape[-1]
         if not p and not q:
@@ -239,14 +239,23 @@ class GeneralMeta:
         return torch.cat([x, rest_x], -1), torch.cat([y, rest_y], -1), more, derived
 
     @staticmethod
-    def _derive(x: Tensor, d: int, u: float, generator: torch.Generator) -> Tensor:
-        """Sometimes a roll, sometimes appended functions of the columns at hand, else nothing."""
-        left = d - x.shape[-1]
+    def _derive(
+        x: Tensor, d: int, u: float, elliptical: bool, generator: torch.Generator
+    ) -> Tensor:
+        """Sometimes a roll, sometimes appended functions of the columns at hand, else nothing.
+
+        Half of the elliptical datasets keep the columns themselves mixed linearly only.
+        """
+        left, width = d - x.shape[-1], x.shape[-1]
         if u < 0.1:
             return roll(x, generator=generator)
-        if u < 0.35:
-            return append_features(x, min(left, 1 + int(left * u / 0.35)), generator=generator)
-        return x
+        if u > 0.4:
+            return x
+        out = append_features(x, min(left, 1 + int(left * (u - 0.1) / 0.3)), generator=generator)
+        if elliptical and width > 1:
+            rows = torch.rand(len(x), generator=generator, device=x.device) < 0.5
+            out[rows, :, :width] = mix_linearly(x[rows], generator=generator)
+        return out
 
     def _mix(
         self, x: Tensor, free: bool, elliptical: bool, u: Tensor, generator: torch.Generator

@@ -98,16 +98,21 @@ def spiral(x: Tensor, *, generator: torch.Generator) -> Tensor:
 
 
 def append_features(x: Tensor, count: int, *, generator: torch.Generator) -> Tensor:
-    """``x`` with ``count`` further columns, each a smooth random function of its columns."""
+    """``x`` with ``count`` further columns, each a random function of its columns: tanh, sine or
+    square of one argument, or the product of two. Half of the arguments are single columns, half
+    random directions; half of each are shifted."""
     batch, _, d = x.shape
-    inner = _normal(generator, batch, d, 2 * count) / math.sqrt(d)
-    sharp = torch.exp(0.7 * _normal(generator, batch, 1, 2 * count))
-    phase = _normal(generator, batch, 1, 2 * count)
-    hidden = x @ (inner * sharp) + phase
-    a, b = hidden[..., :count], hidden[..., count:]
-    kind = torch.randint(3, (batch, 1, count), generator=generator, device=x.device)
-    out = torch.where(kind == 0, torch.tanh(a), torch.where(kind == 1, torch.sin(2 * a), a * b))
-    return torch.cat([x, out], -1)
+    shape = (batch, 1, 2 * count)
+    direction = _normal(generator, batch, d, 2 * count) / math.sqrt(d)
+    column = torch.randint(d, shape[::2], generator=generator, device=x.device)
+    column = torch.nn.functional.one_hot(column, d).mT.to(x.dtype)
+    inner = torch.where(_uniform(generator, *shape) < 0.5, column, direction)
+    sharp = torch.exp(0.7 * _normal(generator, *shape))
+    shift = _normal(generator, *shape) * (_uniform(generator, *shape) < 0.5)
+    a, b = (x @ (inner * sharp) + shift).tensor_split(2, -1)
+    kind = torch.randint(4, (batch, 1, count), generator=generator, device=x.device)
+    out = torch.where(kind == 0, a.tanh(), torch.where(kind == 1, (2 * a).sin(), a * b))
+    return torch.cat([x, torch.where(kind == 3, a.square(), out)], -1)
 
 
 def roll(x: Tensor, *, generator: torch.Generator) -> Tensor:

@@ -12,6 +12,7 @@ channel, with next to none of the noise of either sample, so an estimator can be
 * ``classes``: the means and deviations of Gaussian classes moved; both I by the same random points.
 
 In a third of the datasets functions of the columns of X are appended, the same before and after.
+The columns themselves are mixed linearly in most elliptical datasets.
 
 Legend: ``B`` pairs of datasets, ``N`` samples, ``dx``, ``dy`` columns, ``delta`` size of the move.
 """
@@ -83,12 +84,15 @@ def _elliptical(
     mi = torch.stack(
         [canonical_mi(rho, df, dx, dy), _moved_mi(rho, own, other) + student_correction(df, dx, dy)]
     )
-    both = torch.cat([x, moved], 1)
-    for side in (both, y):
-        rows = (_uniform(generator, batch) < _MIXED).nonzero().squeeze(-1)
-        if side.shape[-1] > 1 and len(rows):
-            side[rows] = mix_linearly(side[rows], generator=generator)
-    return both, y, mi
+    return torch.cat([x, moved], 1), _mix(y, generator), mi
+
+
+def _mix(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Some datasets' columns mixed linearly."""
+    rows = (_uniform(generator, len(x)) < _MIXED).nonzero().squeeze(-1)
+    if x.shape[-1] == 1 or not len(rows):
+        return x
+    return x.index_copy(0, rows, mix_linearly(x[rows], generator=generator))
 
 
 def _moved_mi(rho: Tensor, own: Tensor, other: Tensor) -> Tensor:
@@ -229,8 +233,12 @@ def sample_moved(
         if group % 2:
             columns = 1 + int((dx - 1) * _uniform(generator, 1))
         both, y[rows], mi[:, rows] = move(delta[rows], n, columns, dy, generator)
+        more = both[..., :0]
         if columns < dx:
-            both = append_features(both, dx - columns, generator=generator)
+            more = append_features(both, dx - columns, generator=generator)[..., columns:]
+        if move in (_gaussian, _student):
+            both = _mix(both, generator)
+        both = torch.cat([both, more], -1)
         x[:, rows] = both.unflatten(1, (2, n)).movedim(1, 0)
     none = torch.zeros(batch_size, device=device)
     before, after = (Batch(x[k], y, mi[k].float(), family, none) for k in (0, 1))
