@@ -251,7 +251,7 @@ TASKS = {
     "infomax": infomax,
 }
 METHODS = {
-    "bottleneck": ("mist", "CLUB", "MINE", "InfoNCE", "HSIC", "adversary", "VIB"),
+    "bottleneck": ("mist", "mist-lift", "CLUB", "MINE", "InfoNCE", "HSIC", "adversary", "VIB"),
     "disentangle": ("mist", "mist-lift", "CLUB", "MINE", "InfoNCE", "HSIC", "dCor", "adversary"),
     "fairness": ("mist", "mist-lift", "CLUB", "MINE", "InfoNCE", "HSIC", "dCor", "adversary"),
     "infomax": ("mist", "MINE", "InfoNCE", "HSIC", "dCor"),

@@ -95,16 +95,20 @@ def gradient_gaussian(frame: pd.DataFrame) -> str:
 
 
 def head_to_head(frame: pd.DataFrame) -> str:
-    """Mean and spread of the scores, the best of each task in bold."""
-    cells = frame.groupby(["method", "task"], sort=False)["score"].agg(
-        mean="mean", spread=lambda scores: scores.std(ddof=0)
-    )
-    best = cells["mean"].groupby("task").max()
-    rows: dict[str, dict[str, str]] = {}
-    for (method, task), (mean, spread) in cells.iterrows():
-        text = f"{mean:.3f} ± {spread:.3f}"
-        rows.setdefault(method, {})[task] = f"**{text}**" if mean == best[task] else text
-    return markdown(pd.DataFrame.from_dict(rows, orient="index").fillna("-"))
+    """Mean and spread of the scores at each budget, the best of each task in bold."""
+    parts = []
+    for seconds, part in frame.groupby("seconds"):
+        cells = part.groupby(["method", "task"], sort=False)["score"].agg(
+            mean="mean", spread=lambda scores: scores.std(ddof=0)
+        )
+        best = cells["mean"].groupby("task").max()
+        rows: dict[str, dict[str, str]] = {}
+        for (method, task), (mean, spread) in cells.iterrows():
+            text = f"{mean:.3f} ± {spread:.3f}"
+            rows.setdefault(method, {})[task] = f"**{text}**" if mean == best[task] else text
+        table = pd.DataFrame.from_dict(rows, orient="index").sort_index(axis=1).fillna("-")
+        parts.append(f"{seconds} seconds, {part['seed'].nunique()} seeds:\n\n{markdown(table)}")
+    return "\n\n".join(parts)
 
 
 def step_cost(frame: pd.DataFrame) -> str:

@@ -79,7 +79,8 @@ def mean_of(checkpoints: list[Checkpoint], weights: Sequence[Path] = ()) -> Chec
 
 def _command(config: TrainConfig) -> str:
     """The command that makes the same run."""
-    words = f"python -m training.train --preset {config.meta} --steps {config.steps}"
+    preset = "settle" if config.trained else config.meta
+    words = f"python -m training.train --preset {preset} --steps {config.steps}"
     words += f" --seed {config.seed} --learning-rate {config.learning_rate}"
     return words + (f" --init {config.init}" if config.init else "") + " --out runs/new"
 
@@ -104,7 +105,7 @@ def export(
     ``weights``: files whose weights are averaged with them.
     """
     checkpoint = mean_of(checkpoints, weights)
-    config = checkpoint.config
+    config = replace(checkpoint.config, init=Path(checkpoint.config.init).name)
     model = MIST(config.model).eval()
     model.load_state_dict(checkpoint.average)
     provenance = {
