@@ -108,7 +108,7 @@ def head_to_head(frame: pd.DataFrame) -> str:
             rows.setdefault(method, {})[task] = f"**{text}**" if mean == best[task] else text
         table = pd.DataFrame.from_dict(rows, orient="index").sort_index(axis=1).fillna("-")
         parts.append(f"{seconds} seconds, {part['seed'].nunique()} seeds:\n\n{markdown(table)}")
-    return "\n\n".join(parts)
+    return "\n".join(parts)
 
 
 def step_cost(frame: pd.DataFrame) -> str:
