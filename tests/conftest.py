@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 
 import pytest
@@ -29,15 +30,22 @@ def small() -> MIST:
     return model
 
 
+def _tick(monkeypatch, seconds: float) -> None:
+    """Each look at the clock takes ``seconds``: budgets are steps, as many on every machine."""
+    looks = itertools.count()
+    monkeypatch.setattr(time, "monotonic", lambda: next(looks) * seconds)
+
+
 @pytest.fixture
 def steady(monkeypatch) -> None:
-    """Seconds of this process, whatever else the machine does."""
-    monkeypatch.setattr(time, "monotonic", time.process_time)
+    """A step of a flow takes a fiftieth of a second."""
+    _tick(monkeypatch, 0.02)
 
 
 @pytest.fixture
-def quick(monkeypatch, steady) -> None:
-    """Adaptation with fewer partitions and datasets than in earnest."""
+def quick(monkeypatch) -> None:
+    """Adaptation of fewer partitions and datasets than in earnest; a step takes half a second."""
+    _tick(monkeypatch, 0.5)
     monkeypatch.setattr("torchmist.adapt.sides._PARTITIONS", 6)
     monkeypatch.setattr("torchmist.adapt.pipeline._DATASETS", 8)
     monkeypatch.setattr("torchmist.adapt.pipeline._CALIBRATE", 8)

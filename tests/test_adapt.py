@@ -111,11 +111,11 @@ def test_adapt_resumes_after_an_interruption(small, tmp_path, monkeypatch, quick
 
     monkeypatch.setattr(kind, "step", stop)
     with pytest.raises(KeyboardInterrupt):
-        adapt(x, y, budget=8, **options)
+        adapt(x, y, budget=18, **options)
     monkeypatch.setattr(kind, "step", step)
     kept = torch.load(path, weights_only=True)
     assert kept[phase]["steps"] == (2 if phase == "tuner" else 2 * finetune._REUSE)
-    model = adapt(x, y, budget=8, **options)
+    model = adapt(x, y, budget=18, **options)
     assert model.report.steps > kept[phase]["steps"]
     with pytest.raises(ValueError, match="to be a checkpoint of this data"):
         adapt(mixed(250, 3), y, budget=1, **options)

@@ -14,6 +14,8 @@ import torchmist
 from torchmist.adapt import CanonicalMeta, Flow, fit_flow, plot_flow, warp
 from torchmist.adapt.marginals import Marginals
 
+pytestmark = pytest.mark.usefixtures("steady")
+
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_marginals_are_normal_and_come_back(dtype) -> None:
@@ -30,7 +32,7 @@ def test_marginals_are_normal_and_come_back(dtype) -> None:
 
 
 @pytest.mark.parametrize("d", [1, 2, 5, 20])
-def test_flow_is_invertible_and_finds_the_dependence(d, steady) -> None:
+def test_flow_is_invertible_and_finds_the_dependence(d) -> None:
     x = mixed(300, d)
     flow = fit_flow(x, seconds=1.5, show=False)
     assert flow.columns == d and flow.report.round_trip < 1e-4
@@ -40,7 +42,7 @@ def test_flow_is_invertible_and_finds_the_dependence(d, steady) -> None:
     assert not any(p.requires_grad for p in flow.parameters())
 
 
-def test_flow_makes_samples_like_the_data(steady) -> None:
+def test_flow_makes_samples_like_the_data() -> None:
     x = mixed(600, 3)
     made = fit_flow(x, seconds=1.5, show=False)(draw(600, 3, seed=5))
     spearman = [torch.corrcoef(v.argsort(0).argsort(0).float().T) for v in (x, made)]
