@@ -30,8 +30,13 @@ _warned: set[str] = set()
 
 
 def visible(condition: Tensor) -> bool | None:
-    """A 0-dim condition as a bool; ``None`` where ``torch.compile`` or ``vmap`` hides values."""
+    """A 0-dim condition as a bool; ``None`` where its value is not at hand.
+
+    That is under ``torch.compile`` and ``vmap``, and in the capture of a CUDA graph.
+    """
     if torch.compiler.is_compiling():
+        return None
+    if condition.is_cuda and torch.cuda.is_current_stream_capturing():
         return None
     try:
         return bool(condition)

@@ -96,6 +96,8 @@ def _column_layout(x: Tensor, mask: Tensor | None) -> Tensor:
 
 _FEW = 0.05
 _FEW_THREADS = 4
+_LARGE = 2**13
+_MAGNITUDE = 2**31 - 1
 
 
 def _sort(columns: Tensor) -> tuple[Tensor, Tensor]:
@@ -106,12 +108,32 @@ def _sort(columns: Tensor) -> tuple[Tensor, Tensor]:
     arrays = columns.device.type == "cpu" and not torch.compiler.is_compiling()
     if arrays and torch.get_num_threads() <= _FEW_THREADS:
         try:
+            if columns.dtype == torch.float32 and columns.numel() >= _LARGE:
+                return _sort_keys(columns.detach())
             order = torch.from_numpy(np.argsort(columns.detach().numpy(), axis=-1))
             return columns.gather(-1, order), order
         except RuntimeError:  # vmap: no arrays
             pass
     ordered, order = columns.sort(-1)
     return ordered, order
+
+
+def _sort_keys(columns: Tensor) -> tuple[Tensor, Tensor]:
+    """:func:`_sort` of float32 by integers that hold a value and its place.
+
+    Sorting them takes half as long as an argsort, and both are read off the result in order.
+    """
+    n = columns.shape[-1]
+    values = _as_ordered((columns + 0.0).view(torch.int32))  # 0.0 for -0.0
+    keys = values.to(torch.int64).bitwise_left_shift_(32).bitwise_or_(torch.arange(n))
+    keys.numpy().sort(axis=-1)
+    ordered = _as_ordered((keys >> 32).to(torch.int32)).view(torch.float32)
+    return ordered, keys.bitwise_and_(2**32 - 1)
+
+
+def _as_ordered(bits: Tensor) -> Tensor:
+    """Bits of float32 as int32 that rise with the values, and back."""
+    return bits ^ ((bits >> 31) & _MAGNITUDE)
 
 
 def _tie_groups(ordered: Tensor) -> tuple[Tensor, Tensor]:
@@ -123,12 +145,14 @@ def _tie_groups(ordered: Tensor) -> tuple[Tensor, Tensor]:
     n = ordered.shape[-1]
     position = torch.arange(n, dtype=torch.int32, device=ordered.device)
     step = ordered[..., 1:] != ordered[..., :-1]
-    if step.device.type == "cpu" and visible(step.all()):
-        position = position.view(*[1] * (ordered.dim() - 1), n)
-        return position, position
+    if step.device.type == "cpu":
+        steps = torch.count_nonzero(step)
+        if visible(steps == step.numel()):
+            position = position.view(*[1] * (ordered.dim() - 1), n)
+            return position, position
+        if visible(steps > (1 - _FEW) * step.numel()):
+            return _few_tie_groups(position.expand(ordered.shape), step)
     position = position.expand(ordered.shape)
-    if step.device.type == "cpu" and visible(step.sum() > (1 - _FEW) * step.numel()):
-        return _few_tie_groups(position, step)
     edge = torch.ones_like(step[..., :1])
     first = torch.where(torch.cat([edge, step], -1), position, 0).cummax(-1).values
     last = torch.where(torch.cat([step, edge], -1), position, n - 1)
@@ -188,7 +212,8 @@ class _NormalScores(torch.autograd.Function):
         # counts: [B] when the leading axes are one batch axis B, else [1]; grid: [B or 1, C]
         ordered, order = _sort(columns)
         first, last = _tie_groups(ordered)
-        codes = order.scatter(-1, order, (first + last).long().expand_as(order))
+        codes = torch.empty_like(order)
+        codes.scatter_(-1, order, (first + last).long().expand_as(order))
         scores = lookup(grid, codes)
         return scores, codes, ordered, order, first, last
 

@@ -105,4 +105,17 @@ _SETTLE = replace(
     _GENERAL, init="mist-v1", trained=("trunk", "blend", "head"), steps=3000, seed=16,
     learning_rate=2e-4, final_learning_rate=1e-5, ramp=0.0, large=0.4, moved=0.0,
 )  # fmt: skip
-PRESETS = {"general": _GENERAL, "paper": _PAPER, "settle": _SETTLE, "smoke": _SMOKE}
+_ON_GPU: dict[str, Any] = {"batch_cost": 4_800_000, "batch_range": (8, 1024)}
+_GENERAL_GPU = replace(
+    _GENERAL, init="mist-v1", steps=10_000, seed=40, learning_rate=1e-3, final_learning_rate=1e-5,
+    ramp=0.0, large=0.35, **_ON_GPU,
+)  # fmt: skip
+_SETTLE_GPU = replace(_SETTLE, steps=2000, seed=41, **_ON_GPU)
+PRESETS = {
+    "general": _GENERAL,
+    "general-gpu": _GENERAL_GPU,
+    "paper": _PAPER,
+    "settle": _SETTLE,
+    "settle-gpu": _SETTLE_GPU,
+    "smoke": _SMOKE,
+}

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from torchmist.synthetic import TRAIN_FAMILIES, Batch, PaperMeta
 from torchmist.synthetic.general import GeneralMeta
@@ -21,8 +23,10 @@ __all__ = [
     "GENERAL_SIZES",
     "PAPER_FAMILIES",
     "VALIDATION_SIZES",
+    "StepData",
     "batch_shape",
     "moved_batch",
+    "step_data",
     "training_batch",
     "validation_batches",
 ]
@@ -109,6 +113,32 @@ def moved_batch(
     before, after = sample_moved(count, n, dx, dy, generator=generator)
     part = slice(rank * count // world, (rank + 1) * count // world)
     return before[part], after[part]
+
+
+class StepData(NamedTuple):
+    """What a step is trained on: ``x`` ``[B, N, dx]``, ``y`` ``[B, N, dy]``, ``mi`` ``[B]``, nats.
+
+    Where ``moved``, the second half of the datasets are those of the first, moved.
+    """
+
+    x: Tensor
+    y: Tensor
+    mi: Tensor
+    moved: bool
+
+    def to(self, device: torch.device) -> StepData:
+        """The same on ``device``."""
+        return StepData(*(v.to(device) for v in (self.x, self.y, self.mi)), self.moved)
+
+
+def step_data(
+    config: TrainConfig, step: int, device: torch.device, rank: int = 0, world: int = 1
+) -> StepData:
+    """This process's share of the data of a step, made on ``device``."""
+    place = config, step, device, rank, world
+    parts = moved_batch(*place) or (training_batch(*place),)
+    x, y, mi = (torch.cat([getattr(b, name) for b in parts]) for name in ("x", "y", "mi"))
+    return StepData(x, y, mi, len(parts) == 2)
 
 
 def validation_batches(config: TrainConfig, device: torch.device) -> Iterator[tuple[int, Batch]]:

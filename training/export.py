@@ -24,7 +24,7 @@ import torch
 from torchmist.models.mist import MIST
 from torchmist.weights import load_pretrained, save_weights
 from training.checkpoint import Checkpoint
-from training.config import TrainConfig
+from training.config import PRESETS, TrainConfig
 from training.validate import validate
 
 __all__ = ["export", "main", "mean_of", "reference_predictions"]
@@ -80,6 +80,7 @@ def mean_of(checkpoints: list[Checkpoint], weights: Sequence[Path] = ()) -> Chec
 def _command(config: TrainConfig) -> str:
     """The command that makes the same run."""
     preset = "settle" if config.trained else config.meta
+    preset += "-gpu" if config.batch_cost == PRESETS["general-gpu"].batch_cost else ""
     words = f"python -m training.train --preset {preset} --steps {config.steps}"
     words += f" --seed {config.seed} --learning-rate {config.learning_rate}"
     return words + (f" --init {config.init}" if config.init else "") + " --out runs/new"

@@ -1,13 +1,13 @@
 """Train MIST from a preset: ``python -m training.train --preset paper --out runs/paper``.
 
-Resumes bit for bit with ``--resume``. Runs on the CPU, on one GPU (``--device cuda``, bf16), or on
-several processes through ``torchrun``; the data do not depend on the number of processes.
+Resumes bit for bit with ``--resume``. Runs on the CPU, on one GPU (``--device cuda``), or on
+several processes through ``torchrun``; the data do not depend on the number of processes, nor on
+that of the ``--workers`` that make them ahead.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import math
 import os
 import time
@@ -26,9 +26,10 @@ from torchmist.models.statistics import RADIAL, SIZES
 from torchmist.weights import load_pretrained
 from training.checkpoint import Checkpoint
 from training.config import PRESETS, TrainConfig
-from training.data import moved_batch, training_batch
+from training.data import step_data
 from training.metrics import MetricsWriter
 from training.validate import validate
+from training.workers import Workers
 
 __all__ = ["Trainer", "learning_rate", "main", "with_radial_inputs"]
 
@@ -62,16 +63,22 @@ class Trainer:
         config: the run.
         device: where the model and the data live.
         rank, world: this process among those of ``torch.distributed``.
+        bf16: whether the network runs in bfloat16, the statistics of the sample apart. Of use where
+            matrix products take most of the time; small steps take longer, for the casts.
     """
 
+    workers: Workers | None = None
+
     def __init__(
-        self, config: TrainConfig, device: torch.device, rank: int = 0, world: int = 1
-    ) -> None:
+        self, config: TrainConfig, device: torch.device, rank: int = 0, world: int = 1, *,
+        bf16: bool = False,
+    ) -> None:  # fmt: skip
         if 8 % world:
             raise ValueError(
                 f"expected 1, 2, 4 or 8 processes (batches are multiples of 8), got {world}"
             )
         self.config, self.device, self.rank, self.world = config, device, rank, world
+        self.bf16 = bf16
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.model = self.build().to(device)
@@ -129,12 +136,10 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         place = config, self.step, self.device, self.rank, self.world
-        parts = moved_batch(*place) or (training_batch(*place),)
-        x, y, mi = (torch.cat([getattr(b, name) for b in parts]) for name in ("x", "y", "mi"))
-        mixed = torch.autocast("cuda", torch.bfloat16) if self.device.type == "cuda" else None
-        with mixed or contextlib.nullcontext():
+        x, y, mi, moved = self.workers.next() if self.workers else step_data(*place)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             quantiles = self.network(x, y)
-        if len(parts) == 2:
+        if moved:
             change = difference_loss(*quantiles.chunk(2), *mi.chunk(2))
             loss = config.moved_weight * change
         else:
@@ -219,6 +224,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, help="seed of weights and data (default: the preset's)")
     parser.add_argument("--batch-cost", type=int, help="size of the batches (raise it on a GPU)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--bf16", action="store_true", help="the network in bfloat16")
+    parser.add_argument("--workers", type=int, default=0, help="processes that make data ahead")
     parser.add_argument("--checkpoint-minutes", type=float, default=3.0)
     parser.add_argument("--max-minutes", type=float, default=math.inf, help="stop, resumable")
     options = parser.parse_args(arguments)
@@ -244,13 +251,15 @@ def main(arguments: list[str] | None = None) -> None:
     if options.resume:
         checkpoint = Checkpoint.load(path, device)
         config = replace(checkpoint.config, steps=options.steps or checkpoint.config.steps)
-        trainer = Trainer(config, device, rank, world)
+        trainer = Trainer(config, device, rank, world, bf16=options.bf16)
         trainer.restore(checkpoint)
     elif path.exists():
         parser.error(f"{path} exists: pass --resume to continue it, or another --out")
     else:
         options.out.mkdir(parents=True, exist_ok=True)
-        trainer = Trainer(config, device, rank, world)
+        trainer = Trainer(config, device, rank, world, bf16=options.bf16)
+    if options.workers:
+        trainer.workers = Workers(config, trainer.step, options.workers, device, rank, world)
     try:
         run(
             trainer, options.out,
@@ -259,6 +268,8 @@ def main(arguments: list[str] | None = None) -> None:
         if world > 1:
             dist.barrier()  # none leaves while another still talks to it
     finally:
+        if trainer.workers:
+            trainer.workers.close()
         if world > 1:
             dist.destroy_process_group()
 

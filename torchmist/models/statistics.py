@@ -36,6 +36,7 @@ ANCHORS = len(_PLAIN_RIDGES) + len(_READ_RIDGES) + 1
 SIDE = SIZES + 2 * ANCHORS
 RADII = 4 * len(_READ_RIDGES)
 RADIAL = 5
+_FEW_PRODUCTS, _LARGE_N, _LARGE_D = 16, 2000, 16
 
 
 class Features(NamedTuple):
@@ -111,9 +112,22 @@ class _Gram(torch.autograd.Function):
 def _gram(a: Tensor) -> Tensor:
     """``a @ a.mT`` of ``[..., D, N]``."""
     if not torch.is_grad_enabled():  # spares the bookkeeping of a function with a gradient
-        return a @ a.mT
+        return _products(a, a)
     out: Tensor = _Gram.apply(a)  # type: ignore[no-untyped-call]
     return out
+
+
+def _products(a: Tensor, b: Tensor) -> Tensor:
+    """``a @ b.mT`` of ``[..., D, N]``, one by one where they are few and large.
+
+    The threads of a CPU share one large product better than a batch of them.
+    """
+    few = a.shape[:-2].numel() <= _FEW_PRODUCTS
+    if few and a.shape[-1] >= _LARGE_N and a.shape[-2] >= _LARGE_D and a.device.type == "cpu":
+        pairs = zip(a.flatten(0, -3), b.flatten(0, -3))
+        out: Tensor = torch.stack([p @ q.mT for p, q in pairs]).unflatten(0, a.shape[:-2])
+        return out
+    return a @ b.mT
 
 
 def _grams(features: Features, samples: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -124,7 +138,7 @@ def _grams(features: Features, samples: Tensor) -> tuple[Tensor, Tensor, Tensor]
     like = like * (scale * scale.mT)
     paired, odd = len(features.odd_paired), len(features.odd_paired) + len(features.odd_rest)
     first, second = slice(0, paired), slice(odd, odd + paired)
-    mixed = features.odd_paired @ features.even[:paired].mT / samples
+    mixed = _products(features.odd_paired, features.even[:paired]) / samples
     mixed = (mixed - mean[first] * mean[second].mT) * (scale[first] * scale[second].mT)
     return like, mixed, scale
 
@@ -176,7 +190,8 @@ def _radii(z: Tensor, precision: Tensor, dx: int) -> tuple[Tensor, Tensor]:
     """
     count, _, batch, size, _ = precision.shape
     stacked = precision.permute(2, 0, 1, 3, 4).reshape(batch, -1, size)
-    terms = (stacked @ z).view(batch, 2 * count, size, -1) * z[:, None]
+    terms = (stacked @ z).view(batch, 2 * count, size, -1)
+    terms = terms * z[:, None] if torch.is_grad_enabled() else terms.mul_(z[:, None])
     maps, offset = constant(_radius_maps, count, dx, size - dx, like=z).split(
         [2 * count * size, 1], 1
     )
@@ -197,11 +212,12 @@ def _radial(
     swap of the sides.
     """
     ux, uy = torch.tanh(shells).unbind(1)
-    weight = torch.stack([(ux + uy) / 2**0.5, (ux - uy) / 2**0.5, ux * uy]).unsqueeze(-2)
+    weight = torch.stack([(ux + uy) / 2**0.5, (ux - uy) / 2**0.5, ux * uy], 1).unsqueeze(-2)
     if mask is not None:
-        weight = weight * mask[:, None]
-    mean = weight.sum(-1, keepdim=True) / samples
-    moved = (weight * z) @ z.mT / samples - mean * correlation
+        weight = weight * mask[:, None, None]
+    mean = weight.sum(-1, keepdim=True).transpose(0, 1) / samples
+    moved = (weight * z[:, None]).flatten(1, 2) @ z.mT
+    moved = moved.unflatten(1, (3, -1)).transpose(0, 1) / samples - mean * correlation
     surprise = torch.log1p(4 * samples * moved.square()) / 4
     return [surprise, 3 * moved[::2] * sign]
 
