@@ -83,6 +83,16 @@ def test_any_size_gives_finite_increasing_quantiles_and_gradients(small, n, dx, 
     assert torch.isfinite(x.grad).all() and torch.isfinite(y.grad).all()
 
 
+@pytest.mark.parametrize(("batch", "n", "dx", "dy"), [(1, 2100, 9, 9), (20, 2100, 9, 9)])
+def test_large_samples_are_estimated_alike_with_and_without_gradients(
+    small, batch, n, dx, dy
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(batch, n, dx, generator=generator)
+    y = torch.randn(batch, n, dy, generator=generator) + x
+    torch.testing.assert_close(evaluate(small, x, y), small(x, y).detach(), **CLOSE)
+
+
 def test_degenerate_columns_are_finite(small) -> None:
     x = torch.randn(1, 30, 3, generator=torch.Generator().manual_seed(0))
     x[..., 1] = 5.0

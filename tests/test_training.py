@@ -23,6 +23,7 @@ from training.data import batch_shape, moved_batch, training_batch, validation_b
 from training.reference import main as train_reference
 from training.train import Trainer, learning_rate, main, with_radial_inputs
 from training.validate import coverage, interpolate, range_of, validate
+from training.workers import Workers
 
 CPU = torch.device("cpu")
 SMOKE = replace(PRESETS["smoke"], steps=12, validate_every=6, log_every=3)
@@ -168,6 +169,24 @@ def test_two_processes_equal_one(tmp_path) -> None:
     main(["--preset", "smoke", "--out", str(tmp_path / "one"), "--steps", "8"])
     on_two_processes(tmp_path / "two", "--steps", "8")
     assert_same(final(tmp_path / "one"), final(tmp_path / "two"), atol=2e-4, rtol=1e-3)
+
+
+def test_data_made_ahead_are_the_same(tmp_path) -> None:
+    options = ["--preset", "smoke", "--steps", "8"]
+    main([*options, "--out", str(tmp_path / "none")])
+    main([*options, "--out", str(tmp_path / "two"), "--workers", "2"])
+    assert_same(final(tmp_path / "none"), final(tmp_path / "two"))
+
+
+def test_a_worker_that_ended_is_named() -> None:
+    workers = Workers(replace(SMOKE, steps=2), 0, 1, CPU, 0, 1)
+    workers.next()
+    workers.next()
+    for process in workers._processes:
+        process.kill()
+    with pytest.raises(RuntimeError, match="ended with exit code -9"):
+        workers.next()
+    workers.close()
 
 
 def test_training_starts_from_given_weights(tmp_path) -> None:

@@ -30,6 +30,7 @@ class TrainConfig:
         moved_weight: weight of the loss of the change of MI, the only one in those steps: moved
             pairs are of another law, and what they say of levels would be another prior.
         meta: the meta-distribution, ``paper`` or ``general``.
+        warped: share of the datasets of ``general`` that are warped, of up to five columns.
         ramp: share of the steps over which the mixed and warped datasets of ``general`` grow from
             a third to their full share.
         samples, dims: ranges of N and of d. ``paper``: d = dx = dy half uniform, half log-uniform;
@@ -57,6 +58,7 @@ class TrainConfig:
     moved: float = 0.0
     moved_weight: float = 0.1
     meta: Literal["paper", "general"] = "paper"
+    warped: float = 0.05
     ramp: float = 0.4
     samples: tuple[int, int] = (10, 500)
     dims: tuple[int, int] = (2, 32)
@@ -101,6 +103,10 @@ _GENERAL = replace(
     learning_rate=8e-4, samples=(10, 4096), dims=(1, 64), large=0.25, moved=0.35,
     moved_weight=0.25, average=0.999, validate_every=4000,
 )  # fmt: skip
+_WARPED = replace(
+    _GENERAL, init="mist-v1", steps=3000, seed=42, learning_rate=3e-4, dims=(1, 32), large=0.5,
+    moved=0.2, warped=0.2, ramp=0.0,
+)  # fmt: skip
 _SETTLE = replace(
     _GENERAL, init="mist-v1", trained=("trunk", "blend", "head"), steps=3000, seed=16,
     learning_rate=2e-4, final_learning_rate=1e-5, ramp=0.0, large=0.4, moved=0.0,
@@ -118,4 +124,5 @@ PRESETS = {
     "settle": _SETTLE,
     "settle-gpu": _SETTLE_GPU,
     "smoke": _SMOKE,
+    "warped": _WARPED,
 }

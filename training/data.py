@@ -81,7 +81,7 @@ def _sample(
     if config.meta == "paper":
         return PaperMeta(PAPER_FAMILIES).sample(count, n, dx, generator=generator)
     full = GeneralMeta()
-    meta = GeneralMeta(mixed=share * full.mixed, warped=share * full.warped)
+    meta = GeneralMeta(mixed=share * full.mixed, warped=share * config.warped)
     return meta.sample(count, n, dx, dy, generator=generator)
 
 

@@ -58,6 +58,7 @@ _LABELS = range(3, 21)
 _LABELLED = ("classes", "channel")
 _ELLIPTICAL = ("gaussian", "student", "channel")  # their columns, of x where y is a label
 _FEW, _RARE = 5, 0.1
+_WARPS: Mapping[Callable[..., Tensor], float] = {warp_marginals: 0.25, couple: 0.25, spiral: 0.5}
 
 
 class GeneralMeta:
@@ -273,10 +274,10 @@ class GeneralMeta:
         rows = (u[0] < linear).nonzero().squeeze(-1)
         if len(rows):
             x[rows] = mix_linearly(x[rows], generator=generator)
-        warps: tuple[Callable[..., Tensor], ...] = (warp_marginals, couple, spiral)
-        for k, warp in enumerate(warps):
-            third = (u[1] >= k * warped / 3) & (u[1] < (k + 1) * warped / 3)
-            rows = third.nonzero().squeeze(-1)
+        low = 0.0
+        for warp, share in _WARPS.items():
+            rows = ((u[1] >= low) & (u[1] < low + share * warped)).nonzero().squeeze(-1)
+            low += share * warped
             if len(rows):
                 out = warp(x[rows], generator=generator)
                 if warp is warp_marginals:

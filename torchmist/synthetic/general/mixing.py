@@ -79,8 +79,8 @@ def couple(x: Tensor, *, generator: torch.Generator) -> Tensor:
 def spiral(x: Tensor, *, generator: torch.Generator) -> Tensor:
     """Rotates pairs of columns by an angle that grows with the norm of the whole row.
 
-    The norm is kept, so the map is invertible. The angle is the root mean square of the row times
-    a speed uniform in 0.28 to 2.8.
+    The norm is kept, so the map is invertible. The angle is a power of the root mean square of the
+    row, uniform in 0.5 to 2.5 (Czyz et al. 2023 have 2), times a speed uniform in 0.28 to 2.8.
     """
     batch, _, d = x.shape
     pairs = d // 2
@@ -88,7 +88,8 @@ def spiral(x: Tensor, *, generator: torch.Generator) -> Tensor:
     first, second = order[:pairs], order[pairs : 2 * pairs]
     speed = 0.2 + 1.8 * _uniform(generator, batch, 1, 1)
     turns = (_uniform(generator, batch, 1, pairs) < 2 / pairs).to(x.dtype)
-    radius = x.square().mean(-1, keepdim=True).clamp(max=1e4).sqrt()
+    power = 0.5 + 2 * _uniform(generator, batch, 1, 1)
+    radius = x.square().mean(-1, keepdim=True).clamp(max=1e4) ** (power / 2)
     angle = speed * math.sqrt(2) * radius * turns
     a, b = x[..., first], x[..., second]
     out = x.clone()
