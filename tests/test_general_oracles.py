@@ -17,6 +17,7 @@ from torchmist.synthetic.general.channel import (
     sample_channels,
 )
 from torchmist.synthetic.general.discrete import ThresholdParameters, threshold_mi
+from torchmist.synthetic.general.factors import draw_loadings, factor_mi, sample_factors
 from torchmist.synthetic.general.mixtures import MixtureParameters, class_mi, mixture_mi
 
 DOCS = Path(__file__).parent.parent / "docs" / "general.md"
@@ -162,6 +163,34 @@ def test_drawn_channels_are_of_every_form() -> None:
     assert not draw_channels(50, 1, 2, generator=generator()).radial.any()
     mi = channel_mi(c)
     assert (mi >= 0).all() and (mi <= math.log(4)).all()
+
+
+def test_factor_models_agree_with_bmi() -> None:
+    samplers = pytest.importorskip("bmi.samplers", exc_type=ImportError)
+    loadings = draw_loadings(6, 3, 5, generator=generator())
+    for load, mi in zip(loadings, factor_mi(loadings, 3)):
+        covariance = (load @ load.T + torch.eye(8)).numpy()
+        oracle = samplers.SplitMultinormal(dim_x=3, dim_y=5, covariance=covariance)
+        assert mi.item() == pytest.approx(float(oracle.mutual_information()), rel=1e-6, abs=1e-9)
+
+
+def test_samples_of_factor_models_have_their_covariance() -> None:
+    loadings = draw_loadings(5, 3, 2, generator=generator(1))
+    x, y = sample_factors(loadings, 100_000, 3, generator=generator(2))
+    for sample, load in zip(torch.cat([x, y], -1).double(), loadings):
+        covariance = load @ load.T + torch.eye(5)
+        assert torch.allclose(torch.cov(sample.T), covariance, rtol=0.02, atol=0.03)
+
+
+def test_drawn_factor_models_are_of_every_form() -> None:
+    loadings = draw_loadings(400, 6, 4, generator=generator())
+    used = (loadings != 0).any(1)
+    assert used[:, 0].all() and set(used[:, :4].sum(1).tolist()) == {1, 2, 3, 4}
+    assert (loadings[:, 6:, 4:7] == 0).all() and (loadings[:, :6, 7:] == 0).all()
+    own = used[:, 4:7].sum(1)
+    assert torch.equal(own, used[:, 7:].sum(1)) and set(own.tolist()) == {0, 1, 2, 3}
+    independent = torch.cat([loadings[..., :0], loadings[..., 4:]], -1)
+    assert factor_mi(independent, 6).abs().max() < 1e-9
 
 
 def test_the_page_names_every_kind() -> None:

@@ -104,8 +104,8 @@ _GENERAL = replace(
     moved_weight=0.25, average=0.999, validate_every=4000,
 )  # fmt: skip
 _WARPED = replace(
-    _GENERAL, init="mist-v1", steps=3000, seed=42, learning_rate=3e-4, dims=(1, 32), large=0.5,
-    moved=0.2, warped=0.2, ramp=0.0,
+    _GENERAL, init="mist-v1", steps=3000, seed=42, learning_rate=3e-4, large=0.5, moved=0.2,
+    warped=0.2, ramp=0.0,
 )  # fmt: skip
 _SETTLE = replace(
     _GENERAL, init="mist-v1", trained=("trunk", "blend", "head"), steps=3000, seed=16,

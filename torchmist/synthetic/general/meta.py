@@ -20,6 +20,7 @@ from torchmist.synthetic.additive import additive_mi, sample_additive
 from torchmist.synthetic.general.canonical import canonical_mi, draw_correlations, sample_canonical
 from torchmist.synthetic.general.channel import channel_mi, draw_channels, sample_channels
 from torchmist.synthetic.general.discrete import draw_thresholds, sample_thresholds, threshold_mi
+from torchmist.synthetic.general.factors import draw_loadings, factor_mi, sample_factors
 from torchmist.synthetic.general.mixing import (
     append_features,
     couple,
@@ -41,7 +42,8 @@ from torchmist.synthetic.parameters import ParameterBatch
 __all__ = ["KINDS", "GeneralMeta"]
 
 KINDS: Mapping[str, float] = {
-    "gaussian": 0.39,
+    "gaussian": 0.29,
+    "factors": 0.10,
     "student": 0.10,
     "paper": 0.16,
     "relation": 0.10,
@@ -56,7 +58,12 @@ Pair = tuple[Tensor, Tensor, Tensor]
 Block = tuple[Tensor, Tensor, Tensor, Tensor | float]  # x, y, MI and its standard error
 _LABELS = range(3, 21)
 _LABELLED = ("classes", "channel")
-_ELLIPTICAL = ("gaussian", "student", "channel")  # their columns, of x where y is a label
+_ELLIPTICAL = (
+    "gaussian",
+    "factors",
+    "student",
+    "channel",
+)  # their columns, of x where y is a label
 _FEW, _RARE = 5, 0.1
 _WARPS: Mapping[Callable[..., Tensor], float] = {warp_marginals: 0.25, couple: 0.25, spiral: 0.5}
 
@@ -310,6 +317,14 @@ def _gaussian(
     return *_elliptical(batch, n, p, q, generator), 0.0
 
 
+def _factors(
+    meta: GeneralMeta, batch: int, n: int, p: int, q: int, generator: torch.Generator
+) -> Block:
+    loadings = draw_loadings(batch, p, q, generator=generator)
+    x, y = sample_factors(loadings, n, p, generator=generator)
+    return x, y, factor_mi(loadings, p), 0.0
+
+
 def _student(
     meta: GeneralMeta, batch: int, n: int, p: int, q: int, generator: torch.Generator
 ) -> Block:
@@ -351,6 +366,7 @@ def _mixture(
 
 _BLOCKS: dict[str, Callable[..., Block]] = {
     "gaussian": _gaussian,
+    "factors": _factors,
     "student": _student,
     "paper": _paper,
     "relation": _relation,
