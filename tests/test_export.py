@@ -10,7 +10,7 @@ import torch
 
 import torchmist
 from training.config import PRESETS
-from training.export import export, mean_of, reference_predictions
+from training.export import _command, export, mean_of, reference_predictions
 from training.train import Trainer
 
 
@@ -30,6 +30,15 @@ def test_export_round_trip(tmp_path) -> None:
     assert registry["tiny-v1"]["file"] == path.name and len(registry["tiny-v1"]["sha256"]) == 64
     stored = json.loads((tmp_path / "tiny-v1.reference.json").read_text())
     assert stored == reference_predictions(loaded)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_command_names_the_preset(preset) -> None:
+    config = replace(PRESETS[preset], steps=7, seed=3, init="first-v1")
+    words = _command(config).split()
+    assert words[words.index("--preset") + 1] == preset and "--batch-cost" not in words
+    assert words[words.index("--init") + 1] == "first-v1"
+    assert "--batch-cost 7" in _command(replace(config, batch_cost=7))
 
 
 def test_several_checkpoints_are_averaged() -> None:

@@ -107,6 +107,10 @@ _WARPED = replace(
     _GENERAL, init="mist-v1", steps=3000, seed=42, learning_rate=3e-4, large=0.5, moved=0.2,
     warped=0.2, ramp=0.0,
 )  # fmt: skip
+_MOVED = replace(
+    _GENERAL, init="mist-v1", steps=3000, seed=46, learning_rate=2e-4, final_learning_rate=1e-5,
+    ramp=0.0, large=0.1, moved=0.7, moved_weight=0.5,
+)  # fmt: skip
 _SETTLE = replace(
     _GENERAL, init="mist-v1", trained=("trunk", "blend", "head"), steps=3000, seed=16,
     learning_rate=2e-4, final_learning_rate=1e-5, ramp=0.0, large=0.4, moved=0.0,
@@ -120,6 +124,7 @@ _SETTLE_GPU = replace(_SETTLE, steps=2000, seed=41, **_ON_GPU)
 PRESETS = {
     "general": _GENERAL,
     "general-gpu": _GENERAL_GPU,
+    "moved": _MOVED,
     "paper": _PAPER,
     "settle": _SETTLE,
     "settle-gpu": _SETTLE_GPU,

@@ -78,12 +78,16 @@ def mean_of(checkpoints: list[Checkpoint], weights: Sequence[Path] = ()) -> Chec
 
 
 def _command(config: TrainConfig) -> str:
-    """The command that makes the same run."""
-    preset = "settle" if config.trained else config.meta
-    preset += "-gpu" if config.batch_cost == PRESETS["general-gpu"].batch_cost else ""
-    words = f"python -m training.train --preset {preset} --steps {config.steps}"
-    words += f" --seed {config.seed} --learning-rate {config.learning_rate}"
-    return words + (f" --init {config.init}" if config.init else "") + " --out runs/new"
+    """The command that makes the same run; of a configuration of no preset, the nearest one's."""
+    options = ("steps", "seed", "learning_rate", "init", "batch_cost")
+    chosen = {name: getattr(config, name) for name in options}
+    like = (name for name, p in PRESETS.items() if replace(p, **chosen) == config)
+    preset = next(like, "settle" if config.trained else config.meta)
+    words = f"python -m training.train --preset {preset}"
+    for name, value in chosen.items():
+        if value != "" and (name != "batch_cost" or value != PRESETS[preset].batch_cost):
+            words += f" --{name.replace('_', '-')} {value}"
+    return words + " --out runs/new"
 
 
 def _commit() -> str:
