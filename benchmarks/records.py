@@ -50,10 +50,21 @@ class Records:
     def __iter__(self) -> Iterator[dict[str, str]]:
         return iter(self.rows)
 
+    def row(self, *key: object) -> dict[str, str]:
+        """The row with these first columns; ``KeyError`` if there is none."""
+        wanted = tuple(map(_text, key))
+        for row in self.rows:
+            if tuple(row[c] for c in self.columns[: self.keys]) == wanted:
+                return row
+        raise KeyError(f"expected a row {wanted} in {self.path}, found none")
+
     def has(self, *key: object) -> bool:
         """Whether a run with these first columns is recorded."""
-        wanted = tuple(map(_text, key))
-        return any(tuple(r[c] for c in self.columns[: self.keys]) == wanted for r in self.rows)
+        try:
+            self.row(*key)
+        except KeyError:
+            return False
+        return True
 
     def add(self, *values: object) -> None:
         """One row, numbers with four digits; printed and written at once."""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from benchmarks.head_to_head import CHOICE
 from benchmarks.records import exact_name
 from benchmarks.report import write_tables
 from benchmarks.tables import markdown
@@ -95,17 +96,19 @@ def gradient_gaussian(frame: pd.DataFrame) -> str:
 
 
 def head_to_head(frame: pd.DataFrame) -> str:
-    """Mean and spread of the scores at each budget, the best of each task in bold."""
+    """Means, spreads and the learning rates chosen on other seeds; the best of a task in bold."""
     parts = []
-    for seconds, part in frame.groupby("seconds"):
+    for seconds, part in frame[~frame["seed"].isin(CHOICE)].groupby("seconds"):
         cells = part.groupby(["method", "task"], sort=False)["score"].agg(
             mean="mean", spread=lambda scores: scores.std(ddof=0)
         )
+        cells["rate"] = part.groupby(["method", "task"], sort=False)["rate"].first()
         best = cells["mean"].groupby("task").max()
         rows: dict[str, dict[str, str]] = {}
-        for (method, task), (mean, spread) in cells.iterrows():
+        for (method, task), (mean, spread, rate) in cells.iterrows():
             text = f"{mean:.3f} ± {spread:.3f}"
-            rows.setdefault(method, {})[task] = f"**{text}**" if mean == best[task] else text
+            text = f"**{text}**" if mean == best[task] else text
+            rows.setdefault(method, {})[task] = f"{text} ({rate:g})"
         table = pd.DataFrame.from_dict(rows, orient="index").sort_index(axis=1).fillna("-")
         parts.append(f"{seconds} seconds, {part['seed'].nunique()} seeds:\n\n{markdown(table)}")
     return "\n".join(parts)

@@ -103,8 +103,27 @@ def test_gradient_quality_runs(weights, tmp_path: Path, capsys) -> None:
     "task, method", [("bottleneck", "VIB"), ("bottleneck", "mist"), ("disentangle", "mist-lift")]
 )
 def test_head_to_head_tasks_run(weights, task, method) -> None:
-    score, detail, steps = head_to_head.TASKS[task](method, 0, 0.05, weights)
+    score, detail, steps = head_to_head.TASKS[task](method, 0, 0.05, weights, 0.002)
     assert math.isfinite(score) and steps >= 1 and detail
+
+
+def test_head_to_head_reports_the_rate_that_won_on_other_seeds(
+    weights, monkeypatch, tmp_path: Path
+) -> None:
+    made = []
+
+    def task(method, seed, seconds, model, rate):
+        made.append((seed, rate))
+        return (-abs(rate - 0.005) if seed in head_to_head.CHOICE else 7.0), "made up", 1
+
+    monkeypatch.setitem(head_to_head.TASKS, "infomax", task)
+    options = ["--tasks", "infomax", "--methods", "dCor", "--seeds", "3", "--out", str(tmp_path)]
+    for _ in range(2):  # the second time from the records
+        head_to_head.main(options)
+    assert len(made) == len(set(made)) == 4 * 2 + 3
+    assert [rate for seed, rate in made if seed not in head_to_head.CHOICE] == [0.005] * 3
+    records = Records(tmp_path / "head_to_head.csv", head_to_head.COLUMNS, 6)
+    assert head_to_head.summary(records)[1].split()[-3:] == ["7.000", "+-", "0.000"]
 
 
 def test_step_cost_runs(weights, tmp_path: Path) -> None:
@@ -116,9 +135,10 @@ def test_step_cost_runs(weights, tmp_path: Path) -> None:
 def test_report_puts_tables_between_the_marks(weights, tmp_path: Path) -> None:
     out = ["--out", str(tmp_path), "--model", weights]
     conflict.main(["--terms", "mist", "--seeds", "1", "--steps", "2", "--judge", "2", *out])
-    records = Records(tmp_path / "head_to_head.csv", head_to_head.COLUMNS, 5)
-    records.add("infomax", "mist", 0, "tiny", 1, 0.9, "", 3)
-    records.add("infomax", "MINE", 0, "-", 1, 0.8, "", 3)
+    records = Records(tmp_path / "head_to_head.csv", head_to_head.COLUMNS, 6)
+    records.add("infomax", "mist", 0, "tiny", 1, 0.01, 0.9, "", 3)
+    records.add("infomax", "mist", head_to_head.CHOICE[0], "tiny", 1, 0.01, 0.2, "", 3)
+    records.add("infomax", "MINE", 0, "-", 1, 0.01, 0.8, "", 3)
     page = tmp_path / "page.md"
     page.write_text("".join(f"<!-- begin table {n} -->\n<!-- end table {n} -->\n" for n in TABLES))
     options = ["--model", weights, "--results", str(tmp_path), "--pages", str(page)]
