@@ -27,6 +27,7 @@ class MISTConfig:
         seeds: pooled sample tokens.
         quantiles: quantiles in the head.
         radial: 1 to read how the correlations change with the radii of both sides, else 0.
+        local: 1 to read which samples are near which (:mod:`torchmist.models.local`), else 0.
     """
 
     odd: int = 4
@@ -46,13 +47,14 @@ class MISTConfig:
     seeds: int = 4
     quantiles: int = 24
     radial: int = 0
+    local: int = 0
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name == "radial":
+            if field.name in ("radial", "local"):
                 if value not in (0, 1):
-                    raise ValueError(f"radial must be 0 or 1, got {value!r}")
+                    raise ValueError(f"{field.name} must be 0 or 1, got {value!r}")
             elif not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"{field.name} must be a positive int, got {value!r}")
         for name, value in (("feature", self.feature_width), ("sample", self.sample_width)):

@@ -20,6 +20,7 @@ from torchmist.copula import full_count, rank_transform, standardise
 from torchmist.heads import QuantileHead, from_nats, quantile_levels, to_nats
 from torchmist.models.basis import Basis
 from torchmist.models.config import MISTConfig
+from torchmist.models.directions import WIDEST, see_through
 from torchmist.models.heap import keep_heap
 from torchmist.models.layers import (
     FeatureAttention,
@@ -29,6 +30,8 @@ from torchmist.models.layers import (
     mlp,
     own,
 )
+from torchmist.models.neighbourhood import Neighbourhood
+from torchmist.models.network import QuantileNetwork
 from torchmist.models.statistics import (
     ANCHORS,
     RADIAL,
@@ -41,13 +44,14 @@ from torchmist.models.statistics import (
     roles,
     sample_statistics,
 )
+from torchmist.models.waves import WAVES, wave_statistics
 
 __all__ = ["MIST", "MISTConfig"]
 
 _POOLS = 4
 
 
-class MIST(nn.Module):
+class MIST(QuantileNetwork):
     """Mutual information estimation by supervised training, order-free.
 
     A set transformer (Lee et al. 2019; MIST, arXiv 2511.18945) along the samples, joined to one
@@ -79,7 +83,7 @@ class MIST(nn.Module):
         c = self.config = config or MISTConfig()
         self.register_buffer("levels", quantile_levels(c.quantiles), persistent=False)
         self.basis = Basis(c.odd, c.even, c.basis_width)
-        raw = pair_count(c.odd, c.even, c.paired) + c.radial * RADIAL
+        raw = pair_count(c.odd, c.even, c.paired) + c.radial * RADIAL + c.local * WAVES
         self.pair = mlp(SIZES + raw, 2 * c.pair_width, c.pair_width)
         self.pool = nn.Linear(c.pair_width, 2 * _POOLS)
         self.token = nn.Linear(6 * c.pair_width + SIDE, c.feature_width)
@@ -102,6 +106,9 @@ class MIST(nn.Module):
         self.seed_pool = MultiheadAttentionBlock(c.sample_width, c.heads)
         self.seed_norm = nn.LayerNorm(c.sample_width)
         summary = 3 * c.feature_width + 4 * c.readout_width + c.seeds * c.sample_width + SIDE + 2
+        self.neighbourhood = Neighbourhood(c) if c.local else None
+        if self.neighbourhood is not None:
+            summary += self.neighbourhood.summary
         self.trunk = nn.Sequential(mlp(summary, c.head_width, c.head_width), nn.GELU())
         self.blend = mlp(SIZES, 64, 2 * ANCHORS + 2)
         nn.init.zeros_(self.blend[-1].weight)  # type: ignore[arg-type]
@@ -120,19 +127,37 @@ class MIST(nn.Module):
             the point estimate. Values below 0 (never under -0.2) can occur near independence.
         """
         if torch.is_grad_enabled() or not keepable(x):
-            return self._estimate(x, y, mask)
+            return self._estimate(x, y, mask)[0]
         keep_heap()
         with torch.inference_mode():  # a tenth faster than no_grad on small samples
-            out = self._estimate(x, y, mask)
+            out, _ = self._estimate(x, y, mask)
         return out.clone()  # an ordinary tensor again
 
-    def _estimate(self, x: Tensor, y: Tensor, mask: Tensor | None) -> Tensor:
+    def with_opinions(
+        self, x: Tensor, y: Tensor, mask: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Quantiles as :meth:`forward`, and the estimates of neighbours and kernels that they are
+        measured from, ``[B, O]`` in nats.
+
+        Raises:
+            ValueError: if the network reads no local statistics.
+        """
+        out, opinions = self._estimate(x, y, mask)
+        if opinions is None:
+            raise ValueError("expected a network of config local=1, got one that has no opinions")
+        return out, opinions
+
+    def _estimate(self, x: Tensor, y: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        rows = None
         with _full_precision(x):
+            if self.neighbourhood is not None and max(x.shape[-1], y.shape[-1]) > WIDEST:
+                (x, by_x), (y, by_y) = see_through(x, y, mask)
+                rows = by_x, by_y
             scores, codes = rank_transform(torch.cat([x.mT, y.mT], 1).mT, mask)
             counts = full_count(x.shape[1], scores) if mask is None else mask.sum(-1)
             values = self.basis(scores, codes, counts, masked=mask is not None)
             del codes  # large, and read by nothing else
-        return self._quantiles(scores, values, x.shape[-1], mask)
+        return self._quantiles(scores, values, x.shape[-1], mask, rows)
 
     def from_scores(self, zx: Tensor, zy: Tensor) -> Tensor:
         """The smooth part alone: quantiles from unscaled scores ``[B, N, dx]``, ``[B, N, dy]``.
@@ -141,9 +166,13 @@ class MIST(nn.Module):
         """
         scores = torch.cat([zx, zy], -1).mT
         values = self.basis.at(scores, full_count(zx.shape[1], scores))
-        return self._quantiles(scores, values, zx.shape[-1], None)
+        return self._quantiles(scores, values, zx.shape[-1], None)[0]
 
-    def _quantiles(self, scores: Tensor, values: Tensor, dx: int, mask: Tensor | None) -> Tensor:
+    def _quantiles(
+        self, scores: Tensor, values: Tensor, dx: int, mask: Tensor | None,
+        rows: tuple[Tensor, Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor | None]:  # fmt: skip
+        """Quantiles ``[B, Q]`` and the opinions of neighbours, if there are any."""
         c = self.config
         with _full_precision(scores):
             if mask is None:  # the same in one operation; scores that are constant are 0
@@ -152,6 +181,8 @@ class MIST(nn.Module):
                 z, values = standardise(scores, mask), values * mask[:, None, :]
             features = Features.of(values, c.odd, c.paired)
             stats = sample_statistics(z, features, dx, radial=bool(c.radial), mask=mask)
+            if c.local:
+                stats = stats.with_pairs(wave_statistics(scores, mask))
         pairs = self._pairs(stats)
         pool, bias, signed = self._pair_reads(pairs)
         tokens = self._feature_tokens(pairs, pool, stats.side, dx)
@@ -160,17 +191,32 @@ class MIST(nn.Module):
         tokens = self.feature_norm(tokens)
         readout = self._readout(pairs, tokens, dx)
         coupling, share = _linear(readout, self.coupling, self.share).split([c.paired, 2])
-        samples = self._sample_tokens(features, tokens, coupling, stats, dx)
+        local, radii = None, stats.radii
+        if self.neighbourhood is not None:
+            with _full_precision(scores):
+                local = self.neighbourhood.look(z, tokens, dx, mask, rows)
+            features, radii = local.chosen.of_features(features), local.chosen.at_queries(radii)
+            mask = None if local.chosen.present is None else local.chosen.present[..., 0] > 0
+        samples = self._sample_tokens(features, tokens, coupling, stats, radii, dx)
+        if local is not None and self.neighbourhood is not None:
+            samples = self.neighbourhood.exchange(samples, local)
         for layer in self.samples:
             samples = layer(samples, mask)
         seeds = self.seed_norm(self.seed_pool(self.seeds, samples, mask))
         pair_sum = self._pair_sum(share, stats, dx)
         nats = torch.stack([pair_sum / 4, (pair_sum + 1e-2).log() / 3], -1)
         summary = [*_summarise(tokens, readout, dx), seeds.flatten(1), stats.side, nats]
+        centre = self._centre(stats, pair_sum)
+        if local is not None and self.neighbourhood is not None:
+            summary += self.neighbourhood.summarise(local, stats.anchors, centre)
         enter, leave = self.trunk[0][0], self.trunk[0][2]  # type: ignore[index]
         hidden = F.gelu(affine(leave, F.gelu(affine(enter, torch.cat(summary, -1)))))
         with _full_precision(scores):
-            return to_nats(self.head(hidden.to(z.dtype), self._centre(stats, pair_sum)))
+            hidden = hidden.to(z.dtype)
+            if local is not None and self.neighbourhood is not None:
+                centre = self.neighbourhood.blend(local, hidden, centre)
+            opinions = None if local is None else local.opinions
+            return to_nats(self.head(hidden, centre)), opinions
 
     def _pairs(self, stats: Statistics) -> Tensor:
         """Pair channels ``[P, B, D, D]`` from the raw statistics and the sizes."""
@@ -222,8 +268,9 @@ class MIST(nn.Module):
         return _linear(F.gelu(hidden), self.readout[2])
 
     def _sample_tokens(
-        self, features: Features, tokens: Tensor, coupling: Tensor, stats: Statistics, dx: int
-    ) -> Tensor:
+        self, features: Features, tokens: Tensor, coupling: Tensor, stats: Statistics,
+        radii: Tensor, dx: int,
+    ) -> Tensor:  # fmt: skip
         """Tokens ``[B, N, H]`` of the samples, free of column order, sign and side."""
         c = self.config
         size = tokens.shape[1]
@@ -236,7 +283,7 @@ class MIST(nn.Module):
         strength = coupling * stats.sign[:, :dx, dx:] * (scale_x * (scale_y.mT * size**-0.5))
         bilinear = (strength @ odd_y * odd_x).sum(2)
         parts = [v.transpose(0, 1).flatten(1, 2) for v in (by_x + by_y, by_x * by_y)]
-        token = torch.cat([*parts, stats.radii, bilinear.transpose(0, 1)], 1)
+        token = torch.cat([*parts, radii, bilinear.transpose(0, 1)], 1)
         side = affine(self.sample_side, stats.side) + self.sample_token.bias
         weight = self.sample_token.weight.mT.expand(len(token), -1, -1)
         return torch.baddbmm(side[:, None], token.mT, weight)

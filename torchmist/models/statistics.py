@@ -72,6 +72,10 @@ class Statistics(NamedTuple):
     scale: Tensor
     pair_mi: Tensor
 
+    def with_pairs(self, more: Tensor) -> Statistics:
+        """The same with further statistics of pairs ``[F, B, D, D]`` behind those at hand."""
+        return self._replace(pairs=torch.cat([self.pairs, more]))
+
 
 def pair_count(odd: int, even: int, paired: int) -> int:
     """Number ``F`` of raw pair statistics without the radial ones."""

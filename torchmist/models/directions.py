@@ -1,0 +1,150 @@
+r"""Sides of many columns, seen through principal and cross-fitted canonical directions.
+
+A side of more than 64 columns becomes the 48 leading principal components of its normal scores and
+up to 16 canonical variates: singular vectors of the cross-covariance of the whitened leading
+components of both sides, found for each quarter of the sample on the other three, so that chance
+dependence between many columns is not taken for information. Principal components come from a
+subspace iteration whose start belongs to the samples in the order of their norms, and the quarters
+are dealt in that order, so that nothing depends on the order of samples or columns, nor on which
+side is which. Directions are constants of the backward pass; the gradient goes through the scores.
+
+Legend: ``B`` datasets, ``N`` samples, ``d`` columns, ``p`` components, ``k`` variates, ``K`` folds.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from torchmist.constant import constant
+from torchmist.copula import normal_scores
+
+__all__ = ["WIDEST", "Through", "see_through"]
+
+WIDEST = 64
+"""Columns of a side that the network takes as they are."""
+
+_KEPT, _VARIATES, _COMPONENTS = 48, 16, 128
+_FOLDS = 4
+_ITERATIONS = 4
+
+
+class Through(NamedTuple):
+    """A side for the network: its ``columns`` ``[B, N, k]``, and ``rows`` ``[B, N, p]`` whose
+    distances are about those of all its columns."""
+
+    columns: Tensor
+    rows: Tensor
+
+
+class _Components(NamedTuple):
+    """Principal components ``[B, N, p]`` in falling order of their ``deviation`` ``[B, 1, p]``."""
+
+    values: Tensor
+    deviation: Tensor
+
+
+def see_through(x: Tensor, y: Tensor, mask: Tensor | None = None) -> tuple[Through, Through]:
+    """Both sides ``[B, N, d]`` with at most 64 columns each; those with fewer stay as they are.
+
+    ``mask``: ``[B, N]`` bool, True for real samples.
+    """
+    scores = [normal_scores(side, mask) for side in (x, y)]
+    key = sum(s.detach().double().abs().sum(-1) for s in scores)
+    if mask is not None:
+        key = key.masked_fill(~mask, torch.inf)  # type: ignore[union-attr]
+    place = key.argsort(dim=-1, stable=True).argsort(dim=-1)  # type: ignore[union-attr]
+    components = [_components(s, place) for s in scores]
+    folds = place % _FOLDS
+    if mask is not None:
+        folds = folds.masked_fill(~mask, -1)
+    found = _variates(components[0], components[1], folds)
+    out = []
+    for side, score, c, variate in zip((x, y), scores, components, found):
+        if side.shape[-1] <= WIDEST:
+            out.append(Through(side, score))
+            continue
+        columns = torch.cat([c.values[..., :_KEPT], variate], -1)
+        if mask is not None:
+            columns = columns * mask[..., None]
+        out.append(Through(columns, c.values))
+    return out[0], out[1]
+
+
+def _start(size: int, count: int, like: Tensor) -> Tensor:
+    """Fixed numbers ``[size, count]``, from which the subspace iteration starts."""
+    i = torch.arange(1, size + 1, dtype=torch.float64, device=like.device)[:, None]
+    j = torch.arange(1, count + 1, dtype=torch.float64, device=like.device)
+    return torch.frac(torch.sin(12.9898 * i + 78.233 * j) * 43758.5453).to(like.dtype) - 0.5
+
+
+def _orthonormal(u: Tensor) -> Tensor:
+    """An orthonormal basis of the columns of ``[..., n, p]`` by two rounds of Cholesky QR."""
+    eye = torch.eye(u.shape[-1], dtype=u.dtype, device=u.device)
+    u = u / u.norm(dim=-2, keepdim=True).clamp(min=1e-12)
+    for ridge in (1e-5, 1e-7):
+        lower = torch.linalg.cholesky_ex(u.mT @ u + ridge * eye).L
+        u = torch.linalg.solve_triangular(lower, u.mT, upper=False).mT
+    return u
+
+
+def _components(z: Tensor, place: Tensor) -> _Components:
+    """Leading principal components of scores ``[B, N, d]``, all columns if there are few."""
+    n, d = z.shape[1:]
+    if d <= WIDEST:
+        return _Components(z, z.detach().square().mean(1, keepdim=True).clamp(min=1e-6).sqrt())
+    count = max(1, min(_COMPONENTS, d, n // 4))
+    with torch.no_grad():
+        fixed = z.detach().double()
+        u = constant(_start, n, count, like=fixed)[place]
+        u = u * (fixed.abs().sum(-1, keepdim=True) > 0)
+        for _ in range(_ITERATIONS):
+            v = _orthonormal(fixed.mT @ u)
+            u = fixed @ v
+        values, vectors = torch.linalg.eigh(u.mT @ u / n)
+        directions = (v @ vectors).flip(-1).to(z.dtype)
+        deviation = values.clamp(min=1e-9).sqrt().flip(-1).unsqueeze(1).to(z.dtype)
+    return _Components(z @ directions, deviation)
+
+
+def _variates(a: _Components, b: _Components, folds: Tensor) -> list[Tensor]:
+    """Cross-fitted canonical variates ``[B, N, k]`` of both sides."""
+    sides = [c.values / c.deviation for c in (a, b)]
+    count = min(_VARIATES, *(s.shape[-1] for s in sides))
+    out = [s.new_zeros(*s.shape[:-1], count) for s in sides]
+    with torch.no_grad():
+        x, y = (s.detach().double() for s in sides)
+        member = (folds[:, None] == torch.arange(_FOLDS, device=folds.device)[:, None]).to(x.dtype)
+        each = torch.einsum("bkn,bnp,bnq->bkpq", member, x, y)
+        size = member.sum(-1)
+        rest = (size.sum(1, keepdim=True) - size).clamp(min=1)
+        cross = (each.sum(1, keepdim=True) - each) / rest[..., None, None]
+        left, right = _singular(cross, count)
+        alike = (left * left[:, :1]).sum(-2) + (right * right[:, :1]).sum(-2)
+        flip = torch.where(alike < 0, -1.0, 1.0).unsqueeze(-2)
+        left, right = ((w * flip).to(out[0].dtype) for w in (left, right))
+    for k in range(_FOLDS):
+        inside = member[:, k, :, None].to(out[0].dtype)
+        for index, (side, w) in enumerate(zip(sides, (left, right))):
+            out[index] = out[index] + inside * (side @ w[:, k])
+    return out
+
+
+def _singular(cross: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Leading singular vectors ``[..., p, k]`` and ``[..., q, k]`` of ``[..., p, q]``.
+
+    Subspaces of both sides are found alike, so that a swap of the sides changes nothing.
+    """
+    left, right = _leading(cross, count), _leading(cross.mT, count)
+    u, _, v = torch.linalg.svd((left.mT @ cross @ right).nan_to_num())
+    return left @ u, right @ v.mT
+
+
+def _leading(cross: Tensor, count: int) -> Tensor:
+    """An orthonormal basis ``[..., p, k]`` of about the leading left singular vectors."""
+    u = _orthonormal(cross[..., :count])
+    for _ in range(_ITERATIONS):
+        u = _orthonormal(cross @ (cross.mT @ u))
+    return u

@@ -1,0 +1,302 @@
+r"""Local statistics: which samples are near which, on each side and on both.
+
+For every sample :math:`i` and side, a kernel at four scales
+
+.. math:: K^s_{ij} = \exp(-(d_{ij}^2 - r_{i1}^2) / \tau_{is})
+
+of the squared distances to reference samples, with bandwidths between that of four neighbours and
+that of the whole sample (detached), gives the local log ratios
+
+.. math:: L^{st}_i = \log\frac{\sum_j K^{s,x}_{ij} K^{t,y}_{ij} + c}
+                              {\sum_j K^{s,x}_{ij} \sum_j K^{t,y}_{ij} / M + c},
+
+whose means are kernel estimates of mutual information without the sample's own term, and the
+distance in Y of the neighbours in X (and the reverse). Beside them stand the nearest-neighbour
+estimates of Kraskov et al. (2004) and Mesner and Shalizi (2020), exact in the forward pass, with
+the gradient of the kernel estimate at the finest scale.
+
+All that is returned is free of the order of samples and columns, of signs, of rotations within a
+side, and of the swap of the sides. Legend: ``B`` datasets, ``N`` samples, ``Q`` queries of them,
+``M`` references, ``k`` columns of a view of a side, ``S`` scales, ``F`` features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from torchmist.constant import constant
+from torchmist.models.kernel_table import kernel_table
+from torchmist.models.statistics import Features
+
+__all__ = ["LOCAL", "NEIGHBOURS", "OPINIONS", "Local", "Subset", "local_statistics", "subset",
+           "whitened"]  # fmt: skip
+
+SCALES = 4
+NEIGHBOURS = (3, 8)
+OPINIONS = SCALES + len(NEIGHBOURS)
+"""Estimates of mutual information of one view: kernels at equal scales, then neighbours."""
+LOCAL = SCALES * SCALES + 2 * SCALES + 4
+"""Features of one view for each sample."""
+
+_REFERENCES, _QUERIES = 1024, 2048
+_NEAR = 10
+_SMOOTH = 0.05  # c: added to counts of neighbours, expected and seen
+_TIED = 1e-6  # of the mean squared distance: below it samples coincide
+_EDGE = 1e-4  # relative: what is as far as the neighbour is not nearer
+_FAR = 1e6
+_RIDGE = 0.03
+
+
+class Subset(NamedTuple):
+    """Samples that are queried and referred to, the same at any order of samples and columns.
+
+    ``queries`` ``[B, Q]``: their places among the ``N`` samples, None where all are;
+    ``references`` ``[B, M]``: their places among the queries, None where all are; ``own``
+    ``[B or 1, Q, M]``: True where no pair is to be looked at, since both are one sample or the
+    reference is padding; ``others`` ``[B or 1, 1, 1]``: how many other references each query has;
+    ``present`` ``[B, Q, 1]`` and ``present_references`` ``[B, M, 1]``: 1 for real samples, None
+    where all are.
+    """
+
+    queries: Tensor | None
+    references: Tensor | None
+    own: Tensor
+    others: Tensor
+    present: Tensor | None
+    present_references: Tensor | None
+
+    def at_queries(self, value: Tensor) -> Tensor:
+        """The queries' places of ``[..., B, C, N]``: ``[..., B, C, Q]``."""
+        if self.queries is None:
+            return value
+        index = self.queries.unsqueeze(-2).expand(*value.shape[:-1], -1)
+        return value.gather(-1, index)
+
+    def at_references(self, value: Tensor) -> Tensor:
+        """The references' rows of the queries' ``[B, Q, k]``: ``[B, M, k]``."""
+        if self.references is None:
+            return value
+        return value.gather(1, self.references[..., None].expand(len(value), -1, value.shape[-1]))
+
+    def of_features(self, features: Features) -> Features:
+        """The queries' basis values."""
+        if self.queries is None:
+            return features
+        return Features(*map(self.at_queries, features))
+
+    def mean(self, value: Tensor) -> Tensor:
+        """Mean over the real queries of ``[B, Q, F]``."""
+        if self.present is None:
+            return value.mean(1)
+        return (value * self.present).sum(1) / self.present.sum(1)
+
+
+class Local(NamedTuple):
+    """Of ``V`` views: ``features`` ``[B, Q, V F]``, ``opinions`` ``[B, V O]`` in nats, and, of the
+    first and the last view, the shares ``[B, Q, M]`` of the references in the kernels of ten
+    neighbours of both sides."""
+
+    features: Tensor
+    opinions: Tensor
+    weights: tuple[tuple[Tensor, ...], ...]
+
+
+def subset(scores: Tensor, mask: Tensor | None = None) -> Subset:
+    """Choose queries and references of scores ``[B, D, N]``; ``mask`` ``[B, N]`` of real samples.
+
+    Up to 1,024 samples all are both, up to 2,048 all are queries. Of more, they are spread evenly
+    over the order of the sum of the absolute scores, which no permutation changes.
+    """
+    batch, _, n = scores.shape
+    device = scores.device
+    if n <= _REFERENCES:
+        own = torch.eye(n, dtype=torch.bool, device=device)[None]
+        if mask is None:
+            count = torch.full((1, 1, 1), float(n - 1), dtype=scores.dtype, device=device)
+            return Subset(None, None, own, count, None, None)
+        count = (mask.sum(-1)[:, None, None] - 1).to(scores.dtype)
+        real = mask[..., None].to(scores.dtype)
+        return Subset(None, None, own | ~mask[:, None], count, real, real)
+    z = scores.detach().double()
+    key = z.abs().sum(1)
+    # samples at the mirrored place of a column, or of one class, would tie: a cubic form parts them
+    z = z if mask is None else z * mask[:, None]
+    key = key + 1e-2 * ((z @ z.mT / n @ z) * z).sum(1)
+    if mask is not None:
+        key = key.masked_fill(~mask, torch.inf)
+    order = key.argsort(dim=-1, stable=True)
+    total = torch.full((batch, 1), n, device=device) if mask is None else mask.sum(-1, keepdim=True)
+    queries: Tensor | None = None
+    if n <= _QUERIES:
+        references = order.gather(1, _spread(total, _REFERENCES))
+        asked = n
+    else:
+        queries = order.gather(1, _spread(total, _QUERIES))
+        references = torch.arange(0, _QUERIES, _QUERIES // _REFERENCES, device=device)[None]
+        asked = _QUERIES
+    own = torch.arange(asked, device=device)[:, None] == references[:, None]
+    masks: list[Tensor | None] = [None, None]
+    if mask is not None:
+        asked_mask = mask if queries is None else mask.gather(1, queries)
+        referred = asked_mask.gather(1, references.expand(batch, -1))
+        own = own | ~referred[:, None]
+        masks = [v[..., None].to(scores.dtype) for v in (asked_mask, referred)]
+    count = torch.full((1, 1, 1), float(_REFERENCES - 1), dtype=scores.dtype, device=device)
+    return Subset(queries, references, own, count, *masks)
+
+
+def _spread(total: Tensor, size: int) -> Tensor:
+    """``size`` places spread evenly over the first ``total`` ``[B, 1]``, ``[B, size]``."""
+    place = (torch.arange(size, device=total.device) + 0.5) * (total.double() / size)
+    return place.floor().long()
+
+
+def whitened(z: Tensor, samples: Tensor) -> Tensor:
+    """Scores ``[B, d, N]`` of one side in a frame that makes its columns uncorrelated.
+
+    The inverse Cholesky factor of the correlations with a ridge. Distances do not depend on which
+    root is taken, so neither on the order of the columns. ``samples`` ``[..., 1, 1]``.
+    """
+    size = z.shape[1]
+    correlation = z @ z.mT / samples
+    eye = torch.eye(size, dtype=z.dtype, device=z.device)
+    lower = torch.linalg.cholesky_ex((correlation + _RIDGE * eye) / (1 + _RIDGE)).L
+    out: Tensor = torch.linalg.solve_triangular(lower, z, upper=False)
+    return out
+
+
+def _squares(u: Tensor, chosen: Subset) -> tuple[Tensor, Tensor]:
+    """Squared distances ``[B, Q, M]`` of rows ``[B, Q, k]`` over about their mean, far where no
+    pair counts, and each query's mean ``[B, Q, 1]``, detached."""
+    square = u.detach().square().sum(-1, keepdim=True)
+    if chosen.present is not None:
+        square = square * chosen.present
+    a = u * (2 * chosen.mean(square)).clamp(min=1e-9).rsqrt().unsqueeze(1)
+    b = chosen.at_references(a)
+    length = b.square().sum(-1, keepdim=True)
+    own = a.square().sum(-1, keepdim=True)
+    left = torch.cat([-2 * a, own, torch.ones_like(own)], -1)
+    right = torch.cat([b, torch.ones_like(length), length], -1)
+    distances = torch.bmm(left, right.mT).masked_fill_(chosen.own, _FAR)
+    with torch.no_grad():
+        counts = right if chosen.present_references is None else right * chosen.present_references
+        mean = left @ counts.sum(1)[..., None] / chosen.others
+    return distances, mean
+
+
+def _rates(near: Tensor, mean: Tensor) -> Tensor:
+    """Reciprocal widths ``[B, Q, S]`` of the kernels: of four neighbours, ten, between, broad.
+
+    ``near`` ``[B, Q, 10]``: squared distances of the nearest references; ``mean`` ``[B, Q, 1]``.
+    """
+    first = near[..., :1]
+    fine = near[..., [min(3, near.shape[-1] - 1)]] - first + _TIED
+    middle = torch.maximum(near[..., -1:] - first + _TIED, fine)
+    broad = torch.maximum((mean - first) / 2 + _TIED, middle)
+    return torch.cat([fine, middle, (middle * broad).sqrt(), broad], -1).reciprocal()
+
+
+def _kraskov(joint: Tensor, sides: tuple[Tensor, Tensor], others: Tensor) -> Tensor:
+    """Local estimates ``[B, Q, 2]`` in nats with each number of neighbours, without gradient.
+
+    ``joint``: the larger of both sides' squared distances. Where the radius is 0, all that coincide
+    are the neighbours (Mesner and Shalizi 2020).
+    """
+    most = min(max(NEIGHBOURS), joint.shape[-1] - 1)
+    radius = joint.topk(most, largest=False).values
+    radius = radius[..., [min(k, most) - 1 for k in NEIGHBOURS]]
+    tied = radius <= _TIED
+    coincide = _counted(joint <= _TIED)
+    size = torch.tensor([float(min(k, most)) for k in NEIGHBOURS], device=joint.device)
+    near = torch.where(tied, coincide.unsqueeze(-1), size)
+    reach = torch.where(tied, _TIED, radius * (1 - _EDGE) - _TIED / 2)
+    out = torch.digamma(others + 1) + torch.digamma(near)
+    for side in sides:
+        inside = torch.stack([_counted(side <= r) for r in reach.split(1, -1)], -1)
+        out = out - torch.digamma((inside + (~tied)).clamp(min=1))
+    return out
+
+
+def _counted(condition: Tensor) -> Tensor:
+    """How many are True along the last axis, float32."""
+    return condition.sum(-1, dtype=torch.int32).float()  # int64 takes six times as long
+
+
+def local_statistics(views: Sequence[tuple[Tensor, Tensor]], chosen: Subset) -> Local:
+    """Statistics of views, each of rows ``[B, Q, kx]`` and ``[B, Q, ky]`` whose distances count."""
+    count = len(views)
+    pairs = [(_squares(ux, chosen), _squares(uy, chosen)) for ux, uy in views]
+    dx, dy = (torch.cat([pair[side][0] for pair in pairs]) for side in (0, 1))
+    mean_x, mean_y = (torch.cat([pair[side][1] for pair in pairs]) for side in (0, 1))
+    others = _repeated(chosen.others, count)
+    with torch.no_grad():
+        most = min(_NEAR, dx.shape[-1] - 1)
+        near = [d.topk(most, largest=False).values.clamp(0.0, 4.0) for d in (dx, dy)]
+        neighbours = _kraskov(torch.maximum(dx, dy), (dx, dy), others)
+        dims = [_growth(v, mean) for v, mean in zip(near, (mean_x, mean_y))]
+        first = near[0][..., :1], near[1][..., :1]
+        rate = _rates(near[0], mean_x), _rates(near[1], mean_y)
+    table = kernel_table(dx, dy, first, rate)
+    joint = table[..., :SCALES, :SCALES]
+    by_x, by_y = table[..., :SCALES, SCALES], table[..., SCALES, :SCALES]
+    expected = by_x.unsqueeze(-1) * by_y.unsqueeze(-2) / others.unsqueeze(-1)
+    ratio = ((joint + _SMOOTH) / (expected + _SMOOTH)).log()
+    far_y = _regressed(table[..., :SCALES, SCALES + 1], by_x, mean_y)
+    far_x = _regressed(table[..., SCALES + 1, :SCALES], by_y, mean_x)
+    upper, strict = (constant(_triangle, SCALES, offset, like=ratio).long() for offset in (0, 1))
+    symmetric = ((ratio + ratio.mT) / 2).flatten(-2).index_select(-1, upper)
+    skew = (ratio - ratio.mT).abs().flatten(-2).index_select(-1, strict)
+    features = torch.cat(
+        [symmetric, skew, (far_x + far_y) / 2, (far_x - far_y).abs(), dims[0] + dims[1],
+         (dims[0] - dims[1]).abs()], -1,
+    ) / 2  # fmt: skip
+    features = torch.cat(features.chunk(count), -1)
+    if chosen.present is not None:
+        features = features * chosen.present
+    said = torch.cat([ratio.diagonal(dim1=-2, dim2=-1), neighbours], -1)
+    means = torch.stack([chosen.mean(part) for part in said.chunk(count)], 1)
+    kernels, exact = means.split([SCALES, len(NEIGHBOURS)], -1)
+    exact = exact + kernels[..., :1] - kernels[..., :1].detach()
+    opinions = torch.cat([kernels, exact], -1).flatten(1)
+    size = len(dx) // count
+    weights = []
+    for view in sorted({0, count - 1}):
+        part = slice(view * size, (view + 1) * size)
+        weights.append(tuple(
+            _weights(d[part], f[part], r[part]) for d, f, r in zip((dx, dy), first, rate)
+        ))  # fmt: skip
+    return Local(features, opinions, tuple(weights))
+
+
+def _repeated(value: Tensor, count: int) -> Tensor:
+    """``[1, ...]`` as it is, ``[B, ...]`` once for every view."""
+    return value if len(value) == 1 else value.repeat(count, 1, 1)
+
+
+def _triangle(size: int, offset: int, like: Tensor) -> Tensor:
+    """Places of the upper triangle of a flat matrix, ``[T]``."""
+    row, column = torch.triu_indices(int(size), int(size), int(offset), device=like.device)
+    out: Tensor = row * int(size) + column
+    return out
+
+
+def _weights(square: Tensor, first: Tensor, rate: Tensor) -> Tensor:
+    """Shares ``[B, Q, M]`` of the references in the kernel of ten neighbours."""
+    return ((first - square) * rate[..., 1:2]).softmax(-1)
+
+
+def _growth(near: Tensor, mean: Tensor) -> Tensor:
+    """How fast the radii grow, ``[B, Q, 2]``: small in many intrinsic dimensions."""
+    last = near[..., -1:].clamp(min=_TIED)
+    fourth = near[..., [min(3, near.shape[-1] - 1)]].clamp(min=_TIED)
+    return torch.cat([(last / fourth).log(), (mean.clamp(min=_TIED) / last).log() / 2], -1)
+
+
+def _regressed(total: Tensor, weight: Tensor, mean: Tensor) -> Tensor:
+    """Log of the mean squared distance of one side's neighbours on the other, over that of all."""
+    near = total / weight.clamp(min=1e-6)
+    return ((near + 1e-4) / (mean + 1e-4)).log() / 3
