@@ -1,0 +1,20 @@
+"""Engines of the meta-distribution: general laws over datasets whose MI is exact."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torchmist.synthetic.engines.atoms import Atoms
+from torchmist.synthetic.engines.codes import Codes
+from torchmist.synthetic.engines.copies import Copies
+from torchmist.synthetic.engines.family import Family
+from torchmist.synthetic.engines.functions import Functions
+from torchmist.synthetic.engines.lifts import Lifts
+
+__all__ = ["ENGINES", "Family"]
+
+ENGINES: Mapping[str, Family[Any]] = {
+    family.name: family for family in (Codes(), Lifts(), Functions(), Atoms(), Copies())
+}
+"""Every engine by its name."""
