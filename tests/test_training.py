@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import os
 import shutil
 import signal
@@ -17,13 +18,19 @@ import torch
 
 from torchmist.models.reference import ReferenceMIST
 from torchmist.weights import save_weights
+from training.ahead import Ahead
 from training.checkpoint import Checkpoint
 from training.config import PRESETS, TrainConfig
-from training.data import batch_shape, moved_batch, training_batch, validation_batches
+from training.data import (
+    batch_shape,
+    moved_batch,
+    step_data,
+    training_batch,
+    validation_batches,
+)
 from training.reference import main as train_reference
 from training.train import Trainer, learning_rate, main, with_radial_inputs
 from training.validate import coverage, interpolate, range_of, validate
-from training.workers import Workers
 
 CPU = torch.device("cpu")
 SMOKE = replace(PRESETS["smoke"], steps=12, validate_every=6, log_every=3)
@@ -179,7 +186,8 @@ def test_data_made_ahead_are_the_same(tmp_path) -> None:
 
 
 def test_a_worker_that_ended_is_named() -> None:
-    workers = Workers(replace(SMOKE, steps=2), 0, 1, CPU, 0, 1)
+    make = functools.partial(step_data, replace(SMOKE, steps=2), device=CPU)
+    workers = Ahead(make, range(2), 1)
     workers.next()
     workers.next()
     for process in workers._processes:

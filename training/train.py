@@ -8,6 +8,7 @@ that of the ``--workers`` that make them ahead.
 from __future__ import annotations
 
 import argparse
+import functools
 import math
 import os
 import time
@@ -24,12 +25,12 @@ from torchmist.losses import difference_loss, quantile_loss
 from torchmist.models.mist import MIST
 from torchmist.models.statistics import RADIAL, SIZES
 from torchmist.weights import load_pretrained
+from training.ahead import Ahead
 from training.checkpoint import Checkpoint
 from training.config import PRESETS, TrainConfig
 from training.data import step_data
 from training.metrics import MetricsWriter
 from training.validate import validate
-from training.workers import Workers
 
 __all__ = ["Trainer", "learning_rate", "main", "with_radial_inputs"]
 
@@ -67,7 +68,7 @@ class Trainer:
             matrix products take most of the time; small steps take longer, for the casts.
     """
 
-    workers: Workers | None = None
+    workers: Ahead | None = None
 
     def __init__(
         self, config: TrainConfig, device: torch.device, rank: int = 0, world: int = 1, *,
@@ -136,7 +137,8 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         place = config, self.step, self.device, self.rank, self.world
-        x, y, mi, moved = self.workers.next() if self.workers else step_data(*place)
+        ahead = self.workers.next().to(self.device) if self.workers else None
+        x, y, mi, moved = ahead or step_data(*place)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             quantiles = self.network(x, y)
         if moved:
@@ -259,7 +261,9 @@ def main(arguments: list[str] | None = None) -> None:
         options.out.mkdir(parents=True, exist_ok=True)
         trainer = Trainer(config, device, rank, world, bf16=options.bf16)
     if options.workers:
-        trainer.workers = Workers(config, trainer.step, options.workers, device, rank, world)
+        make = functools.partial(step_data, config, device=device, rank=rank, world=world)
+        steps = range(trainer.step, config.steps)
+        trainer.workers = Ahead(make, steps, options.workers)
     try:
         run(
             trainer, options.out,

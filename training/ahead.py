@@ -8,60 +8,53 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections.abc import Callable
 from queue import Empty
 from typing import Any
 
 import torch
 import torch.multiprocessing as mp
 
-from training.config import TrainConfig
-from training.data import StepData, step_data
+__all__ = ["Ahead"]
 
-__all__ = ["Workers"]
+_AHEAD = 4
+_KEPT = 2 << 30  # bytes of GPU memory that a process may keep between steps
+_CPU = torch.device("cpu")
 
-_AHEAD = 3
 
-
-def _work(
-    config: TrainConfig, steps: range, device: torch.device, rank: int, world: int, queue: Any
-) -> None:
+def _work(make: Callable[[int], Any], steps: range, queue: Any) -> None:
     torch.set_num_threads(1)
     for step in steps:
-        queue.put(step_data(config, step, device, rank, world).to(torch.device("cpu")))
+        data = make(step)
+        queue.put(None if data is None else data.to(_CPU))
+        if torch.cuda.is_initialized() and torch.cuda.memory_reserved() > _KEPT:
+            del data
+            torch.cuda.empty_cache()
     threading.Event().wait()  # tensors in the queue end with their process
 
 
-class Workers:
-    """The data of each step from ``first`` on, in order, the same as :func:`step_data` makes.
+class Ahead:
+    """What ``make(step)`` gives for each of ``steps``, in order, up to four ahead for a process.
 
     Args:
-        config: the run.
-        first: the step that comes first.
-        count: processes, each of which makes every ``count``-th step, up to three ahead.
-        device: where they make it, and where it is delivered.
-        rank, world: this process among those of ``torch.distributed``.
+        make: a picklable function of the step, of something with ``.to(device)``, or of None.
+        steps: to be made.
+        count: processes, each of which makes every ``count``-th step.
     """
 
-    def __init__(
-        self, config: TrainConfig, first: int, count: int, device: torch.device, rank: int,
-        world: int,
-    ) -> None:  # fmt: skip
-        self.device = device
+    def __init__(self, make: Callable[[int], Any], steps: range, count: int) -> None:
         context = mp.get_context("spawn")
         self._queues = [context.Queue(_AHEAD) for _ in range(count)]
         self._processes = [
-            context.Process(
-                target=_work, daemon=True,
-                args=(config, range(first + k, config.steps, count), device, rank, world, queue),
-            )
+            context.Process(target=_work, daemon=True, args=(make, steps[k::count], queue))
             for k, queue in enumerate(self._queues)
-        ]  # fmt: skip
+        ]
         for process in self._processes:
             process.start()
         self._turn = itertools.cycle(range(count))
 
-    def next(self) -> StepData:
-        """The data of the next step.
+    def next(self) -> Any:
+        """The data of the next step, on the CPU.
 
         Raises:
             RuntimeError: if the process that makes it has ended.
@@ -69,8 +62,7 @@ class Workers:
         turn = next(self._turn)
         while True:
             try:
-                data: StepData = self._queues[turn].get(timeout=5)
-                return data.to(self.device)
+                return self._queues[turn].get(timeout=5)
             except Empty:
                 process = self._processes[turn]
                 if not process.is_alive():
