@@ -146,7 +146,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=300, help="steps of the training of part 3")
     parser.add_argument("--budget", type=float, help="seconds of adaptation; default: as the steps")
     parser.add_argument("--lam", type=float, default=3.0, help="weight of the term")
-    parser.add_argument("--base", default="mist", help="weights to adapt")
+    parser.add_argument("--base", default="mist-fast", help="weights to adapt")
     args = parser.parse_args(argv)
     start = time.perf_counter()
     x, labels = digits()

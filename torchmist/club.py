@@ -37,7 +37,7 @@ class CLUB(nn.Module):
     """
 
     def __init__(
-        self, x_dim: int, y_dim: int, hidden_size: int | None = None, *, model: Model = "mist"
+        self, x_dim: int, y_dim: int, hidden_size: int | None = None, *, model: Model = "mist-fast"
     ) -> None:
         super().__init__()
         self.x_dim, self.y_dim = x_dim, y_dim

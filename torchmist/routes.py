@@ -35,7 +35,7 @@ from torch import Tensor
 
 from torchmist.checks import MIN_SAMPLES, visible
 from torchmist.copula import normal_scores, rank_transform
-from torchmist.models.mist import MIST
+from torchmist.models.network import QuantileNetwork
 
 __all__ = ["route"]
 
@@ -44,7 +44,7 @@ _FOLD = 32  # fewest samples of a fold, where there are enough
 _LEAST_SHRINKAGE = 0.01
 
 
-def route(x: Tensor, y: Tensor, network: MIST, mask: Tensor | None = None) -> Tensor:
+def route(x: Tensor, y: Tensor, network: QuantileNetwork, mask: Tensor | None = None) -> Tensor:
     """Quantiles ``[B, Q]`` of pairs ``[B, N, d]`` of any size, by the route that the sizes ask for.
 
     The largest sizes of the training are those in ``network.provenance``; without them, or within

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,16 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from torchmist.duo import Arbiter, DuoMIST
 from torchmist.models.config import MISTConfig
 from torchmist.models.mist import MIST
+from torchmist.models.network import QuantileNetwork
 from torchmist.models.projected import ProjectedMIST, Projection
 
 __all__ = ["ALIASES", "load_pretrained", "registry", "save_weights"]
 
-ALIASES = {"mist": "mist-v1"}
-"""Names that move: ``"mist"`` is the default weights of this version."""
+ALIASES = {"mist": "mist-duo-v1", "mist-fast": "mist-v1"}
+"""Names that move: ``"mist"`` is the default of estimates, ``"mist-fast"`` of terms in a loop."""
 
 
 def registry() -> dict[str, dict[str, str]]:
@@ -31,8 +34,8 @@ def registry() -> dict[str, dict[str, str]]:
 
 
 def save_weights(
-    model: MIST, path: str | os.PathLike[str], *, provenance: dict[str, Any] | None = None,
-    evaluation: dict[str, Any] | None = None,
+    model: QuantileNetwork, path: str | os.PathLike[str], *,
+    provenance: dict[str, Any] | None = None, evaluation: dict[str, Any] | None = None,
 ) -> str:  # fmt: skip
     """Write ``model`` as safetensors with its header, and return the file's sha256.
 
@@ -50,17 +53,30 @@ def save_weights(
         evaluation = getattr(model, "evaluation", {})
     header = {
         "format": "torchmist",
-        "model": "mist",
-        "config": json.dumps(model.config.to_dict()),
         "provenance": json.dumps(provenance),
         "evaluation": json.dumps(evaluation),
+        **_sizes(model),
     }
-    if isinstance(model, ProjectedMIST):
-        header["model"] = "projected-mist"
-        header["projection"] = json.dumps(model.projection.to_dict())
-    tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
+    state = model.arbiter.state_dict() if isinstance(model, DuoMIST) else model.state_dict()
+    tensors = {name: value.contiguous() for name, value in state.items()}
     save_file(tensors, os.fspath(path), metadata=header)
     return _sha256(Path(path))
+
+
+def _sizes(model: QuantileNetwork) -> dict[str, str]:
+    """What a header says of the kind and the sizes of a model."""
+    if isinstance(model, DuoMIST):
+        known = registry()
+        parents = {name: known[name]["sha256"] for name in model.names}
+        arbiter = {"width": model.arbiter.width, "quantiles": model.arbiter.quantiles}
+        return {"model": "duo", "parents": json.dumps(parents), "arbiter": json.dumps(arbiter)}
+    if not isinstance(model, MIST):
+        raise TypeError(f"expected a MIST or a DuoMIST, got {type(model).__name__}")
+    sizes = {"model": "mist", "config": json.dumps(model.config.to_dict())}
+    if isinstance(model, ProjectedMIST):
+        projection = json.dumps(model.projection.to_dict())
+        return {**sizes, "model": "projected-mist", "projection": projection}
+    return sizes
 
 
 def _sha256(path: Path) -> str:
@@ -76,10 +92,33 @@ def _projected(header: dict[str, str]) -> MIST:
     return ProjectedMIST(MISTConfig.from_dict(json.loads(header["config"])), projection)
 
 
-_MODELS = {"mist": _plain, "projected-mist": _projected}
+def _duo(header: dict[str, str]) -> DuoMIST:
+    parents: dict[str, str] = json.loads(header["parents"])
+    known = registry()
+    networks = []
+    for name, digest in parents.items():
+        found = known.get(name, {}).get("sha256")
+        if found != digest:
+            raise ValueError(
+                f"expected the weights {name} of sha256 {digest}, which this file is an arbiter "
+                f"of, got {found}; install a torchmist that ships them"
+            )
+        network = load_pretrained(name)
+        assert isinstance(network, MIST)
+        networks.append(network)
+    plain, local = networks
+    first, second = parents
+    return DuoMIST(plain, local, Arbiter(**json.loads(header["arbiter"])), (first, second))
 
 
-def _read(path: Path) -> MIST:
+_MODELS: dict[str, Callable[[dict[str, str]], QuantileNetwork]] = {
+    "mist": _plain,
+    "projected-mist": _projected,
+    "duo": _duo,
+}
+
+
+def _read(path: Path) -> QuantileNetwork:
     """The model in a safetensors file, with ``provenance`` and ``evaluation`` as attributes."""
     try:
         with safe_open(path, framework="pt") as file:
@@ -96,13 +135,14 @@ def _read(path: Path) -> MIST:
         )
     with torch.random.fork_rng(devices=[]):  # what the constructor draws is replaced
         model = _MODELS[header["model"]](header)
-    model.load_state_dict(tensors, strict=True)
+    own = model.arbiter if isinstance(model, DuoMIST) else model
+    own.load_state_dict(tensors, strict=True)
     model.provenance = json.loads(header["provenance"])
     model.evaluation = json.loads(header["evaluation"])
     return model.eval().requires_grad_(False)
 
 
-def load_pretrained(name: str | os.PathLike[str] = "mist") -> MIST:
+def load_pretrained(name: str | os.PathLike[str] = "mist") -> QuantileNetwork:
     """Trained MIST by registered name or file, frozen and in eval mode; never downloads.
 
     Args:

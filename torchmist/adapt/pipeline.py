@@ -25,6 +25,7 @@ from torchmist.adapt.warp import CanonicalMeta, warp
 from torchmist.functional import Model, reduce_quantiles, resolve_model
 from torchmist.models.cell_correction import WIDTH_SIZES
 from torchmist.models.mist import MIST
+from torchmist.models.network import QuantileNetwork
 from torchmist.models.projected import ProjectedMIST
 from torchmist.synthetic import Batch
 from torchmist.synthetic.general import GeneralMeta
@@ -42,7 +43,7 @@ _FLOW, _CORRECT = 0.04, 0.85  # share of the budget for each flow; of the rest, 
 
 
 def adapt(
-    x: Any, y: Any, *, base: Model = "mist", budget: float = 900.0, seed: int = 0,
+    x: Any, y: Any, *, base: Model = "mist-fast", budget: float = 900.0, seed: int = 0,
     checkpoint: str | os.PathLike[str] | None = None, show: bool = True,
 ) -> MIST:  # fmt: skip
     """Weights for the kind of data that ``x`` and ``y`` are; uses no pairing of the two.
@@ -81,6 +82,11 @@ def adapt(
     if not budget > 0:
         raise ValueError(f"expected a budget of more than 0 seconds, got {budget}; 900 is usual")
     network = copy.deepcopy(resolve_model(base, torch.device("cpu"))).eval()
+    if not isinstance(network, MIST) or network.config.local:
+        raise ValueError(
+            f"expected one network without local statistics as base, got {type(network).__name__}; "
+            f"pass base='mist-fast'"
+        )
     if isinstance(network, ProjectedMIST):
         raise ValueError(
             "expected general weights as base, got adapted ones; pass those that they came from"
@@ -287,7 +293,7 @@ def _finish(
         provenance["trained_range"] = {
             "n": [32, _MOST], "d": [min(widths), max(widths)],
         }  # fmt: skip
-        source = os.fspath(name) if not isinstance(name, MIST) else "a module"
+        source = "a module" if isinstance(name, QuantileNetwork) else os.fspath(name)
         provenance["adapted"] = {
             "from": source, "dx": widths[0], "dy": widths[1], "budget": budget, "seed": seed,
         }  # fmt: skip

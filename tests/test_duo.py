@@ -1,0 +1,99 @@
+"""Two networks and an arbiter: invariances, gradients, files that refer to their parents."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+import torchmist
+from torchmist.duo import Arbiter, DuoMIST
+from torchmist.models.mist import MIST, MISTConfig
+from torchmist.weights import registry, save_weights
+
+SMALL = dict(
+    odd=3, even=3, paired=2, basis_width=8, pair_width=8, feature_width=16, feature_layers=1,
+    sample_width=16, inducing=4, heads=2, embedding=2, readout_width=8, head_width=32,
+)  # fmt: skip
+NAMES = ("mist-v1", "mist-v2-preview")
+
+
+@pytest.fixture(scope="module")
+def duo() -> DuoMIST:
+    """A duo whose parameters are all away from where they start."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        out = DuoMIST(
+            MIST(MISTConfig(**SMALL)), MIST(MISTConfig(**SMALL, local=1)), Arbiter(16), NAMES
+        ).eval()
+        with torch.no_grad():
+            for p in out.parameters():
+                p.add_(0.05 * torch.randn_like(p))
+    return out.requires_grad_(False)
+
+
+@pytest.fixture
+def sample() -> tuple[torch.Tensor, torch.Tensor]:
+    """Two datasets of 60 samples with 3 and 2 columns."""
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(2, 60, 3, generator=generator)
+    return x, x[..., :2] + 0.5 * torch.randn(2, 60, 2, generator=generator)
+
+
+def test_estimates_are_free_of_order_of_maps_and_of_the_swap(duo, sample) -> None:
+    x, y = sample
+    out = duo(x, y)
+    order = torch.randperm(60, generator=torch.Generator().manual_seed(2))
+    for changed in (duo(y, x), duo(x[:, order], y[:, order]), duo(x.flip(-1).exp(), -y)):
+        torch.testing.assert_close(changed, out, atol=1e-4, rtol=1e-4)
+
+
+def test_quantiles_increase_and_padding_changes_nothing(duo, sample) -> None:
+    x, y = sample
+    out = duo(x, y)
+    assert out.shape == (2, 24) and bool((out.diff(dim=-1) >= 0).all())
+    longer = [torch.cat([v, torch.randn(2, 9, v.shape[-1])], 1) for v in (x, y)]
+    mask = torch.arange(69).expand(2, -1) < 60
+    torch.testing.assert_close(duo(*longer, mask), out, atol=1e-4, rtol=1e-4)
+
+
+def test_a_gradient_reaches_both_sides(duo, sample) -> None:
+    x, y = (v.clone().requires_grad_() for v in sample)
+    duo(x, y).mean().backward()
+    for v in (x, y):
+        assert v.grad is not None and bool(v.grad.isfinite().all()) and bool((v.grad != 0).any())
+
+
+def test_an_untrained_arbiter_lies_halfway() -> None:
+    a, b = torch.linspace(0.5, 1.0, 24)[None], torch.linspace(1.0, 2.0, 24)[None]
+    arbiter = Arbiter()
+    out = arbiter(a, b, torch.ones(1, 18), torch.tensor([[50.0, 2.0, 3.0]]))
+    expected = ((a + 0.2) * (b + 0.2)).sqrt() - 0.2
+    torch.testing.assert_close(out, expected)
+
+
+def test_a_file_holds_the_arbiter_and_names_its_parents(duo, tmp_path) -> None:
+    path = tmp_path / "duo.safetensors"
+    save_weights(duo, path, provenance={"seed": 3}, evaluation={})
+    with safe_open(path, framework="pt") as file:
+        header = file.metadata()
+        assert all(name.startswith(("network", "mean", "scale")) for name in file.keys())
+    parents = json.loads(header["parents"])
+    assert parents == {name: registry()[name]["sha256"] for name in NAMES}
+    loaded = torchmist.load_pretrained(path)
+    assert isinstance(loaded, DuoMIST) and loaded.provenance == {"seed": 3}
+    own, found = duo.arbiter.state_dict(), loaded.arbiter.state_dict()
+    assert all(torch.equal(own[k], found[k]) for k in own)
+
+
+def test_other_parents_are_refused(duo, tmp_path) -> None:
+    path = tmp_path / "duo.safetensors"
+    header = {"format": "torchmist", "model": "duo", "provenance": "{}", "evaluation": "{}",
+              "parents": json.dumps({"mist-v1": "0", "mist-v2-preview": "0"}),
+              "arbiter": json.dumps({"width": 16, "quantiles": 24})}  # fmt: skip
+    save_file(duo.arbiter.state_dict(), path, metadata=header)
+    with pytest.raises(ValueError, match="expected the weights mist-v1 of sha256 0.*install"):
+        torchmist.load_pretrained(path)
