@@ -22,7 +22,6 @@ BAD[3, 1] = float("nan")
         (Z, Z.to(torch.complex64), TypeError, "expected y to be floating point.*complex64"),
         (BAD, Z, ValueError, "expected finite values, got 1 NaN or infinite entries in z"),
         (Z, Z / 0 * 0, ValueError, "NaN or infinite entries in y"),
-        (Z[:3], Z[:3], ValueError, "at least 4 samples, got 3"),
         (Z, Z[:19], ValueError, r"same number of datasets and samples.*\[20, 3\].*\[19, 3\]"),
         (Z[None], Z, ValueError, "both batched or both not"),
         (Z[None], Z[None].expand(2, -1, -1), ValueError, "same number of datasets"),
@@ -31,7 +30,7 @@ BAD[3, 1] = float("nan")
         (Z[:, :0], Z, ValueError, "at least one column"),
         (Z, torch.zeros(20, 3, dtype=torch.long), ValueError, "class labels of shape"),
     ],
-    ids=["array", "list", "complex", "nan", "inf", "few", "lengths", "batched", "batches", "rank 4",
+    ids=["array", "list", "complex", "nan", "inf", "lengths", "batched", "batches", "rank 4",
          "rank 0", "no columns", "labels"],
 )  # fmt: skip
 def test_bad_pairs_are_refused(small, z, y, error, match) -> None:
@@ -41,6 +40,11 @@ def test_bad_pairs_are_refused(small, z, y, error, match) -> None:
     ):
         with pytest.raises(error, match=match):
             term()
+
+
+def test_too_few_samples_are_refused(small) -> None:
+    with pytest.raises(ValueError, match="at least 4 samples, got 3"):
+        torchmist.mist_mi(Z[:3], Z[:3], model=small)
 
 
 def test_nothing_is_computed_before_the_checks() -> None:

@@ -64,3 +64,30 @@ def test_batches_are_looked_at_as_a_whole(small: MIST) -> None:
     x[1, :, 0] = 4.0
     with pytest.warns(UserWarning, match="1 of 2 columns of x constant"):
         torchmist.estimate(x, x[:, :, :1] + 1, model=small)
+
+
+SHARED = RNG.random(2000) < 0.7
+FREE = RNG.normal(size=(2000, 2))
+
+
+def test_shared_zeros_are_no_copies(small: MIST) -> None:
+    x, y = np.where(SHARED, 0.0, FREE[:, 0]), np.where(SHARED, 0.0, FREE.sum(1))
+    assert not any("copies" in note for note in torchmist.estimate(x, y, model=small).warnings)
+
+
+def test_rows_of_a_series_are_named_unless_they_are_sorted(small: MIST) -> None:
+    walk = np.zeros((2000, 2))
+    for i in range(1, 2000):
+        walk[i] = 0.9 * walk[i - 1] + FREE[i]
+    with pytest.warns(UserWarning, match="consecutive rows resemble.*here about 2"):
+        torchmist.estimate(walk[:, 0], walk[:, 1], model=small)
+    ordered = walk[walk[:, 0].argsort()]
+    r = torchmist.estimate(ordered[:, 0], ordered[:, 0] + ordered[:, 1], model=small)
+    assert not any("consecutive" in note for note in r.warnings)
+
+
+def test_repeated_and_shared_columns_are_named(small: MIST) -> None:
+    repeated = torchmist.estimate(np.c_[X, X[:, :1]], Y, model=small).warnings
+    assert any("1 column of x is the same as another of its columns" in note for note in repeated)
+    shared = torchmist.estimate(X, np.c_[Y, X[:, 1:2]], model=small).warnings
+    assert any("1 column of y is a column of x as well" in note for note in shared)

@@ -16,9 +16,11 @@ from torch.nn import functional as F
 __all__ = [
     "check_level",
     "check_mask",
+    "check_num_classes",
     "check_pair",
     "check_side",
     "check_tensors",
+    "fixed_one_hot",
     "visible",
     "warn_once",
 ]
@@ -163,6 +165,38 @@ def check_pair(x: Tensor, y: Tensor, names: tuple[str, str]) -> tuple[Tensor, Te
     for name, value in zip(names, (a, b)):
         _check_finite(value, name, f"those rows in both {names[0]} and {names[1]}")
     return a, b
+
+
+def check_num_classes(num_classes: int | None, **named: Tensor) -> None:
+    """Raise unless ``num_classes`` is None, or every label lies in ``0 .. num_classes - 1``.
+
+    Floating-point tensors hold no labels and are not looked at.
+    """
+    if num_classes is None:
+        return
+    if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 2:
+        raise ValueError(f"expected num_classes to be an int of at least 2, got {num_classes!r}")
+    labels = {k: v for k, v in named.items() if v.dtype in _INTEGERS}
+    if not labels:
+        raise ValueError(
+            f"expected integer class labels with num_classes={num_classes}, got floating-point "
+            f"{' and '.join(named)}; leave num_classes out"
+        )
+    for name, value in labels.items():
+        if visible(((value >= 0) & (value < num_classes)).all()) is False:
+            raise ValueError(
+                f"expected labels {name} in 0 to {num_classes - 1}, as num_classes={num_classes} "
+                f"says, got {int(value.min())} to {int(value.max())}"
+            )
+
+
+def fixed_one_hot(labels: Tensor, num_classes: int) -> Tensor:
+    """Labels ``[N]``, ``[N, 1]`` or ``[B, N, 1]`` as columns ``[B, N, num_classes]`` whose place
+    does not depend on which classes are present; one column for two classes."""
+    flat = labels.squeeze(-1) if labels.dim() >= 2 else labels
+    columns = F.one_hot(flat.long(), num_classes).float()
+    columns = columns[..., 1:] if num_classes == 2 else columns
+    return columns if columns.dim() == 3 else columns.unsqueeze(0)
 
 
 def check_mask(mask: Tensor | None, x: Tensor) -> Tensor | None:

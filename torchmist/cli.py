@@ -23,7 +23,7 @@ from torchmist.audit import audit
 from torchmist.checks import check_level
 from torchmist.estimate import MIEstimate, estimate
 
-__all__ = ["main", "read_columns"]
+__all__ = ["main", "read_columns", "read_kinds"]
 
 
 def _table(path: Path) -> dict[str, NDArray[Any]]:
@@ -110,7 +110,7 @@ def read_columns(path: Path, names: Sequence[str], *, labels: bool = False) -> N
         if values.dtype.kind not in "biuf":
             raise ValueError(
                 f"expected numbers in column {name}, got {values.dtype} such as {values[0]!r}; "
-                f"pass --labels to read the column of y as class labels"
+                f"if it holds class labels pass --discrete {name}"
             )
         columns.append(values.reshape(len(values), -1).astype(np.float64))
     if len({len(values) for values in columns}) > 1:
@@ -124,6 +124,30 @@ def read_columns(path: Path, names: Sequence[str], *, labels: bool = False) -> N
             f"columns {list(names)}; drop or impute them"
         )
     return matrix
+
+
+def read_kinds(
+    path: Path, names: Sequence[str], discrete: Sequence[str] = ()
+) -> dict[str, NDArray[Any]]:
+    """The named columns of a file in their own dtypes, those in ``discrete`` as codes.
+
+    Raises:
+        ValueError: as :func:`read_columns`.
+    """
+    source = _read(path)
+    plain = [name for name in names if name not in discrete]
+    read_columns(path, plain) if plain else None
+    found: dict[str, NDArray[Any]] = {}
+    for name in names:
+        if name not in source:
+            raise ValueError(f"expected columns {[name]} in {path.name}, found {list(source)}")
+        if name in discrete:
+            found[name] = _labels(source, [name])
+            continue
+        matrix = source[name].reshape(len(source[name]), -1)
+        for k in range(matrix.shape[1]):
+            found[name if matrix.shape[1] == 1 else f"{name}:{k}"] = matrix[:, k]
+    return found
 
 
 def _labels(source: dict[str, NDArray[Any]], names: Sequence[str]) -> NDArray[Any]:
@@ -160,9 +184,17 @@ def _unit(options: argparse.Namespace) -> tuple[str, float]:
 
 def _estimate(options: argparse.Namespace) -> None:
     level = check_level(options.level, "--level")
-    x = read_columns(options.data, _names(options.x))
-    y = read_columns(options.data, _names(options.y), labels=options.labels)
-    r = estimate(x, y, model=options.model)
+    names, marked = (_names(options.x), _names(options.y)), _names(options.discrete or "-")
+    if options.labels and len(names[1]) != 1:
+        raise ValueError(f"expected one column of labels, got {names[1]}")
+    marked += names[1] if options.labels else []
+    unknown = set(marked) - {"-", *names[0], *names[1]}
+    if unknown:
+        raise ValueError(f"expected --discrete to name columns of --x or --y, got {unknown}")
+    x, y = (read_kinds(options.data, side, marked) for side in names)
+    samples = len(next(iter(x.values())))
+    kinds = [[k for k in side if k in marked] or "auto" for side in (x, y)]
+    r = estimate(x, y, model=options.model, discrete_x=kinds[0], discrete_y=kinds[1])
     unit, scale = _unit(options)
     mean, low, high = (scale * float(v) for v in (r.mean, *r.interval(level)))
     if options.plot:
@@ -170,12 +202,12 @@ def _estimate(options: argparse.Namespace) -> None:
     if options.json:
         content = {
             "mean": mean, "low": low, "high": high, "level": level, "unit": unit,
-            "samples": len(x), "model": options.model, "warnings": list(r.warnings),
+            "samples": samples, "model": options.model, "warnings": list(r.warnings),
         }  # fmt: skip
         print(json.dumps(content))
         return
     print(f"I({options.x}; {options.y}) = {mean:.4f} {unit}")
-    print(f"{100 * level:g} % interval {low:.4f} to {high:.4f} {unit}, {len(x)} samples")
+    print(f"{100 * level:g} % interval {low:.4f} to {high:.4f} {unit}, {samples} samples")
     for note in r.warnings:
         print(f"warning: {note}", file=sys.stderr)
 
@@ -232,7 +264,8 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(run=function)
         command.add_argument("data", type=Path, help=".csv, .parquet, .npy or .npz file")
         command.add_argument("--x", required=True, help="columns of X, separated by commas")
-        command.add_argument("--model", default="mist", help="name or .safetensors file")
+        weights = "mist-fast" if name == "adapt" else "mist"
+        command.add_argument("--model", default=weights, help="name or .safetensors file")
         command.add_argument("--json", action="store_true", help="print JSON")
         if name != "audit":
             command.add_argument("--y", required=True, help="columns of Y, separated by commas")
@@ -245,6 +278,8 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--bits", action="store_true", help="bits instead of nats")
         command.add_argument("--plot", type=Path, help="write a picture to this file")
         if name == "estimate":
+            text = "columns of X or Y that hold class labels, separated by commas"
+            command.add_argument("--discrete", help=text)
             command.add_argument("--level", type=float, default=0.9, help="of the interval")
     return parser
 

@@ -23,7 +23,12 @@ __all__ = ["conditional_mi"]
 
 
 def conditional_mi(
-    x: Tensor, y: Tensor, given: Tensor, *, model: Model = "mist", statistic: Statistic = "mean"
+    x: Tensor,
+    y: Tensor,
+    given: Tensor,
+    *,
+    model: Model = "mist-fast",
+    statistic: Statistic = "mean",
 ) -> Tensor:
     """Estimate of +I(X;Y|C) in nats, differentiable in all that is floating point.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["label_bound", "label_entropy"]
+__all__ = ["code_entropy", "label_bound", "label_entropy"]
 
 
 def label_entropy(columns: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -28,6 +28,17 @@ def label_entropy(columns: Tensor, mask: Tensor | None = None) -> Tensor:
     if share.shape[-1] == 1:
         share = torch.cat([share, 1 - share], -1)
     return torch.xlogy(share, share).sum(-1).abs()
+
+
+def code_entropy(codes: Tensor) -> Tensor:
+    """Plug-in entropy ``-sum p log p`` of codes from 0 ``[B, N]``, ``[B]`` float64 in nats.
+
+    Example:
+        >>> code_entropy(torch.tensor([[0, 0, 1, 1]])).tolist()
+        [0.6931471805599453]
+    """
+    shares = [row.bincount().double() / codes.shape[1] for row in codes]
+    return torch.stack([torch.xlogy(share, share).sum().abs() for share in shares])
 
 
 def label_bound(

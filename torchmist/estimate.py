@@ -14,15 +14,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from torchmist.checks import check_level, check_pair, trained_range_notes, warn_once
-from torchmist.entropy import label_bound
+from torchmist.columns import Discrete, read_side
+from torchmist.discrete import table_quantiles
+from torchmist.entropy import code_entropy
 from torchmist.functional import Model, reduce_quantiles, resolve_model
+from torchmist.kinds import Sorted, countable, network_columns, settle_integers, sort_kinds
 from torchmist.routes import route
 from torchmist.signals import data_notes
+from torchmist.tables import count_pairs
 
 __all__ = ["MIEstimate", "as_tensor", "estimate"]
 
 Number = float | NDArray[np.float64]
 _ELEMENTS = 4_000_000  # of B x N x D in one forward pass: bounds the memory of large batches
+_LEVELS = 24  # quantiles of what was counted, as many as those of the network
+_ONCE = 0.5  # share of the rows whose pair of labels is seen once
 
 
 @dataclass(frozen=True)
@@ -87,23 +93,37 @@ def as_tensor(value: Any, name: str) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(array))
 
 
-def estimate(x: Any, y: Any, *, model: Model = "mist") -> MIEstimate:
+def estimate(
+    x: Any,
+    y: Any,
+    *,
+    model: Model = "mist",
+    discrete_x: Discrete = "auto",
+    discrete_y: Discrete = "auto",
+) -> MIEstimate:
     """I(X;Y) of a sample, with quantiles, in one forward pass without gradients.
 
-    More samples or columns than the weights were trained on take a route of their own
+    Where both sides are labels there is no network: their counts give the posterior
+    (``torchmist.discrete``). ``torchmist.kinds`` has the rules that tell labels from numbers. More
+    samples or columns than the weights were trained on take a route of their own
     (``torchmist.routes``), which ``warnings`` names.
 
     Args:
-        x: ``[N]``, ``[N, d]`` or ``[B, N, d]``: numpy array, nested list or tensor. Integers are
-            class labels, whose entropy in the sample bounds the estimate.
+        x: ``[N]``, ``[N, d]`` or ``[B, N, d]``: array, nested list, tensor, sparse matrix, or a
+            frame or series of pandas or polars. Integer, bool and categorical columns are class
+            labels, whose entropy in the sample bounds the estimate.
         y: the same, with its own ``d``; row ``i`` of both is one sample.
         model: a registered name, the path of a ``.safetensors`` file, or a ``MIST`` module.
+        discrete_x: which columns of ``x`` are class labels: True (all), False (none), ``"auto"``
+            (by dtype and number of distinct values), or names, indices or a mask of columns.
+        discrete_y: the same for ``y``.
 
     Returns:
         An :class:`MIEstimate` in nats: floats for one dataset, arrays for a batch.
 
     Raises:
-        TypeError, ValueError: as :func:`~torchmist.mist_mi`.
+        TypeError, ValueError: as :func:`~torchmist.mist_mi`; for text that is not marked as labels,
+            dates, decimals, missing values, and marked columns that are not there.
 
     Example:
         >>> import numpy as np
@@ -112,21 +132,51 @@ def estimate(x: Any, y: Any, *, model: Model = "mist") -> MIEstimate:
         >>> r = estimate(x, x + rng.normal(size=(300, 2)))
         >>> 0.4 < r.mean < 1.0  # the truth is log(2) = 0.693
         True
+        >>> color, taste = rng.choice(["red", "green"], 300), rng.choice(["sour", "sweet"], 300)
+        >>> estimate(color, taste, discrete_x=True, discrete_y=True).mean < 0.02
+        True
     """
-    raw = as_tensor(x, "x"), as_tensor(y, "y")
-    a, b = check_pair(*raw, ("x", "y"))
-    network = resolve_model(model, a.device)
+    sides = read_side(x, "x", discrete_x), read_side(y, "y", discrete_y)
+    pair = check_pair(sides[0].values, sides[1].values, ("x", "y"))
+    (a, told_x), (b, told_y) = (sort_kinds(*each) for each in zip(sides, pair))
+    a, b, settled = settle_integers(a, b)
+    batched = sides[0].values.dim() == 3
+    if countable(a, b):
+        return _from_counts(a, b, batched)
+    (p, notes_x), (q, notes_y) = network_columns(a), network_columns(b)
+    network = resolve_model(model, p.device)
     trained = getattr(network, "provenance", {}).get("trained_range", {})
-    sizes = trained_range_notes(a.shape[1], a.shape[2], b.shape[2], trained)
-    notes = sizes + data_notes(raw, (a, b), ("x", "y"))
+    sizes = trained_range_notes(p.shape[1], p.shape[2], q.shape[2], trained)
+    told = (*told_x, *told_y, *settled, *notes_x, *notes_y)
+    notes = (*told, *sizes, *data_notes(a, b))
+    _warn(notes)
+    chunk = max(1, _ELEMENTS // (p.shape[1] * (p.shape[2] + q.shape[2])))
+    with torch.no_grad(), torch.autocast(p.device.type, enabled=False):
+        parts = [route(u, v, network) for u, v in zip(p.split(chunk), q.split(chunk))]
+    quantiles = torch.cat(parts).clamp(min=0).cpu()
+    for side in (a, b):
+        if side.codes is not None:
+            quantiles = torch.minimum(quantiles, code_entropy(side.codes)[:, None].to(quantiles))
+    return MIEstimate(quantiles, network.levels.cpu(), notes, batched)
+
+
+def _from_counts(x: Sorted, y: Sorted, batched: bool) -> MIEstimate:
+    """The posterior of the counts of joint codes ``[B, N]``."""
+    assert x.codes is not None and y.codes is not None
+    levels = (torch.arange(_LEVELS, dtype=torch.float64) + 0.5) / _LEVELS
+    tables = [count_pairs(u, v) for u, v in zip(x.codes.cpu().numpy(), y.codes.cpu().numpy())]
+    quantiles = torch.stack([table_quantiles(table, levels) for table in tables])
+    notes = data_notes(x, y, counted=True)
+    once = sum(table.singletons for table in tables) / (len(tables) * x.codes.shape[1])
+    if once > _ONCE:
+        notes += (
+            f"{100 * once:.0f} % of the rows hold a pair of labels that no other row holds: the "
+            f"sample is small for so many classes, and the estimate leans on its prior",
+        )
+    _warn(notes)
+    return MIEstimate(quantiles.float(), levels.float(), notes, batched)
+
+
+def _warn(notes: tuple[str, ...]) -> None:
     for note in notes:
         warn_once(f"torchmist: {note}")
-    chunk = max(1, _ELEMENTS // (a.shape[1] * (a.shape[2] + b.shape[2])))
-    with torch.no_grad(), torch.autocast(a.device.type, enabled=False):
-        parts = [route(p, q, network) for p, q in zip(a.split(chunk), b.split(chunk))]
-    quantiles = torch.cat(parts).clamp(min=0).cpu()
-    bound = label_bound(raw, (a, b))
-    if bound is not None:
-        quantiles = torch.minimum(quantiles, bound[:, None].cpu())
-    batched = (x.ndim if hasattr(x, "ndim") else np.ndim(x)) == 3
-    return MIEstimate(quantiles, network.levels.cpu(), notes, batched)

@@ -14,6 +14,7 @@ from torch import Tensor
 from torchmist.checks import (
     check_level,
     check_mask,
+    check_num_classes,
     check_pair,
     check_tensors,
     trained_range_notes,
@@ -21,23 +22,23 @@ from torchmist.checks import (
     warn_once,
 )
 from torchmist.entropy import label_bound
-from torchmist.models.mist import MIST
+from torchmist.models.network import QuantileNetwork
 from torchmist.routes import route
 from torchmist.weights import load_pretrained
 
 __all__ = ["Model", "Statistic", "Wrt", "mist_mi", "reduce_quantiles", "resolve_model"]
 
-Model = str | os.PathLike[str] | MIST
+Model = str | os.PathLike[str] | QuantileNetwork
 Statistic = Literal["mean", "median"] | float
 Wrt = Literal["both", "z", "y"]
 
 
-_loaded: dict[tuple[str, str], MIST] = {}  # a plain dict, which torch.compile can read
+_loaded: dict[tuple[str, str], QuantileNetwork] = {}  # a plain dict, which torch.compile can read
 
 
-def resolve_model(model: Model, device: torch.device) -> MIST:
+def resolve_model(model: Model, device: torch.device) -> QuantileNetwork:
     """The network behind a name, a path or a module; named ones are kept per device."""
-    if isinstance(model, MIST):
+    if isinstance(model, QuantileNetwork):
         return model
     if not isinstance(model, (str, os.PathLike)):
         raise TypeError(
@@ -74,7 +75,7 @@ def reduce_quantiles(quantiles: Tensor, levels: Tensor, statistic: Statistic) ->
 
 
 def pair_quantiles(
-    x: Tensor, y: Tensor, network: MIST, mask: Tensor | None, bound: Tensor | None = None
+    x: Tensor, y: Tensor, network: QuantileNetwork, mask: Tensor | None, bound: Tensor | None = None
 ) -> Tensor:
     """Quantiles ``[B, Q]`` of a checked pair ``[B, N, d]`` in nats; warns outside the training.
 
@@ -87,9 +88,19 @@ def pair_quantiles(
             warn_once(f"torchmist: {note}")
     with torch.autocast(x.device.type, enabled=False):
         out = route(x, y, network, mask)
+    if mask is None:  # a constant side shares nothing: 0, and no gradient
+        out = out * varies(x, y)[:, None]
     if bound is not None:
         out = out - (out - bound[:, None]).clamp(min=0).detach()
     return out
+
+
+def varies(x: Tensor, y: Tensor) -> Tensor:
+    """1 for datasets ``[B, N, d]`` in which both sides have a column that is not constant, else 0,
+    ``[B]``."""
+    x, y = x.detach(), y.detach()
+    both = (x != x[:, :1]).flatten(1).any(1) & (y != y[:, :1]).flatten(1).any(1)
+    return both.to(torch.float32)
 
 
 def stop_gradients(x: Tensor, y: Tensor, wrt: Wrt) -> tuple[Tensor, Tensor]:
@@ -97,6 +108,15 @@ def stop_gradients(x: Tensor, y: Tensor, wrt: Wrt) -> tuple[Tensor, Tensor]:
     if wrt not in ("both", "z", "y"):
         raise ValueError(f"expected wrt to be 'both', 'z' or 'y', got {wrt!r}")
     return x if wrt in ("both", "z") else x.detach(), y if wrt in ("both", "y") else y.detach()
+
+
+def warn_without_gradient(z: Tensor, y: Tensor) -> None:
+    """Warn once where both sides are class labels, which no gradient can move."""
+    if not (z.is_floating_point() or y.is_floating_point()):
+        warn_once(
+            "torchmist: both sides are class labels, so that this term has no gradient; its value "
+            "is better had from torchmist.estimate, which counts them"
+        )
 
 
 def average(mi: Tensor, weight: Tensor | None) -> Tensor:
@@ -115,8 +135,9 @@ def average(mi: Tensor, weight: Tensor | None) -> Tensor:
 
 
 def mist_mi(
-    z: Tensor, y: Tensor, *, model: Model = "mist", statistic: Statistic = "mean",
+    z: Tensor, y: Tensor, *, model: Model = "mist-fast", statistic: Statistic = "mean",
     wrt: Wrt = "both", mask: Tensor | None = None, weight: Tensor | None = None,
+    num_classes: int | None = None,
 ) -> Tensor:  # fmt: skip
     """Estimate of +I(Z;Y) in nats, differentiable in ``z`` and ``y``.
 
@@ -136,6 +157,7 @@ def mist_mi(
         wrt: which side gets a gradient: ``"z"``, ``"y"`` or ``"both"``.
         mask: ``[N]`` or ``[B, N]`` bool, True for the samples that count.
         weight: ``[B]``, the weight of each dataset in the mean.
+        num_classes: what labels are checked against; the value does not depend on absent classes.
 
     Returns:
         0-dim float32; for batches ``[B, N, d]`` the mean over the datasets. Near independence it
@@ -156,6 +178,8 @@ def mist_mi(
     """
     check_tensors(z=z, y=y)
     check_statistic(statistic)
+    check_num_classes(num_classes, z=z, y=y)
+    warn_without_gradient(z, y)
     a, b = stop_gradients(*check_pair(z, y, ("z", "y")), wrt)
     network = resolve_model(model, a.device)
     present = check_mask(mask, a)

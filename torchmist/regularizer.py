@@ -9,7 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from torchmist.checks import check_mask, check_pair, check_tensors
+from torchmist.checks import (
+    MIN_SAMPLES,
+    check_mask,
+    check_num_classes,
+    check_pair,
+    check_tensors,
+    fixed_one_hot,
+    visible,
+    warn_once,
+)
 from torchmist.entropy import label_bound
 from torchmist.functional import (
     Model,
@@ -21,10 +30,12 @@ from torchmist.functional import (
     reduce_quantiles,
     resolve_model,
     stop_gradients,
+    varies,
+    warn_without_gradient,
 )
 from torchmist.gather import gather_samples
 from torchmist.lift import Lift, LiftConfig
-from torchmist.models.mist import MIST
+from torchmist.models.network import QuantileNetwork
 from torchmist.weights import load_pretrained
 
 __all__ = ["MIRegularizer"]
@@ -66,6 +77,8 @@ class MIRegularizer(nn.Module):
             weights are ``parameters()`` of this module: hand them to the host's optimizer.
         gather: estimate from the samples of all processes of ``torch.distributed``, with the
             gradient that one process would have under ``DistributedDataParallel``.
+        num_classes: of integer labels. With a lift they are columns whose place does not depend on
+            which classes a batch holds; without it, labels are checked against it alone.
         log: called with a dict of detached 0-dim tensors (``"mi"`` and its ``"low"`` and
             ``"high"``, the 90 % interval, in nats) at every call of the module.
 
@@ -82,18 +95,20 @@ class MIRegularizer(nn.Module):
     """
 
     def __init__(
-        self, model: Model = "mist", *, trainable: bool = False,
+        self, model: Model = "mist-fast", *, trainable: bool = False,
         statistic: Statistic = "mean", lift: int | LiftConfig | None = None,
         gather: bool = False, log: Callable[[dict[str, Tensor]], object] | None = None,
+        num_classes: int | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
+        self.num_classes = num_classes
         check_statistic(statistic)
         self.statistic = statistic
         self.trainable = trainable
         self.gather = gather
         self.log = log
         self.lifts = nn.ModuleList(_lifts(lift))
-        if isinstance(model, MIST):
+        if isinstance(model, QuantileNetwork):
             network = copy.deepcopy(model)
         elif trainable:
             network = load_pretrained(model)
@@ -112,7 +127,7 @@ class MIRegularizer(nn.Module):
             twin.__dict__[key] = value if key == "_frozen" else copy.deepcopy(value, memo)
         return twin
 
-    def estimator(self, like: Tensor) -> MIST:
+    def estimator(self, like: Tensor) -> QuantileNetwork:
         """The network, on the device of ``like``."""
         if self.trainable:
             return self.network
@@ -131,11 +146,17 @@ class MIRegularizer(nn.Module):
         With ``gather``, ``z`` and ``y`` are ``[N]`` or ``[N, d]``, without a mask.
         """
         check_tensors(z=z, y=y)
+        check_num_classes(self.num_classes, z=z, y=y)
+        warn_without_gradient(z, y)
         if self.gather:
             z, y = self._gathered(z, "z", mask), self._gathered(y, "y", mask)
+        if z.dim() in (1, 2, 3) and z.shape[z.dim() == 3] < MIN_SAMPLES:
+            return self._nothing(z, y, f"a batch of fewer than {MIN_SAMPLES} samples")
         a, b = stop_gradients(*check_pair(z, y, ("z", "y")), wrt)
         network, mask = self.estimator(a), check_mask(mask, a)
-        lifted = self._lifted(a, b, mask, labels=not y.is_floating_point())
+        if mask is None and visible(varies(a, b).any()) is False:
+            return self._nothing(z, y, "a batch in which one side is constant")
+        lifted = self._lifted(a, self._columns(y, b), mask, labels=not y.is_floating_point())
         views = [view for view, _ in lifted] or [a]
         bound = label_bound((z, y), (a, b), mask)
         each = torch.stack([pair_quantiles(view, b, network, mask, bound) for view in views])
@@ -156,9 +177,21 @@ class MIRegularizer(nn.Module):
         check_tensors(z=z, y=y)
         a, b = check_pair(z, y, ("z", "y"))
         with torch.no_grad():
-            lifted = self._lifted(a, b, None, labels=not y.is_floating_point())
+            lifted = self._lifted(a, self._columns(y, b), None, labels=not y.is_floating_point())
             appended = [view[..., a.shape[-1] :] for view, _ in lifted]
             return torch.cat([a, *appended], -1).view(*z.shape[: max(1, z.dim() - 1)], -1)
+
+    def _nothing(self, z: Tensor, y: Tensor, what: str) -> Tensor:
+        """0 with a zero gradient, and one warning: an epoch must not end in an exception."""
+        warn_once(f"torchmist: {what} has no mutual information to estimate: the term is 0 there")
+        both = [value.float().sum() for value in (z, y) if value.is_floating_point()]
+        return sum(both, torch.zeros((), device=z.device)) * 0.0
+
+    def _columns(self, y: Tensor, columns: Tensor) -> Tensor:
+        """What a lift predicts of ``y``: its columns, at a fixed place for each class."""
+        if self.num_classes is None or y.is_floating_point():
+            return columns
+        return fixed_one_hot(y, self.num_classes)
 
     def _lifted(
         self, z: Tensor, y: Tensor, mask: Tensor | None, *, labels: bool

@@ -1,7 +1,8 @@
 """What a sample shows, beyond its size, that an estimate of it cannot be trusted blindly.
 
 Heavy tails and outliers are none of it: only ranks are read, and they are the same after any
-increasing map of a column. Legend: ``B`` datasets, ``N`` samples, ``d`` columns of one side.
+increasing map of a column. Neither are atoms, values that many rows share. Legend: ``B`` datasets,
+``N`` samples, ``d`` columns of one side.
 """
 
 from __future__ import annotations
@@ -9,37 +10,43 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from torchmist.kinds import Sorted
+
 __all__ = ["data_notes"]
 
 _CODES = 20  # most class codes that are taken for such
 _PER_CODE = 5  # fewest samples for each of them
 _TIED = 0.5  # share of the samples of a column that repeat another's value
 _COPIES = 0.02  # share of the samples that are copies of another
+_ATOM = 10  # rows that share a value which copying alone does not explain
+_COLUMNS = 64  # most columns of a side whose consecutive rows are compared
+_ROWS = 20_000  # most rows of these
+_CHANCE = 5.0  # standard errors of a rank correlation that is not chance, and
+_PERSISTENT = 0.1  # the least one that is worth a word
 
 
-def data_notes(
-    raw: tuple[Tensor, Tensor], columns: tuple[Tensor, Tensor], names: tuple[str, str]
-) -> tuple[str, ...]:
-    """Constant columns, codes of classes, heavy ties and copied samples, as sentences.
+def data_notes(x: Sorted, y: Sorted, *, counted: bool = False) -> tuple[str, ...]:
+    """Constant and repeated columns, codes, ties, copied and consecutive rows, as sentences.
 
-    ``raw``: both sides as they came, integer or bool where they are labels; ``columns``: the same
-    as ``[B, N, d]``; ``names``: what to call them.
+    ``x`` and ``y``: both sides with their kinds; ``counted``: they went to the counts, where ties
+    and codes are no matter.
     """
-    notes, continuous = [], 0
-    for given, side, name in zip(raw, columns, names):
-        if not given.is_floating_point():
-            continue
-        distinct = _distinct(side)
-        continuous += int((2 * distinct > side.shape[1]).all(0).sum())
-        notes += _column_notes(side, distinct, name)
-    if continuous > 1:  # rounding alone repeats the values of one column, not of two at once
-        share = _copies(torch.cat([side.double() for side in columns], -1))
+    notes: list[str] = []
+    for side, name in ((x, "x"), (y, "y")):
+        notes += _constant_notes(side.values, name)
+        if not counted:
+            notes += _tie_notes(side, name)
+    both = torch.cat([x.values.double(), y.values.double()], -1)
+    numeric = torch.tensor([not label for label in (*x.label, *y.label)])
+    notes += _repeated_columns(both, numeric, x.values.shape[-1])
+    if not counted:
+        share = _copies(both[..., numeric.to(both.device)])
         if share > _COPIES:
             notes.append(
                 f"{100 * share:.0f} % of the samples are exact copies of others: copies look like "
                 f"dependence; leave them out (resampling with replacement makes them)"
             )
-    return tuple(notes)
+    return (*notes, *_consecutive_notes(x.values, y.values))
 
 
 def _distinct(side: Tensor) -> Tensor:
@@ -48,33 +55,138 @@ def _distinct(side: Tensor) -> Tensor:
     return 1 + (ordered[:, 1:] != ordered[:, :-1]).sum(1)
 
 
-def _column_notes(side: Tensor, distinct: Tensor, name: str) -> list[str]:
-    """What the numbers of ``distinct`` values ``[B, d]`` of a floating-point side say."""
+def _constant_notes(side: Tensor, name: str) -> list[str]:
+    """Columns of ``[B, N, d]`` that hold one value in a dataset."""
+    constant = int((side == side[:, :1]).all(1).any(0).sum())
+    if not constant:
+        return []
+    of = f"{constant} of {side.shape[2]} columns of {name}"
+    return [f"{of} constant: they carry no information"]
+
+
+def _tie_notes(sorted_: Sorted, name: str) -> list[str]:
+    """Codes as floats and heavy ties among the columns that are no labels."""
+    side = sorted_.values
     n, d = side.shape[1:]
-    notes = []
-    constant = int((distinct == 1).any(0).sum())
-    if constant:
-        notes.append(f"{constant} of {d} columns of {name} constant: they carry no information")
-    few = (distinct > 2) & (distinct <= min(_CODES, n // _PER_CODE))
+    distinct = _distinct(side)
+    numeric = torch.tensor([kind == "number" for kind in sorted_.side.kinds], device=side.device)
+    few = (distinct > 2) & (distinct <= min(_CODES, n // _PER_CODE)) & numeric
     if d == 1 and few.all() and bool((side == side.round()).all()):
-        most = int(distinct.max())
+        return [
+            f"{name} holds {int(distinct.max())} whole numbers as floats: if they are class "
+            f"labels, whose order means nothing, pass them as integers"
+        ]
+    tied = (distinct > _CODES) & (distinct < (1 - _TIED) * n) & numeric
+    if not tied.any():
+        return []
+    return [
+        f"{int(tied.any(0).sum())} of {d} columns of {name} heavily tied (over half of the "
+        f"values repeat others): the weights have seen ties as classes and bins only; "
+        f"torchmist.audit tells how far they are off on such data"
+    ]
+
+
+def _keys(rows: Tensor) -> Tensor:
+    """Sums ``[..., N]`` of rows ``[..., N, D]`` with irrational weights: equal for equal rows."""
+    weights = torch.arange(1, rows.shape[-1] + 1, dtype=rows.dtype, device=rows.device).sqrt()
+    return (rows * weights).sum(-1)
+
+
+def _multiplicity(value: Tensor) -> Tensor:
+    """How many entries along the last axis of ``[..., N]`` equal each, of the same shape."""
+    ordered, place = value.sort(-1)
+    start = torch.ones_like(ordered, dtype=torch.bool)
+    start[..., 1:] = ordered[..., 1:] != ordered[..., :-1]
+    run = start.long().cumsum(-1) - 1
+    count = torch.zeros_like(run).scatter_add(-1, run, torch.ones_like(run)).gather(-1, run)
+    return torch.zeros_like(count).scatter(-1, place, count)
+
+
+def _copies(rows: Tensor) -> float:
+    """Share of rows ``[B, N, D]`` that repeat another, where atoms and rounding do not explain it.
+
+    An atom is a value that more than ten rows share; a column is rounded where its other values are
+    fewer than half of their rows. Rows count if two columns or more hold neither.
+    """
+    if rows.shape[-1] < 2:
+        return 0.0
+    times = torch.stack([_multiplicity(column) for column in rows.unbind(-1)], -1)
+    free = times <= _ATOM
+    distinct = torch.where(free, 1 / times, 0.0).sum(1)
+    free &= (2 * distinct > free.sum(1))[:, None]
+    counts = free.sum(-1) > 1
+    keys = _multiplicity(_keys(rows))
+    extra = torch.where(counts, 1 - 1 / keys, 0.0).sum()
+    return float(extra / rows.shape[:2].numel())
+
+
+def _count(count: int, name: str) -> str:
+    return f"{count} column{'s' if count > 1 else ''} of {name} {'are' if count > 1 else 'is'}"
+
+
+def _repeated_columns(rows: Tensor, numeric: Tensor, dx: int) -> list[str]:
+    """Columns of numbers ``[B, N, D]`` that equal another of the same or of the other side."""
+    places = numeric.nonzero().flatten().tolist()
+    keys = _keys(rows.flatten(0, 1).mT).tolist()
+    first: dict[float, int] = {}
+    repeated, shared = {"x": 0, "y": 0}, 0
+    for k in places:
+        twin = first.setdefault(keys[k], k)
+        column = rows[..., k]
+        constant = bool((column == column[0, 0]).all())
+        if twin == k or constant or not torch.equal(rows[..., twin], column):
+            continue
+        if twin < dx <= k:
+            shared += 1
+        else:
+            repeated["x" if k < dx else "y"] += 1
+    notes = [
+        f"{_count(count, name)} the same as another of its columns: it adds nothing"
+        for name, count in repeated.items()
+        if count
+    ]
+    if shared:
         notes.append(
-            f"{name} holds {most} whole numbers as floats: if they are class labels, whose order "
-            f"means nothing, pass them as integers"
-        )
-        return notes
-    tied = (distinct > _CODES) & (distinct < (1 - _TIED) * n)
-    if tied.any():
-        notes.append(
-            f"{int(tied.any(0).sum())} of {d} columns of {name} heavily tied (over half of the "
-            f"values repeat others): the weights have seen ties as classes and bins only; "
-            f"torchmist.audit tells how far they are off on such data"
+            f"{_count(shared, 'y')} a column of x as well: what both sides hold has no upper limit "
+            f"of mutual information but that of the sample's resolution"
         )
     return notes
 
 
-def _copies(rows: Tensor) -> float:
-    """Share of the rows ``[B, N, D]`` that equal another, by a sum with irrational weights."""
-    weights = torch.arange(1, rows.shape[-1] + 1, dtype=rows.dtype, device=rows.device).sqrt()
-    ordered = (rows * weights).sum(-1).sort(-1).values
-    return float((ordered[:, 1:] == ordered[:, :-1]).double().mean())
+def _consecutive_notes(x: Tensor, y: Tensor) -> list[str]:
+    """Rows that resemble the row before on both sides, unless they came sorted."""
+    found = []
+    for side in (x, y):
+        value = side[:, :_ROWS, :_COLUMNS].double()
+        if bool(_in_order(value).any()):
+            return []
+        ranks = _middle_ranks(value)
+        product = (ranks[:, 1:] * ranks[:, :-1]).sum(1)
+        found.append(float((product / ranks.square().sum(1).clamp(min=1)).mean(0).amax()))
+    if min(found) < max(_PERSISTENT, _CHANCE / x[:, :_ROWS, 0].numel() ** 0.5):
+        return []
+    both = found[0] * found[1]
+    rows = int(x.shape[1] * (1 - both) / (1 + both))
+    return [
+        f"consecutive rows resemble each other on both sides (rank correlations {found[0]:.2f} and "
+        f"{found[1]:.2f}): rows of a series count as fewer, here about {rows}, and the interval is "
+        f"too narrow; take every k-th row"
+    ]
+
+
+def _middle_ranks(value: Tensor) -> Tensor:
+    """Ranks of columns ``[B, N, d]``, centred, equal for equal values."""
+    columns = value.mT.contiguous()
+    ordered = columns.sort(-1).values
+    low = torch.searchsorted(ordered, columns)
+    ranks = (low + torch.searchsorted(ordered, columns, right=True)).double().mT
+    return ranks - ranks.mean(1, keepdim=True)
+
+
+def _in_order(value: Tensor) -> Tensor:
+    """Whether each column ``[B, N, d]`` is sorted, or its equal values stand together, ``[d]``."""
+    step = value[:, 1:] - value[:, :-1]
+    sorted_ = ((step >= 0).all(1) | (step <= 0).all(1)).all(0)
+    runs = 1 + (step != 0).sum(1)
+    distinct = _distinct(value)
+    return sorted_ | ((runs == distinct) & (2 * distinct < value.shape[1])).all(0)

@@ -1,0 +1,200 @@
+"""Columns as people bring them: what becomes labels or numbers, and what is refused, with why."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import torchmist
+from torchmist.checks import check_side
+from torchmist.columns import read_side
+from torchmist.kinds import bearable, network_columns, order_matters, sort_kinds
+
+RNG = np.random.default_rng(0)
+N = 200
+X = RNG.normal(size=(N, 2))
+CODE = RNG.integers(0, 4, N)
+NAMES = np.array(["red", "green", "blue", "grey"])[CODE]
+
+
+def frame() -> pd.DataFrame:
+    return pd.DataFrame({
+        "a": X[:, 0], "b": X[:, 1], "code": CODE, "text": NAMES,
+        "cat": pd.Categorical(NAMES), "flag": CODE > 1,
+        "whole": pd.array(CODE, dtype="Int64"), "real": pd.array(X[:, 0], dtype="Float64"),
+        "truth": pd.array(CODE > 1, dtype="boolean"),
+    })  # fmt: skip
+
+
+def quantiles(x, y, **options) -> torch.Tensor:
+    return torchmist.estimate(x, y, **options).quantiles
+
+
+@pytest.mark.parametrize("name", ["code", "cat", "whole"])
+def test_columns_of_a_frame_are_labels_by_dtype(small, name: str) -> None:
+    expected = quantiles(X, CODE, model=small)
+    for y in (frame()[[name]], frame()[name]):
+        torch.testing.assert_close(quantiles(X, y, model=small), expected)
+    torch.testing.assert_close(quantiles(frame()[["cat"]], CODE), quantiles(CODE, CODE))
+
+
+@pytest.mark.parametrize("name", ["flag", "truth"])
+def test_bool_columns_are_labels(small, name: str) -> None:
+    expected = quantiles(X, CODE > 1, model=small)
+    torch.testing.assert_close(quantiles(X, frame()[name], model=small), expected)
+
+
+def test_frames_of_numbers_are_their_matrix(small) -> None:
+    expected = quantiles(X, X[:, :1], model=small)
+    for x in (frame()[["a", "b"]], {"a": X[:, 0], "b": X[:, 1]}, frame()[["real", "b"]]):
+        torch.testing.assert_close(quantiles(x, frame()["a"], model=small), expected)
+
+
+@pytest.mark.parametrize(
+    "marks", [["text"], [False, False, True], [2], np.array([False, False, True])]
+)
+def test_marked_columns_are_labels_beside_numbers(small, marks) -> None:
+    one_hot = np.c_[X, np.eye(4)[CODE]]
+    expected = quantiles(one_hot, X[:, 0], model=small)
+    got = quantiles(frame()[["a", "b", "text"]], X[:, 0], discrete_x=marks, model=small)
+    torch.testing.assert_close(got, expected, atol=1e-4, rtol=1e-3)
+
+
+def test_a_mask_of_columns_of_a_matrix(small) -> None:
+    matrix = np.c_[X, CODE]
+    expected = quantiles(np.c_[X, np.eye(4)[CODE]], X[:, 0], model=small)
+    got = quantiles(matrix, X[:, 0], discrete_x=[-1], model=small)
+    torch.testing.assert_close(got, expected, atol=1e-4, rtol=1e-3)
+
+
+def test_text_and_dates_marked_as_labels_go_to_the_counts() -> None:
+    days = [datetime.date(2020, 1, 1 + int(k)) for k in CODE]
+    expected = quantiles(CODE, CODE)
+    for x in (NAMES, NAMES.tolist(), frame()[["text"]], days):
+        torch.testing.assert_close(quantiles(x, CODE, discrete_x=True), expected)
+
+
+def test_false_takes_codes_for_numbers(small) -> None:
+    expected = quantiles(CODE.astype(float) + 0.5, X, model=small, discrete_x=False)
+    got = quantiles(CODE, X, model=small, discrete_x=False)
+    torch.testing.assert_close(got, expected)
+
+
+def test_sparse_matrices_series_and_lists(small) -> None:
+    sparse = pytest.importorskip("scipy.sparse")
+    expected = quantiles(X, CODE, model=small)
+    torch.testing.assert_close(quantiles(sparse.csr_matrix(X), CODE, model=small), expected)
+    torch.testing.assert_close(quantiles(X.tolist(), CODE.tolist(), model=small), expected)
+
+
+def test_polars_frames(small) -> None:
+    polars = pytest.importorskip("polars")
+    data = polars.DataFrame({"a": X[:, 0], "b": X[:, 1], "code": CODE, "text": NAMES.tolist()})
+    data = data.with_columns(data["text"].cast(polars.Categorical).alias("cat"))
+    expected = quantiles(X, CODE, model=small)
+    for y in (data["code"], data.select("cat"), data["cat"]):
+        torch.testing.assert_close(quantiles(data.select("a", "b"), y, model=small), expected)
+    with pytest.raises(TypeError, match="column text of x to hold numbers, got text such as"):
+        torchmist.estimate(data, CODE)
+
+
+def test_frames_do_not_import_pandas() -> None:
+    source = sys.modules["torchmist.columns"]
+    assert not hasattr(source, "pandas") and not hasattr(source, "polars")
+
+
+@pytest.mark.parametrize(
+    "column, error, message",
+    [
+        (NAMES, TypeError, r"column z of x to hold numbers, got text such as .*discrete_x=\['z'\]"),
+        (pd.date_range("2020", periods=N), TypeError, "column z of x .*dates or times .*seconds"),
+        ([datetime.date(2020, 1, 1)] * N, TypeError, "column z of x .*dates or times such as"),
+        (pd.to_timedelta(np.arange(N), "s"), TypeError, "column z of x .*dates or times"),
+        ([decimal.Decimal("1.5")] * N, TypeError, r"column z of x .*Decimal.*\.astype\(float\)"),
+        ([{1}] * N, TypeError, "column z of x .*objects of set"),
+        ([None] * N, TypeError, "column z of x .*missing values alone"),
+        (X[:, 0] * 1j, TypeError, "column z of x .*complex numbers; pass real and imaginary"),
+        (np.where(CODE == 1, np.nan, X[:, 0]), ValueError, "NaN or infinite .* column z of x"),
+        (pd.array([None, *CODE[1:]], dtype="Int64"), ValueError, "1 missing ones in column z of x"),
+        (pd.Categorical([None, *NAMES[1:]]), ValueError, "1 missing ones in column z of x"),
+    ],
+)
+def test_what_cannot_be_used_is_named_with_what_to_do(column, error, message) -> None:
+    with pytest.raises(error, match=message):
+        torchmist.estimate(pd.DataFrame({"a": X[:, 0], "z": column}), CODE)
+
+
+@pytest.mark.parametrize(
+    "discrete, error, message",
+    [
+        ("yes", TypeError, "expected discrete_x to be True, False, 'auto', or a list"),
+        (3, TypeError, "expected discrete_x to be True"),
+        (["c"], ValueError, r"discrete_x to hold columns of x, got \['c'\]; it has \['a', 'b'\]"),
+        ([2], ValueError, r"got \[2\]"),
+        ([True], ValueError, "discrete_x as a mask of the 2 columns of x, got 1 entries"),
+    ],
+)
+def test_wrong_marks_are_refused(discrete, error, message) -> None:
+    with pytest.raises(error, match=message):
+        torchmist.estimate(frame()[["a", "b"]], CODE, discrete_x=discrete)
+
+
+def test_other_shapes_are_refused() -> None:
+    with pytest.raises(ValueError, match="rows of one length"):
+        torchmist.estimate([[1.0], [1.0, 2.0]], CODE)
+    with pytest.raises(ValueError, match="columns of one length in x"):
+        torchmist.estimate({"a": [1.0], "b": [1.0, 2.0]}, CODE)
+    with pytest.raises(ValueError, match="at least one column"):
+        torchmist.estimate(pd.DataFrame(index=range(N)), CODE)
+    with pytest.raises(ValueError, match="missing ones in x"):
+        torchmist.estimate(np.ma.masked_less(X, 0), CODE)
+
+
+def test_integers_of_many_values_are_numbers_with_one_note(small) -> None:
+    x = np.round(1e6 * X[:, 0]).astype(int)
+    with pytest.warns(UserWarning, match="integers of 200 distinct values .*discrete_x=True"):
+        r = torchmist.estimate(x, X, model=small)
+    assert len(r.warnings) == 1
+    torch.testing.assert_close(r.quantiles, quantiles(x.astype(float), X, model=small))
+
+
+def test_integers_whose_order_matters_are_numbers() -> None:
+    rng = np.random.default_rng(1)
+    u = rng.normal(size=2000)
+    x, y = (np.round(20 * (u + 0.4 * rng.normal(size=2000))).astype(int) for _ in range(2))
+    label = rng.integers(0, 200, 2000)
+    copy = np.where(rng.random(2000) < 0.5, label, rng.integers(0, 200, 2000))
+    assert order_matters(torch.tensor(x), torch.tensor(y))
+    assert not order_matters(torch.tensor(label), torch.tensor(copy))
+    assert any("whose order matters" in note for note in torchmist.estimate(x, y).warnings)
+
+
+def test_large_integers_keep_their_values_apart() -> None:
+    big = torch.tensor([2**60, 2**60 + 1]).repeat(20)
+    assert torchmist.estimate(big, big).mean > 0.5
+
+
+@pytest.mark.parametrize("n, most", [(10, 5), (40, 20), (1000, 200)])
+def test_the_rule_of_integers(n: int, most: int) -> None:
+    assert bearable(n) == most
+
+
+def test_rare_classes_are_pooled_with_a_note() -> None:
+    codes = np.arange(1000) % 100
+    side = read_side(codes, "y", True)
+    found, _ = sort_kinds(side, check_side(side.values, "y"))
+    columns, notes = network_columns(found)
+    assert columns.shape == (1, 1000, 64) and bool((columns.sum(-1) == 1).all())
+    assert "y: the 37 rarest of 100 classes" in notes[0]
+
+
+def test_joint_codes_of_several_labels_show_their_interaction() -> None:
+    bits = np.random.default_rng(2).integers(0, 2, (400, 2))
+    y = (bits.sum(1) % 2) + 0.1 * np.random.default_rng(3).normal(size=400)
+    assert torchmist.estimate(bits, y).quantile(0.95) > 0.5

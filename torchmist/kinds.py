@@ -1,0 +1,240 @@
+"""Which columns are labels, and what of them goes to the counts or to the network.
+
+The rules, for a side of ``N`` rows where the user has not marked its columns:
+
+- bool and categorical columns are labels;
+- an integer column is labels while its distinct values are at most ``max(N / 5, min(20, N / 2))``,
+  else numbers, with a note;
+- several integer columns beside a side of numbers are labels while their one-hot columns are at
+  most 64 in all, else numbers, with a note;
+- but integers of many distinct values (more than 20 where they meet other such integers in a table
+  of more cells than rows, more than 64 beside numbers) are numbers if their order matters: the
+  table of eight ordered bins on each side shows more dependence than that of shuffled classes;
+- a floating-point column of at most 20 distinct values, each five times on average, is *few*.
+
+Both sides go to the counts (``torchmist.discrete``) where each consists of labels and few columns
+alone, whose joint codes are few by the rule of integers, and, unless both sides are labels, the
+product of the numbers of codes is at most ``N``. Otherwise labels become one-hot columns for the
+network: those of the joint codes where these are at most 32, which shows interactions, else those
+of each column, the rarest classes of more than 64 as one.
+
+Legend: ``B`` datasets, ``N`` samples, ``d`` columns of one side, ``K`` one-hot columns.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from torchmist.columns import Side
+
+__all__ = ["Sorted", "countable", "joint_codes", "network_columns", "settle_integers", "sort_kinds"]
+
+_FEW = 20  # most distinct values of a floating-point column that is taken for classes
+_PER_CODE = 5  # fewest rows for each, on average
+_CLASSES = 64  # most one-hot columns of a column of labels
+_JOINT = 32  # most joint codes that the network sees as one-hot columns
+_BINS = 8  # of each side, to see whether the order of integers matters
+_SHUFFLES = 20  # orders to compare with
+_ROWS = 20_000  # most rows to see that from
+_SURE = 6.0  # standard deviations above those
+_NEVER = 64  # most columns of a side that are looked at as joint labels
+
+
+@dataclass(frozen=True)
+class Sorted:
+    """A checked side ``values`` ``[B, N, d]`` with its kinds settled.
+
+    ``label`` ``[d]``: whether a column is labels. ``codes`` ``[B, N]``: joint codes from 0 where
+    all columns are labels or few; None otherwise. ``declared``: all are labels.
+    """
+
+    side: Side
+    values: Tensor
+    label: tuple[bool, ...]
+    codes: Tensor | None
+    declared: bool
+
+
+def bearable(n: int) -> float:
+    """Most distinct codes of one side that a sample of ``n`` rows is taken to bear."""
+    return max(n / _PER_CODE, min(_FEW, n / 2))
+
+
+def _distinct(column: Tensor) -> int:
+    """Most distinct values of a column ``[B, N]`` in one dataset."""
+    ordered = column.sort(-1).values
+    return 1 + int((ordered[:, 1:] != ordered[:, :-1]).sum(-1).max())
+
+
+def joint_codes(values: Tensor) -> Tensor:
+    """Codes from 0 ``[B, N]`` of the rows of ``[B, N, d]``, equal where all columns are.
+
+    Example:
+        >>> joint_codes(torch.tensor([[[0.0, 1.0], [0.5, 1.0], [0.0, 1.0], [0.0, 2.0]]])).tolist()
+        [[0, 2, 0, 1]]
+    """
+    code = torch.zeros_like(values[..., 0], dtype=torch.int64)
+    for k in range(values.shape[-1]):
+        _, index = values[..., k].unique(return_inverse=True)
+        if k == 0:
+            code = index
+            continue
+        code = (code * (int(index.max()) + 1) + index).unique(return_inverse=True)[1]
+    return code
+
+
+def sort_kinds(side: Side, values: Tensor) -> tuple[Sorted, list[str]]:
+    """Settle which columns of a checked side ``[B, N, d]`` are labels, with notes for the user."""
+    n, d = values.shape[1:]
+    label, few, notes, numbers = [], [], [], []
+    for k, kind in enumerate(side.kinds):
+        column = values[..., k]
+        count = 0
+        if kind == "integer" or (kind == "number" and d <= _NEVER and _may_be_few(column)):
+            count = _distinct(column)
+        label.append(kind == "label" or (kind == "integer" and count <= bearable(n)))
+        few.append(label[-1] or (kind == "number" and 0 < count <= min(_FEW, n // _PER_CODE)))
+        if kind == "integer" and not label[-1]:
+            numbers.append((side.names[k], count))
+    if numbers:
+        where, count = numbers[0]
+        more = f" and {len(numbers) - 1} others" if len(numbers) > 1 else ""
+        notes.append(
+            f"{where}{more}: integers of {count} distinct values in {n} rows are taken as numbers; "
+            f"if they are class labels, pass {side.argument}=True"
+        )
+    codes = joint_codes(values) if all(few) and d <= _NEVER else None
+    marked = all(kind == "label" for kind in side.kinds)
+    if codes is not None and not marked and _distinct(codes) > bearable(n):
+        codes = None
+    return Sorted(side, values, tuple(label), codes, all(label)), notes
+
+
+def _may_be_few(column: Tensor) -> bool:
+    """Whether the first rows of a column ``[B, N]`` have few distinct values: a cheap filter."""
+    return len(column[0, : 5 * _FEW].unique()) <= _FEW
+
+
+def order_matters(x: Tensor, y: Tensor, shuffled: bool = True) -> bool:
+    """Whether bins of neighbouring values show more dependence than bins of values at random.
+
+    ``x`` and ``y`` ``[N]``; ``shuffled``: whether ``y`` is shuffled too, or only binned in order.
+    A value that both sides hold goes to the same place on both, which keeps copies together.
+    """
+    values, index = torch.cat([x, y] if shuffled else [x]).double().unique(return_inverse=True)
+    codes = index.split([len(x), len(index) - len(x)])
+    other = y.double().unique(return_inverse=True)[1]
+    generator = torch.Generator().manual_seed(0)
+    found = []
+    for trial in range(_SHUFFLES + 1):
+        place = torch.arange(len(values))
+        if trial:
+            place = torch.randperm(len(values), generator=generator)
+        place = place.to(index.device)
+        a = _bins(place[codes[0]])
+        b = _bins(place[codes[1]] if shuffled else other)
+        share = (a * _BINS + b).bincount(minlength=_BINS**2).view(_BINS, _BINS) / len(x)
+        alone = share.sum(1, keepdim=True) * share.sum(0)
+        found.append(float(torch.xlogy(share, share / alone.clamp(min=1e-12)).sum()))
+    chance = torch.tensor(found[1:])
+    return found[0] > float(chance.mean() + _SURE * chance.std())
+
+
+def _bins(codes: Tensor) -> Tensor:
+    """Eight bins of equal size of codes ``[N]``, equal for equal codes."""
+    ordered = codes.sort().values
+    middle = torch.searchsorted(ordered, codes) + torch.searchsorted(ordered, codes, right=True)
+    return (middle * _BINS // (2 * len(codes))).clamp(max=_BINS - 1)
+
+
+def settle_integers(x: Sorted, y: Sorted) -> tuple[Sorted, Sorted, list[str]]:
+    """Integers of many values are taken as numbers where their order matters, with a note."""
+    sizes = [_distinct(side.values[..., 0]) if _guessed(side) else 0 for side in (x, y)]
+    first = x.values[0, :_ROWS, 0], y.values[0, :_ROWS, 0]
+    sparse = math.prod(sizes) > x.values.shape[1] and min(sizes) > _FEW
+    change = [False, False]
+    if sparse:
+        change = [order_matters(first[0], first[1])] * 2
+    for k, other in enumerate((y, x)):
+        if sizes[k] > _CLASSES and other.codes is None:
+            change[k] = order_matters(first[k], other.values[0, :_ROWS, 0], shuffled=False)
+    out, notes = [], []
+    for side, changed, size in zip((x, y), change, sizes):
+        out.append(replace(side, label=(False,), codes=None, declared=False) if changed else side)
+        if changed:
+            notes.append(
+                f"{side.side.names[0]}: integers of {size} distinct values whose order matters are "
+                f"taken as numbers; if they are class labels, pass {side.side.argument}=True"
+            )
+    return out[0], out[1], notes
+
+
+def _guessed(side: Sorted) -> bool:
+    """Whether a side is one column of integers that was taken for labels."""
+    return side.side.kinds == ("integer",) and side.label == (True,)
+
+
+def countable(x: Sorted, y: Sorted) -> bool:
+    """Whether the pair goes to the counts instead of the network."""
+    if x.codes is None or y.codes is None:
+        return False
+    if x.declared and y.declared:
+        return True
+    return (int(x.codes.max()) + 1) * (int(y.codes.max()) + 1) <= x.codes.shape[1]
+
+
+def network_columns(sorted_: Sorted) -> tuple[Tensor, list[str]]:
+    """The side for the network ``[B, N, K]``: numbers as they are, labels as one-hot columns."""
+    values, label = sorted_.values, list(sorted_.label)
+    side = sorted_.side
+    notes: list[str] = []
+    d = values.shape[-1]
+    if d > 1 and sorted_.codes is not None and int(sorted_.codes.max()) < _JOINT:
+        return _one_hot(sorted_.codes, values), notes
+    auto = [k for k, kind in enumerate(side.kinds) if kind == "integer" and label[k]]
+    if d > 1 and auto:
+        total = sum(min(_CLASSES, _distinct(values[..., k])) for k in auto)
+        if total > _CLASSES:
+            notes.append(
+                f"{len(auto)} integer columns of {side.argument[-1]} are taken as numbers; if they "
+                f"hold class labels, pass {side.argument}=True"
+            )
+            label = [mark and k not in auto for k, mark in enumerate(label)]
+    if not any(label):
+        return values, notes
+    marked = [k for k in range(d) if label[k]]
+    parts = [values[..., [k for k in range(d) if not label[k]]]]
+    joint = joint_codes(values[..., marked]) if 1 < len(marked) <= _NEVER else None
+    if joint is not None and int(joint.max()) < _JOINT:
+        return torch.cat([*parts, _one_hot(joint, values)], -1), notes
+    for k in marked:
+        codes = values[..., k].unique(return_inverse=True)[1]
+        rare = int(codes.max()) + 1 - _CLASSES + 1
+        if rare > 1:
+            codes = _pool(codes)
+            notes.append(
+                f"{side.names[k]}: the {rare} rarest of {rare + _CLASSES - 1} classes are taken as "
+                f"one; if they are numbers, pass {side.argument}=False"
+            )
+        parts.append(_one_hot(codes, values))
+    return torch.cat(parts, -1), notes
+
+
+def _one_hot(codes: Tensor, like: Tensor) -> Tensor:
+    """Codes from 0 ``[B, N]`` as columns ``[B, N, K]``; one column for two classes."""
+    count = int(codes.max()) + 1
+    if count <= 2:
+        return codes[..., None].to(like.dtype)
+    columns: Tensor = F.one_hot(codes, count).to(like.dtype)
+    return columns
+
+
+def _pool(codes: Tensor) -> Tensor:
+    """Codes with all but the most frequent 63 as one, the last."""
+    rank = codes.flatten().bincount().argsort(descending=True, stable=True).argsort()
+    return rank[codes].clamp(max=_CLASSES - 1)
