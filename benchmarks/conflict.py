@@ -123,7 +123,7 @@ def summary(records: Records) -> list[str]:
 def main(arguments: list[str] | None = None) -> None:
     """Command line; see the module's docstring."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--model", default="mist", help="name or path of the weights")
+    parser.add_argument("--model", default="mist-fast", help="name or path of the weights")
     parser.add_argument("--task", nargs="+", choices=TASKS, default=["conflict"])
     parser.add_argument(
         "--terms", nargs="+", default=["mist", "mist-lift", "CLUB", "adversary"],

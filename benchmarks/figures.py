@@ -183,7 +183,7 @@ def bmi40_by_n(frame: pd.DataFrame, folder: Path) -> str:
                      markersize=5, label=name.split(",")[0].removesuffix(" (published)")
                      + " (published)")  # fmt: skip
     axes[0].set(xscale="log", yscale="log", xlabel="samples n", ylabel="mean |error|, nats")
-    axes[0].set_ylim(0.04, top)
+    axes[0].set_ylim(0.02, top)
     _plain([64, 128, 256, 512, 1000, 5000, 10_000], axes[0], "x")
     _plain([0.05, 0.1, 0.2, 0.5, 1, 2], axes[0], "y")
     _finish(figure, axes, folder, "bmi40_by_n")

@@ -137,7 +137,7 @@ def summary(records: Records) -> list[str]:
 def main(arguments: list[str] | None = None) -> None:
     """Command line; see the module's docstring."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--model", default="mist", help="name or path of the weights")
+    parser.add_argument("--model", default="mist-fast", help="name or path of the weights")
     parser.add_argument("--families", nargs="+", choices=FAMILIES, default=list(FAMILIES))
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--dims", nargs="+", type=int, default=[1, 2, 4, 8, 32])

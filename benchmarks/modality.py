@@ -175,7 +175,7 @@ def main(arguments: list[str] | None = None) -> None:
     )  # fmt: skip
     parser.add_argument("--sizes", nargs="+", type=int, default=list(SIZES))
     parser.add_argument("--seeds", type=int, default=3, help="datasets per size and error")
-    parser.add_argument("--base", default="mist", help="weights to adapt")
+    parser.add_argument("--base", default="mist-fast", help="weights to adapt")
     parser.add_argument("--budget", type=float, default=900.0, help="seconds of adaptation")
     parser.add_argument("--folder", type=Path, default=Path("runs/modality"))
     parser.add_argument("--out", type=Path, default=HERE / "results")

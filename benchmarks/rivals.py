@@ -54,7 +54,7 @@ class Mist(Term):
     """This library: the frozen term, with or without a lift."""
 
     def __init__(
-        self, dz: int, dy: int, *, model: Model = "mist", lift: LiftConfig | None = None,
+        self, dz: int, dy: int, *, model: Model = "mist-fast", lift: LiftConfig | None = None,
         statistic: str | float = "mean",
     ) -> None:  # fmt: skip
         super().__init__(dz, dy)
@@ -217,7 +217,7 @@ def is_ours(name: str) -> bool:
     return name.startswith("mist")
 
 
-def make_term(name: str, dz: int, dy: int, model: Model = "mist") -> Term:
+def make_term(name: str, dz: int, dy: int, model: Model = "mist-fast") -> Term:
     """The term of a name; ``model`` stands behind those of this library.
 
     Raises:

@@ -57,7 +57,7 @@ def kept_bytes(term: Term, z: Tensor, y: Tensor) -> int:
 def main(arguments: list[str] | None = None) -> None:
     """Command line; see the module's docstring."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--model", default="mist", help="name or path of the weights")
+    parser.add_argument("--model", default="mist-fast", help="name or path of the weights")
     parser.add_argument("--batches", nargs="+", type=int, default=[128, 512, 2048])
     parser.add_argument("--dims", nargs="+", type=int, default=[16, 64, 256])
     parser.add_argument("--terms", nargs="+", default=list(TERMS), help="CLUB is among them")

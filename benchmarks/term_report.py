@@ -140,7 +140,7 @@ TABLES = {
 def main(arguments: list[str] | None = None) -> None:
     """Command line; see the module's docstring."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--model", default="mist", help="name or path of the weights")
+    parser.add_argument("--model", default="mist-fast", help="name or path of the weights")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument(
         "--pages", nargs="*", type=Path,
