@@ -1,7 +1,7 @@
 """Mutual information as a differentiable term of any PyTorch training loop."""
 
 from torchmist.audit import AuditReport, audit
-from torchmist.conditional import conditional_mi
+from torchmist.conditional import conditional_mi, estimate_conditional
 from torchmist.estimate import MIEstimate, estimate
 from torchmist.functional import mist_mi
 from torchmist.regularizer import MIRegularizer
@@ -19,6 +19,7 @@ __all__ = [
     "audit",
     "conditional_mi",
     "estimate",
+    "estimate_conditional",
     "load_pretrained",
     "mist_mi",
 ]
