@@ -85,3 +85,11 @@ def test_class_labels_bound_the_estimate_by_their_entropy() -> None:
     assert r.quantile(0.95) <= np.log(3) + 1e-6
     batched = torchmist.estimate(np.stack([x, x]), np.stack([label, 0 * label])[..., None])
     assert batched.mean[1] == 0.0 and batched.mean[0] == pytest.approx(r.mean, abs=1e-4)
+
+
+def test_near_copies_are_named_and_clear_pairs_are_not() -> None:
+    rng = np.random.default_rng(0)
+    x, e = rng.normal(size=(2, 500))
+    near = torchmist.estimate(x, x + 1e-3 * e).warnings
+    assert any("as closely as the ranks of 500 samples can tell" in note for note in near)
+    assert not torchmist.estimate(x, x + 0.1 * e).warnings

@@ -5,6 +5,7 @@ Legend: ``B`` datasets, ``N`` samples, ``Q`` quantiles.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,7 @@ from torchmist.tables import count_pairs
 __all__ = ["MIEstimate", "as_tensor", "estimate"]
 
 Number = float | NDArray[np.float64]
+_RESOLVED = 1.5  # nats below log N, where two columns are hard to tell from copies
 _ELEMENTS = 4_000_000  # of B x N x D in one forward pass: bounds the memory of large batches
 _LEVELS = 24  # quantiles of what was counted, as many as those of the network
 _ONCE = 0.5  # share of the rows whose pair of labels is seen once
@@ -157,7 +159,20 @@ def estimate(
     for side in (a, b):
         if side.codes is not None:
             quantiles = torch.minimum(quantiles, code_entropy(side.codes)[:, None].to(quantiles))
-    return MIEstimate(quantiles, network.levels.cpu(), notes, batched)
+    unresolved = _resolution_note(quantiles, p.shape[1], max(p.shape[2], q.shape[2]))
+    _warn(unresolved)
+    return MIEstimate(quantiles, network.levels.cpu(), (*notes, *unresolved), batched)
+
+
+def _resolution_note(quantiles: Tensor, n: int, columns: int) -> tuple[str, ...]:
+    """What is to be said where two single columns agree about as far as ``n`` ranks can tell."""
+    most = math.log(n) - _RESOLVED
+    if columns > 1 or most <= 0 or not bool((quantiles.median(-1).values > most).any()):
+        return ()
+    return (
+        f"the two columns agree about as closely as the ranks of {n} samples can tell: the "
+        f"information may be any number above {most:.1f} nats, beyond the interval as well",
+    )
 
 
 def _from_counts(x: Sorted, y: Sorted, batched: bool) -> MIEstimate:
