@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import torchmist
-from torchmist.checks import trained_range_notes
+from torchmist.checks import check_pair, trained_range_notes
 
 Z = torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
 BAD = Z.clone()
@@ -77,3 +77,67 @@ def test_notes_name_what_is_out_of_range() -> None:
     assert trained_range_notes(100, 2, 32, trained) == ()
     notes = trained_range_notes(1000, 1, 40, trained)
     assert len(notes) == 3 and "1000 samples" in notes[0] and "trained on 10 to 500" in notes[0]
+
+
+B, N = 3, 20
+LABELS = torch.arange(N) % 3
+SIDES = {
+    "N": Z[:, 0],
+    "N labels": LABELS,
+    "N d": Z,
+    "N 1 labels": LABELS[:, None],
+    "B N": Z[:, :1].mT.expand(B, N),
+    "B": torch.arange(B).float(),
+    "B labels": torch.arange(B),
+    "B N labels": LABELS.expand(B, N),
+    "B N d": torch.stack([Z, -Z, Z + 1]),
+    "B N 1 labels": LABELS[:, None].expand(B, N, 1),
+}
+APART = "to be both batched or both not"
+LENGTHS = "the same number of datasets and samples"
+OUTCOMES = [
+    ("N", "N", None), ("N", "N d", None), ("N", "N labels", None), ("N", "N 1 labels", None),
+    ("N", "B N", LENGTHS), ("N", "B", LENGTHS), ("N", "B N d", None),
+    ("N", "B N 1 labels", None), ("N d", "N d", None), ("N d", "N labels", None),
+    ("N d", "B N", LENGTHS), ("N d", "B", LENGTHS), ("N d", "B labels", LENGTHS),
+    ("N d", "B N d", APART + ".*expand.3, -1, -1."), ("N d", "B N 1 labels", APART),
+    ("N d", "B N labels", "class labels of shape"), ("N labels", "B N d", None),
+    ("N 1 labels", "B N d", APART), ("B N d", "B N d", None), ("B N d", "B N 1 labels", None),
+    ("B N d", "B N", APART + r".*pass y\[..., None\]"), ("B N d", "B N labels", "class labels of"),
+    ("B N d", "B", r"a value for each dataset.*z.flatten\(1\)"),
+    ("B N d", "B labels", r"a value for each dataset.*z.flatten\(1\)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("one", "other", "match"), OUTCOMES)
+@pytest.mark.parametrize("swap", [False, True])
+def test_every_combination_of_ranks_is_right_or_refused(one, other, match, swap) -> None:
+    sides, names = [SIDES[one], SIDES[other]], ["z", "y"]
+    if swap:
+        sides, names = sides[::-1], names[::-1]
+    if match is not None:
+        with pytest.raises(ValueError, match=match):
+            check_pair(*sides, tuple(names))
+        return
+    a, b = check_pair(*sides, tuple(names))
+    datasets = max(B if side.dim() == 3 else 1 for side in sides)
+    assert a.shape[:2] == b.shape[:2] == (datasets, N)
+
+
+@pytest.mark.parametrize("y", [Z[:, 0], LABELS], ids=["numbers", "labels"])
+def test_one_column_is_shared_by_all_datasets_of_a_batch(small, y) -> None:
+    z = SIDES["B N d"]
+    expected = torch.stack([torchmist.mist_mi(each, y, model=small) for each in z]).mean()
+    torch.testing.assert_close(torchmist.mist_mi(z, y, model=small), expected)
+    torch.testing.assert_close(torchmist.mist_mi(y, z, model=small), expected)
+    torch.testing.assert_close(torchmist.MIRegularizer(small)(z, y), expected)
+    each = [torchmist.estimate(one, y, model=small).mean for one in z]
+    np.testing.assert_allclose(torchmist.estimate(z, y, model=small).mean, each, atol=1e-5)
+
+
+def test_as_many_datasets_as_samples_leave_one_column_ambiguous(small) -> None:
+    z = torch.randn(N, N, 2)
+    with pytest.raises(ValueError, match=r"each sample or for each dataset; say which"):
+        torchmist.mist_mi(z, Z[:, 0], model=small)
+    shared = Z[:, 0].view(1, N, 1).expand(N, -1, -1)
+    assert torchmist.mist_mi(z, shared, model=small).shape == ()

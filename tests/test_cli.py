@@ -208,3 +208,12 @@ def test_adapt_writes_weights_that_estimate_reads(small, tmp_path: Path, capsys)
     assert main(["estimate", *data, "--model", str(out)]) == 0
     assert main(["adapt", *data, "--out", "weights.pt"]) == 2
     assert "expected --out to end in .safetensors" in capsys.readouterr().err
+
+
+def test_an_open_interval_is_valid_json(tmp_path: Path, capsys) -> None:
+    x = np.random.default_rng(0).normal(size=(500, 1))
+    path = tmp_path / "near.npy"
+    np.save(path, np.c_[x, x + 1e-4 * np.random.default_rng(1).normal(size=(500, 1))])
+    assert main(["estimate", str(path), "--x", "0", "--y", "1", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert found["high"] is None and found["low"] > 3

@@ -160,7 +160,7 @@ def test_integers_of_many_values_are_numbers_with_one_note(small) -> None:
     x = np.round(1e6 * X[:, 0]).astype(int)
     with pytest.warns(UserWarning, match="integers of 200 distinct values .*discrete_x=True"):
         r = torchmist.estimate(x, X, model=small)
-    assert len(r.warnings) == 1
+    assert sum("integers of" in note for note in r.warnings) == 1
     torch.testing.assert_close(r.quantiles, quantiles(x.astype(float), X, model=small))
 
 

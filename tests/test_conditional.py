@@ -107,3 +107,96 @@ def test_labels_on_both_sides_are_counted_given_labels() -> None:
 def test_batches_are_an_error(small) -> None:
     with pytest.raises(ValueError, match=r"expected x of shape \[N\] or \[N, d\]"):
         conditional_mi(X.view(2, 60, 3), Y.view(2, 60, 2), C.view(2, 60, 2), model=small)
+
+
+def test_labels_bound_the_chain_rule_and_keep_their_gradient(small) -> None:
+    labels = (torch.arange(120) < 6).long()  # an entropy of 0.2 nats
+    with torch.no_grad():
+        small.head.project.bias[0] += 1.0
+    x = X.clone().requires_grad_()
+    value = conditional_mi(x, labels, [torch.arange(120) % 2, C], model=small)
+    value.backward()
+    assert value.item() <= 0.2 and torch.isfinite(x.grad).all()
+
+
+def test_an_estimate_stays_below_the_entropy_of_labels_within_classes() -> None:
+    rng = np.random.default_rng(3)
+    c, z = rng.integers(0, 2, 600), rng.normal(size=600)
+    y = np.where(rng.random(600) < 0.05, 1, 0) * c  # a constant where c is 0
+    x = 9.0 * y + rng.normal(size=600) + z
+    r = estimate_conditional(x, y, [c, z])
+    share = y[c == 1].mean()
+    entropy = -(share * np.log(share) + (1 - share) * np.log(1 - share)) * c.mean()
+    assert 0 < r.mean <= r.interval()[1] <= entropy + 1e-6
+
+
+def gaussian(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """x and y share a number beside z: I(X;Y|Z) = log(2) / 2."""
+    z, u, e = rng.normal(size=(3, 800))
+    return z + u, u + 0.5 * z + e, z, 0.5 * np.log(2)
+
+
+def coded(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """y is x moved by z half of the time, and any of four classes otherwise."""
+    x, z, other = rng.integers(0, 4, (3, 800))
+    y = np.where(rng.random(800) < 0.5, (x + z) % 4, other)
+    return x, y, z, np.log(4) + 0.625 * np.log(0.625) + 0.375 * np.log(0.125)
+
+
+def flipped(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """The sign of y turns with the class z."""
+    x, e = rng.normal(size=(2, 800))
+    z = rng.integers(0, 2, 800)
+    return x, np.where(z, x, -x) + 0.5 * e, z, 0.5 * np.log(5)
+
+
+@pytest.mark.parametrize("draw", [gaussian, coded, flipped])
+def test_the_chain_rule_agrees_within_the_intervals(draw) -> None:
+    x, y, z, truth = draw(np.random.default_rng(0))
+    low, high = estimate_conditional(x, y, z).interval(0.9)
+    assert low - 0.02 < truth < high + 0.02
+    whole, part = torchmist.estimate(x, {"y": y, "z": z}), torchmist.estimate(x, z)
+    (a, b), (c, d) = whole.interval(0.9), part.interval(0.9)
+    assert a - d < high and b - c > low
+
+
+def test_numbers_of_few_values_split_the_sample_like_labels() -> None:
+    x, y, z, truth = flipped(np.random.default_rng(1))
+    as_floats = estimate_conditional(x, y, z.astype(float))
+    assert as_floats.mean == estimate_conditional(x, y, z).mean
+    assert abs(as_floats.mean - truth) < 0.15
+
+
+def test_several_given_arrays_are_their_columns() -> None:
+    rng = np.random.default_rng(2)
+    c, z, x, e = rng.integers(0, 2, 400), *rng.normal(size=(3, 400))
+    y = np.where(c, x, -x) + z + 0.5 * e
+    frame = estimate_conditional(x, y, pd.DataFrame({"c": c, "z": z}))
+    assert estimate_conditional(x, y, [c, z]).mean == frame.mean
+    assert (
+        estimate_conditional(x, y, (torch.tensor(c), torch.tensor(z)[:, None])).mean == frame.mean
+    )
+    with pytest.raises(ValueError, match="discrete_given to be True, False or 'auto'"):
+        estimate_conditional(x, y, [c, z], discrete_given=[0])
+
+
+def test_errors_of_classes_are_independent() -> None:
+    """Four classes of a quarter each: the interval of their mean is half of that of one."""
+    rng = np.random.default_rng(4)
+    x, e = rng.normal(size=(2, 2000))
+    y, c = x + e, np.arange(2000) % 4
+    low, high = estimate_conditional(x, y, c).interval(0.9)
+    ends = [torchmist.estimate(x[c == k], y[c == k]).interval(0.9) for k in range(4)]
+    alone = np.mean([b - a for a, b in ends])
+    assert 0.4 < (high - low) / alone < 0.6
+
+
+def test_copies_given_a_number_stay_open() -> None:
+    rng = np.random.default_rng(5)
+    x, z = rng.normal(size=(2, 300))
+    assert estimate_conditional(x, x, z).interval()[1] == np.inf
+
+
+def test_batches_are_no_conditional_estimate() -> None:
+    with pytest.raises(ValueError, match="of one dataset.*got a batch of shape"):
+        estimate_conditional(X.view(2, 60, 3), Y.view(2, 60, 2), C.view(2, 60, 2))

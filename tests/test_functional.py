@@ -143,3 +143,36 @@ def test_datasets_are_weighted(small) -> None:
 def test_wrong_options_are_errors(small, options, error, message) -> None:
     with pytest.raises(error, match=message):
         torchmist.mist_mi(draw(30, 3), draw(30, 2, seed=1), model=small, **options)
+
+
+def test_absent_classes_of_fixed_one_hot_columns_do_not_count(small) -> None:
+    z, labels = draw(30, 3), torch.tensor([1, 3, 4]).repeat(10)
+    one_hot = torch.nn.functional.one_hot(labels, 9).float()
+    expected = torchmist.mist_mi(z, labels, model=small)
+    for options in ({}, {"num_classes": 9}):
+        value = torchmist.mist_mi(z, one_hot, model=small, **options)
+        torch.testing.assert_close(value, expected)
+    mask = torch.arange(40) < 30  # a class that masked samples alone have is absent as well
+    padded = torch.nn.functional.one_hot(torch.cat([labels, torch.full((10,), 7)]), 9).float()
+    value = torchmist.mist_mi(torch.cat([z, draw(10, 3)]), padded, model=small, mask=mask)
+    torch.testing.assert_close(value, expected)
+
+
+def test_dead_units_get_no_gradient_and_change_nothing(small) -> None:
+    z, y = draw(30, 3), draw(30, 2, seed=1)
+    dead = torch.cat([z, torch.zeros(30, 2)], 1).requires_grad_()
+    value = torchmist.mist_mi(dead, y, model=small)
+    value.backward()
+    torch.testing.assert_close(value.detach(), torchmist.mist_mi(z, y, model=small))
+    assert not dead.grad[:, 3:].any() and dead.grad[:, :3].any()
+
+
+def test_a_side_that_is_constant_where_the_mask_is_true_is_nothing(small) -> None:
+    z, mask = draw(40, 3).requires_grad_(), torch.arange(40) < 30
+    labels = torch.where(mask, 0, torch.arange(40))
+    value = torchmist.mist_mi(z, labels, model=small, mask=mask)
+    value.backward()
+    assert value.item() == 0 and not z.grad.any()
+    z, labels = draw(2, 30, 3), torch.stack([torch.arange(30) % 2, torch.zeros(30).long()])
+    half = torchmist.mist_mi(z[0], labels[0], model=small) / 2
+    torch.testing.assert_close(torchmist.mist_mi(z, labels[..., None], model=small), half)

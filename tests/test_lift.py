@@ -125,3 +125,47 @@ def test_wrong_configuration_is_an_error(make, error, message) -> None:
 def test_other_columns_than_the_lift_was_made_for_are_an_error(small) -> None:
     with pytest.raises(ValueError, match="expected z of 3 columns.*got 2.*lift=2"):
         term(small)(Z[:, :2], Y)
+
+
+def test_a_lift_learns_classes_from_batches_that_lack_some(small) -> None:
+    """Ten classes, sixteen samples: the columns keep their meaning from batch to batch."""
+    generator = torch.Generator().manual_seed(0)
+    torch.manual_seed(0)
+    centres = 3 * torch.randn(10, 3, generator=generator)
+    reg = torchmist.MIRegularizer(small, lift=LiftConfig(3, width=32), num_classes=10)
+    optimizer = torch.optim.Adam(reg.parameters(), 3e-3)
+
+    def batch(n: int) -> tuple[torch.Tensor, torch.Tensor]:
+        labels = torch.randint(10, (n,), generator=generator)
+        return centres[labels] + 0.3 * torch.randn(n, 3, generator=generator), labels
+
+    for _ in range(300):
+        optimizer.zero_grad()
+        reg(*batch(16)).backward()
+        optimizer.step()
+    z, labels = batch(400)
+    predicted = reg.view(z, labels)[:, 3:]
+    assert predicted.shape == (400, 10)
+    assert (predicted.argmax(-1) == labels).float().mean() > 0.7
+
+
+def test_labels_without_their_number_are_warned_of(small, monkeypatch) -> None:
+    monkeypatch.setattr("torchmist.checks._warned", set())
+    reg = term(small)
+    reg(Z, torch.arange(40) % 4)
+    with pytest.warns(UserWarning, match="different numbers of classes.*pass num_classes="):
+        reg(Z, torch.arange(40) % 3)
+
+
+def test_one_hot_columns_are_predicted_like_labels(small) -> None:
+    reg = term(small, num_classes=5)
+    labels = torch.arange(40) % 4
+    one_hot = torch.nn.functional.one_hot(labels, 5).float()
+    torch.testing.assert_close(reg.view(Z, one_hot), reg.view(Z, labels))
+    torch.testing.assert_close(reg(Z, one_hot), reg(Z, labels))
+
+
+def test_labels_are_shared_by_all_datasets_of_a_batch(small) -> None:
+    reg, z, labels = term(small, num_classes=5), torch.stack([Z, -Z]), torch.arange(40) % 4
+    torch.testing.assert_close(reg(z, labels), (reg(Z, labels) + reg(-Z, labels)) / 2)
+    assert reg.view(z, labels).shape == (2, 40, 8)

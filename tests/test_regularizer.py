@@ -115,3 +115,54 @@ def test_average_of_an_ema_and_fsdp_see_no_estimator(small) -> None:
     averaged.update_parameters(host)
     torch.testing.assert_close(averaged(Z, Y), host(Z, Y))
     assert not any(isinstance(m, MIST) for m in host.modules())  # what FSDP would wrap
+
+
+@pytest.mark.parametrize("case", ["few", "none", "constant", "one class", "masked"])
+def test_batches_without_information_are_zero_with_a_zero_gradient(small, case) -> None:
+    """Parameters of the term take part too, so that no process waits for their gradient."""
+    count = {"few": 3, "none": 0}.get(case, 12)
+    z = torch.randn(count, 3, generator=torch.Generator().manual_seed(0))
+    z = (0 * z if case == "constant" else z).requires_grad_()
+    y, options = torch.arange(count) % 2, {}
+    if case == "one class":
+        y = 0 * y
+    if case == "masked":
+        options["mask"] = torch.arange(count) < 3
+    logged: list[dict[str, torch.Tensor]] = []
+    term = torchmist.MIRegularizer(small, trainable=True, lift=3, log=logged.append, num_classes=2)
+    value = term(z, y, **options)
+    value.backward()
+    assert value.item() == 0 and logged[0]["mi"] == logged[0]["high"] == 0
+    assert z.grad is not None and not z.grad.any()
+    assert all(p.grad is not None and not p.grad.any() for p in term.parameters())
+
+
+def test_an_epoch_over_one_class_at_a_time_ends(small) -> None:
+    term, encoder = torchmist.MIRegularizer(small, num_classes=4), nn.Linear(3, 4)
+    labels = torch.arange(30).div(8, rounding_mode="floor")
+    for rows in torch.arange(30).split(9):  # the last batch has three samples
+        encoder.zero_grad()
+        term(encoder(Z[rows]), labels[rows]).backward()
+        assert all(torch.isfinite(p.grad).all() for p in encoder.parameters())
+
+
+@pytest.mark.parametrize("lift", [None, 3])
+def test_datasets_that_the_mask_leaves_few_samples_of_are_zero(small, lift) -> None:
+    term = torchmist.MIRegularizer(small, lift=lift)
+    z = torch.stack([Z, -Z, Z.flip(0)]).requires_grad_()
+    y, mask = torch.stack([Y, Y, Y]), torch.ones(3, 30, dtype=torch.bool)
+    mask[1, 3:], mask[2] = False, False
+    value = term(z, y, mask=mask)
+    value.backward()
+    torch.testing.assert_close(value, term(Z, Y) / 3)
+    assert torch.isfinite(z.grad).all() and z.grad[0].any() and not z.grad[1:].any()
+    with pytest.raises(ValueError, match="at least 4 samples in each dataset"):
+        torchmist.mist_mi(z, y, mask=mask, model=small)
+
+
+def test_short_batches_are_checked_like_others(small) -> None:
+    term = torchmist.MIRegularizer(small)
+    with pytest.raises(ValueError, match="same number of datasets and samples"):
+        term(Z[:3], Y[:2])
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        term(Z[:3] / 0, Y[:3])

@@ -103,9 +103,9 @@ def _dataset(value: Tensor, name: str) -> Tensor:
     return value
 
 
-def _check_count(value: Tensor) -> None:
+def _check_count(value: Tensor, least: int = MIN_SAMPLES) -> None:
     """Enough samples in ``[B, N, d]``."""
-    if value.shape[1] < MIN_SAMPLES:
+    if value.shape[1] < least:
         raise ValueError(
             f"expected at least {MIN_SAMPLES} samples, got {value.shape[1]}; mutual information is "
             f"a property of a whole sample, so pass the whole mini-batch"
@@ -131,23 +131,57 @@ def check_side(x: Tensor, name: str) -> Tensor:
     return value
 
 
-def check_pair(x: Tensor, y: Tensor, names: tuple[str, str]) -> tuple[Tensor, Tensor]:
+def _share(value: Tensor, batch: Tensor, names: tuple[str, str]) -> Tensor:
+    """One column ``[N]``, here ``[N, K]``, for every dataset of ``batch`` ``[B, N, d]``."""
+    b, n = batch.shape[:2]
+    got = f"{names[0]} of shape [{len(value)}] with {names[1]} of shape {list(batch.shape)}"
+    if b == n:
+        raise ValueError(
+            f"expected {names[0]} of shape [{b}, {n}, d], got {got}, where it may hold a value for "
+            f"each sample or for each dataset; say which with {names[0]}.view(1, {n}, 1).expand"
+            f"({b}, -1, -1), or with {names[1]}.flatten(1) for one sample in each row"
+        )
+    if len(value) == b:
+        raise ValueError(
+            f"expected {names[0]} to hold the {n} samples that all datasets of {names[1]} share, "
+            f"got {got}, a value for each dataset; if each is one sample, flatten its features "
+            f"with {names[1]}.flatten(1)"
+        )
+    if len(value) != n:
+        raise ValueError(
+            f"expected {names[0]} and {names[1]} to have the same number of datasets and samples, "
+            f"got {got}; row i of both is one sample"
+        )
+    return value.expand(b, -1, -1)
+
+
+def check_pair(
+    x: Tensor, y: Tensor, names: tuple[str, str], least: int = MIN_SAMPLES
+) -> tuple[Tensor, Tensor]:
     """Both sides as ``[B, N, d]`` with equal ``B`` and ``N``, checked before any work.
 
-    Integer and bool tensors are class labels and become one-hot columns. The check for finite
-    values waits for the device; it is left out under ``torch.compile`` and
-    ``torch.func.vmap``, which hide values.
+    Integer and bool tensors are class labels and become one-hot columns. A side ``[N]`` against a
+    batch ``[B, N, d]`` is shared by all datasets. The check for finite values waits for the device;
+    it is left out under ``torch.compile`` and ``torch.func.vmap``, which hide values.
 
     Raises:
         TypeError: for a dtype that is neither real floating point nor integer.
-        ValueError: for wrong ranks, no columns, lengths or batches that differ, fewer than four
-            samples, devices that differ, or NaN and infinite values.
+        ValueError: for wrong ranks, no columns, lengths or batches that differ, fewer than
+            ``least`` samples, devices that differ, or NaN and infinite values.
     """
     a, b = _dataset(x, names[0]), _dataset(y, names[1])
+    if x.dim() == 1 and b.dim() == 3:
+        a = _share(a, b, names)
+    elif y.dim() == 1 and a.dim() == 3:
+        b = _share(b, a, (names[1], names[0]))
     if a.dim() != b.dim():
+        name, one, batch = (names[0], x, b) if a.dim() == 2 else (names[1], y, a)
+        fix = f"share {name} among the datasets with {name}.expand({len(batch)}, -1, -1)"
+        if one.shape == batch.shape[:2]:
+            fix = f"if {name} holds a value for each sample of each dataset, pass {name}[..., None]"
         raise ValueError(
             f"expected {names[0]} and {names[1]} to be both batched or both not, got shapes "
-            f"{list(x.shape)} and {list(y.shape)}; add the batch axis with unsqueeze(0)"
+            f"{list(x.shape)} and {list(y.shape)}; add the batch axis with unsqueeze(0), or {fix}"
         )
     if a.dim() == 2:
         a, b = a.unsqueeze(0), b.unsqueeze(0)
@@ -156,7 +190,7 @@ def check_pair(x: Tensor, y: Tensor, names: tuple[str, str]) -> tuple[Tensor, Te
             f"expected {names[0]} and {names[1]} to have the same number of datasets and samples, "
             f"got shapes {list(x.shape)} and {list(y.shape)}; row i of both is one sample"
         )
-    _check_count(a)
+    _check_count(a, least)
     if a.device != b.device:
         raise ValueError(
             f"expected {names[0]} and {names[1]} on one device, got {a.device} and {b.device}; "
@@ -170,17 +204,20 @@ def check_pair(x: Tensor, y: Tensor, names: tuple[str, str]) -> tuple[Tensor, Te
 def check_num_classes(num_classes: int | None, **named: Tensor) -> None:
     """Raise unless ``num_classes`` is None, or every label lies in ``0 .. num_classes - 1``.
 
-    Floating-point tensors hold no labels and are not looked at.
+    Instead of labels, one side may hold ``num_classes`` floating-point columns, such as one-hot
+    ones.
     """
     if num_classes is None:
         return
     if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 2:
         raise ValueError(f"expected num_classes to be an int of at least 2, got {num_classes!r}")
     labels = {k: v for k, v in named.items() if v.dtype in _INTEGERS}
-    if not labels:
+    columns = [v for v in named.values() if v.dim() > 1 and v.shape[-1] == num_classes]
+    if not labels and not columns:
         raise ValueError(
-            f"expected integer class labels with num_classes={num_classes}, got floating-point "
-            f"{' and '.join(named)}; leave num_classes out"
+            f"expected integer class labels or {num_classes} one-hot columns with "
+            f"num_classes={num_classes}, got floating-point {' and '.join(named)} of shapes "
+            f"{' and '.join(str(list(v.shape)) for v in named.values())}; leave num_classes out"
         )
     for name, value in labels.items():
         if visible(((value >= 0) & (value < num_classes)).all()) is False:
@@ -199,8 +236,11 @@ def fixed_one_hot(labels: Tensor, num_classes: int) -> Tensor:
     return columns if columns.dim() == 3 else columns.unsqueeze(0)
 
 
-def check_mask(mask: Tensor | None, x: Tensor) -> Tensor | None:
-    """A bool mask ``[N]`` or ``[B, N]`` of the samples of ``x`` ``[B, N, d]``, as ``[B, N]``."""
+def check_mask(mask: Tensor | None, x: Tensor, least: int = MIN_SAMPLES) -> Tensor | None:
+    """A bool mask ``[N]`` or ``[B, N]`` of the samples of ``x`` ``[B, N, d]``, as ``[B, N]``.
+
+    It leaves at least ``least`` samples in each dataset.
+    """
     if mask is None:
         return None
     if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
@@ -212,9 +252,9 @@ def check_mask(mask: Tensor | None, x: Tensor) -> Tensor | None:
             f"each sample, got {list(mask.shape)}"
         )
     mask = mask.expand(x.shape[:2])
-    if visible((mask.sum(-1) >= MIN_SAMPLES).all()) is False:
+    if visible((mask.sum(-1) >= least).all()) is False:
         raise ValueError(
-            f"expected mask to leave at least {MIN_SAMPLES} samples in each dataset, got "
+            f"expected mask to leave at least {least} samples in each dataset, got "
             f"{int(mask.sum(-1).min())} in one of them"
         )
     return mask

@@ -201,8 +201,9 @@ def _estimate(options: argparse.Namespace) -> None:
         _plot(r, unit, scale, options.plot)
     if options.json:
         content = {
-            "mean": mean, "low": low, "high": high, "level": level, "unit": unit,
-            "samples": samples, "model": options.model, "warnings": list(r.warnings),
+            "mean": mean, "low": low, "high": high if math.isfinite(high) else None,
+            "level": level, "unit": unit, "samples": samples, "model": options.model,
+            "warnings": list(r.warnings),
         }  # fmt: skip
         print(json.dumps(content))
         return

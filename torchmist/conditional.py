@@ -2,12 +2,16 @@ r"""Conditional mutual information, by the chain rule, class by class, or both.
 
 .. math:: I(X;Y|C) = \sum_c P(c)\, I(X;Y|C = c), \qquad I(X;Y|Z) = I(X;(Y,Z)) - I(X;Z).
 
-Legend: ``N`` samples, ``K`` classes, ``Q`` quantiles.
+Of labels and numbers, the chain rule within each class. Labels on either side bound the value of a
+class by their entropy in it.
+
+Legend: ``N`` samples, ``K`` classes, ``Q`` quantiles, ``S`` draws.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,10 +19,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from torchmist.checks import MIN_SAMPLES, check_pair, check_tensors, warn_once
-from torchmist.columns import Discrete, read_side
-from torchmist.entropy import label_bound
-from torchmist.estimate import MIEstimate, estimate
+from torchmist.checks import MIN_SAMPLES, check_pair, check_side, check_tensors, warn_once
+from torchmist.columns import Discrete, Kind, Side, read_side
+from torchmist.entropy import code_entropy, label_bound
+from torchmist.estimate import MIEstimate, estimate_sides
 from torchmist.functional import (
     Model,
     Statistic,
@@ -28,11 +32,12 @@ from torchmist.functional import (
     reduce_quantiles,
     resolve_model,
 )
-from torchmist.kinds import joint_codes, sort_kinds
+from torchmist.kinds import joint_codes, settle_integers, sort_kinds
 
 __all__ = ["conditional_mi", "estimate_conditional"]
 
 _DRAWS = 4096  # of the sums of independent errors
+_PER_CLASS = 20  # fewest samples of a class, on average, where numbers of few values make classes
 _RARE = 0.5  # share of the samples in rare classes above which there is nothing to condition on
 
 
@@ -141,12 +146,14 @@ def conditional_mi(
         quantiles = pair_quantiles(p, q, network, mask, bound)
         return reduce_quantiles(quantiles, network.levels, statistic)
 
+    bound = label_bound((x, y), (a.expand(count, -1, -1), b.expand(count, -1, -1)), mask)
     if numbers:
         c = check_pair(x, torch.cat(numbers, -1), ("x", "given"))[1]
         each = term(a, torch.cat([b, c.to(b.dtype)], -1)) - term(a, c)
+        if bound is not None:
+            each = each - (each - bound).clamp(min=0).detach()
     else:
-        sides = a.expand(count, -1, -1), b.expand(count, -1, -1)
-        each = term(a, b, label_bound((x, y), sides, mask))
+        each = term(a, b, bound)
     return each.mean() if mask is None else average(each, mask.sum(-1))
 
 
@@ -163,15 +170,19 @@ def estimate_conditional(
     """I(X;Y|C) of one sample with quantiles, without gradients.
 
     Labels among the columns of ``given`` split the sample into classes, whose estimates are
-    averaged; numbers among them are taken by the chain rule within each class. The quantiles are
-    those of sums and differences of independent errors, which for the chain rule is wide: both of
-    its terms read the same sample.
+    averaged; numbers among them are taken by the chain rule within each class. Numbers of few
+    distinct values split the sample as labels do, while a class holds 20 samples on average.
+
+    The quantiles are those of sums and differences of independent errors, by draws. Classes have no
+    sample in common. Both terms of the chain rule read the same one, and part of their errors
+    cancels, so that the interval of numbers is rather too wide.
 
     Args:
         x, y: ``[N]`` or ``[N, d]``, as for :func:`~torchmist.estimate`.
-        given: the same; columns of labels and of numbers in any mixture.
+        given: the same; columns of labels and of numbers in any mixture, or a list of several such.
         model: a registered name, a file, or a module.
-        discrete_x, discrete_y, discrete_given: which columns are labels.
+        discrete_x, discrete_y, discrete_given: which columns are labels, as for
+            :func:`~torchmist.estimate`; of a list, True, False or ``"auto"`` for all.
 
     Returns:
         An :class:`~torchmist.MIEstimate` in nats, not below 0.
@@ -189,63 +200,126 @@ def estimate_conditional(
         True
     """
     sides = [
-        read_side(v, name, mark)
-        for v, name, mark in ((x, "x", discrete_x), (y, "y", discrete_y),
-                              (given, "given", discrete_given))
-    ]  # fmt: skip
-    if any(side.values.dim() == 3 for side in sides):
-        raise ValueError("expected x, y and given of one dataset, [N] or [N, d], got a batch")
-    values = [side.values.reshape(len(side.values), -1) for side in sides]
-    if len({len(v) for v in values}) > 1:
+        _column_axis(read_side(x, "x", discrete_x)),
+        _column_axis(read_side(y, "y", discrete_y)),
+    ]
+    sides.append(_read_given(given, len(sides[0].values), discrete_given))
+    if len({len(side.values) for side in sides}) > 1:
         raise ValueError(
-            f"expected x, y and given of one length, got {[len(v) for v in values]} rows"
+            f"expected x, y and given of one length, got {[len(s.values) for s in sides]} rows"
         )
-    kinds, notes = sort_kinds(sides[2], values[2][None])
-    label = torch.tensor(kinds.label)
-    numbers = values[2][:, ~label]
-    member = torch.zeros(len(values[0]), dtype=torch.int64)
-    if bool(label.any()):
-        member = pooled_classes(joint_codes(values[2][None][..., label])[0])
-    options = {"model": model, "discrete_x": list(_labels(sides[0], values[0]))}
-    y_labels = _labels(sides[1], values[1])
-    signs, weights, parts = [], [], []
+    (a, b, c), notes = _settled(sides)
+    member, numbers = _classes(c)
+    rng = np.random.default_rng(0)
+    total, parts = np.zeros(_DRAWS), []
     for code in member.unique():
         rows = member == code
-        share = float(rows.double().mean())
-        terms = [(1.0, values[1][rows], y_labels)]
-        if numbers.shape[1]:
-            both = torch.cat([values[1], numbers], -1)[rows]
-            terms = [(1.0, both, y_labels), (-1.0, numbers[rows], [])]
-        for sign, side, marks in terms:
-            part = estimate(values[0][rows], side, discrete_y=list(marks) or False, **_set(options))
-            signs.append(sign)
-            weights.append(share)
-            parts.append(part)
-    quantiles = _combined(parts, np.array(signs) * np.array(weights))
+        pairs = [(_rows(a, rows), _rows(b, rows))]
+        if numbers is not None:
+            z = _rows(numbers, rows)
+            pairs = [(pairs[0][0], _joined([pairs[0][1], z])), (pairs[0][0], z)]
+        found = [estimate_sides(*pair, model) for pair in pairs]
+        draws = _draws(found[0], rng) - (_draws(found[1], rng) if len(found) > 1 else 0.0)
+        total += float(rows.double().mean()) * np.minimum(draws, _bound((a, b), rows))
+        parts += found
+    levels = parts[0].levels
+    quantiles = torch.from_numpy(np.quantile(total, levels.numpy())).float()
+    if len(parts) == 1:  # as it is, without draws
+        quantiles = parts[0].quantiles[0]
     told = tuple(dict.fromkeys([*notes, *(n for part in parts for n in part.warnings)]))
-    return MIEstimate(quantiles.clamp(min=0), parts[0].levels, told, False)
+    beyond = torch.tensor([any(p.open_above is not None and bool(p.open_above) for p in parts)])
+    return MIEstimate(quantiles.clamp(min=0)[None], levels, told, False, beyond)
 
 
-def _set(options: dict[str, Any]) -> dict[str, Any]:
-    """Options of an estimate, where no mark of columns means that none is labels."""
-    return {**options, "discrete_x": options["discrete_x"] or False}
+def _column_axis(side: Side) -> Side:
+    """A side ``[N]`` or ``[N, d]`` as ``[N, d]`` on the CPU."""
+    if side.values.dim() > 2:
+        raise ValueError(
+            f"expected x, y and given of one dataset, [N] or [N, d], got a batch of shape "
+            f"{list(side.values.shape)}; estimate each dataset by itself"
+        )
+    return replace(side, values=side.values.cpu().reshape(len(side.values), -1))
 
 
-def _labels(side: Any, values: Tensor) -> list[int]:
-    """Indices of the columns ``[N, d]`` that are labels."""
-    kinds, _ = sort_kinds(side, values[None])
-    return [k for k, is_label in enumerate(kinds.label) if is_label]
+def _read_given(given: Any, n: int, discrete: Discrete) -> Side:
+    """``given`` as one side ``[N, d]``; a list of arrays of ``n`` rows gives the columns of all."""
+    several = (
+        isinstance(given, (list, tuple))
+        and len(given) != n
+        and all(hasattr(part, "shape") and len(part) == n for part in given)
+    )
+    if not several:
+        return _column_axis(read_side(given, "given", discrete))
+    if not isinstance(discrete, (bool, str)):
+        raise ValueError(
+            f"expected discrete_given to be True, False or 'auto' for a list of arrays, got "
+            f"{discrete!r}; pass a frame, or integers where a column is labels"
+        )
+    parts = [read_side(part, f"given[{k}]", discrete) for k, part in enumerate(given)]
+    return replace(_joined([_column_axis(part) for part in parts]), argument="discrete_given")
 
 
-def _combined(parts: Sequence[MIEstimate], weights: NDArray[np.float64]) -> Tensor:
-    """Quantiles ``[1, Q]`` of the weighted sum of estimates with independent errors."""
-    if len(parts) == 1 and weights[0] == 1:
-        return parts[0].quantiles
-    rng = np.random.default_rng(0)
-    total = np.zeros(_DRAWS)
-    place = (np.arange(_DRAWS) + 0.5) / _DRAWS
-    for part, weight in zip(parts, weights):
-        levels, own = part.levels.numpy(), part.quantiles[0].double().numpy()
-        total += weight * np.interp(rng.permutation(place), levels, own)
-    quantiles = np.quantile(total, parts[0].levels.numpy())
-    return torch.from_numpy(quantiles)[None].float()
+def _joined(sides: Sequence[Side]) -> Side:
+    """The columns of all sides ``[N, d]`` beside each other."""
+    kinds, names = ([v for side in sides for v in getattr(side, k)] for k in ("kinds", "names"))
+    values = torch.cat([side.values.double() for side in sides], -1)
+    return Side(values, tuple(kinds), tuple(names), sides[0].argument)
+
+
+def _rows(side: Side, rows: Tensor) -> Side:
+    return replace(side, values=side.values[rows])
+
+
+def _settled(sides: Sequence[Side]) -> tuple[list[Side], list[str]]:
+    """Sides ``[N, d]`` whose integers are labels or numbers by the rules for the whole sample."""
+    checked = [check_side(side.values, name) for side, name in zip(sides, ("x", "y", "given"))]
+    (a, of_a), (b, of_b), (c, of_c) = (sort_kinds(*each) for each in zip(sides, checked))
+    c, _, of_order = settle_integers(c, b)
+    a, b, of_pair = settle_integers(a, b)
+    out = []
+    for side in (a, b, c):
+        kinds: list[Kind] = [
+            "label" if label else "real" if kind == "integer" else kind
+            for kind, label in zip(side.side.kinds, side.label)
+        ]
+        out.append(replace(side.side, kinds=tuple(kinds)))
+    return out, [*of_a, *of_b, *of_c, *of_order, *of_pair]
+
+
+def _classes(given: Side) -> tuple[Tensor, Side | None]:
+    """Classes ``[N]`` from 0 of a settled side, and its numbers (None if there are none)."""
+    values = given.values
+    split = [k for k, kind in enumerate(given.kinds) if kind == "label"]
+    for k, kind in enumerate(given.kinds):
+        alone = replace(given, values=values[:, [k]], kinds=(kind,), names=(given.names[k],))
+        if kind != "number" or sort_kinds(alone, alone.values[None])[0].codes is None:
+            continue
+        codes = joint_codes(values[None][..., [*split, k]])
+        if (int(codes.max()) + 1) * _PER_CLASS <= len(values):
+            split.append(k)
+    rest = [k for k in range(values.shape[1]) if k not in split]
+    member = torch.zeros(len(values), dtype=torch.int64)
+    if split:
+        member = pooled_classes(joint_codes(values[None][..., split])[0])
+    if not rest:
+        return member, None
+    kinds = tuple(given.kinds[k] for k in rest)
+    names = tuple(given.names[k] for k in rest)
+    return member, replace(given, values=values[:, rest], kinds=kinds, names=names)
+
+
+def _bound(sides: Sequence[Side], rows: Tensor) -> float:
+    """The smaller entropy of the sides that are labels alone, in nats; infinite without one."""
+    codes = [
+        joint_codes(side.values[None, rows])
+        for side in sides
+        if all(kind == "label" for kind in side.kinds)
+    ]
+    return min([float(code_entropy(code)[0]) for code in codes], default=np.inf)
+
+
+def _draws(part: MIEstimate, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Draws ``[S]`` from the quantiles of one dataset, one from each of ``S`` equal levels."""
+    place = (rng.permutation(_DRAWS) + 0.5) / _DRAWS
+    out: NDArray[np.float64] = np.interp(place, part.levels.numpy(), part.quantiles[0].numpy())
+    return out

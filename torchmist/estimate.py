@@ -5,7 +5,6 @@ Legend: ``B`` datasets, ``N`` samples, ``Q`` quantiles.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,19 +14,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from torchmist.checks import check_level, check_pair, trained_range_notes, warn_once
-from torchmist.columns import Discrete, read_side
+from torchmist.columns import Discrete, Side, read_side
 from torchmist.discrete import table_quantiles
 from torchmist.entropy import code_entropy
-from torchmist.functional import Model, reduce_quantiles, resolve_model
+from torchmist.functional import Model, drop_constant, reduce_quantiles, resolve_model, varies
 from torchmist.kinds import Sorted, countable, network_columns, settle_integers, sort_kinds
+from torchmist.resolution import beyond_resolution, resolution
 from torchmist.routes import route
 from torchmist.signals import data_notes
 from torchmist.tables import count_pairs
 
-__all__ = ["MIEstimate", "as_tensor", "estimate"]
+__all__ = ["MIEstimate", "as_tensor", "estimate", "estimate_sides"]
 
 Number = float | NDArray[np.float64]
-_RESOLVED = 1.5  # nats below log N, where two columns are hard to tell from copies
 _ELEMENTS = 4_000_000  # of B x N x D in one forward pass: bounds the memory of large batches
 _LEVELS = 24  # quantiles of what was counted, as many as those of the network
 _ONCE = 0.5  # share of the rows whose pair of labels is seen once
@@ -39,12 +38,16 @@ class MIEstimate:
 
     ``quantiles``: ``[B, Q]`` at ``levels`` ``[Q]``, not below 0. ``warnings``: in what the data lie
     outside the training of the weights, what is done about it, and what looks like a mistake.
+    ``open_above`` ``[B]`` bool, or None: where the sample cannot tell how much more the sides share
+    (``torchmist.resolution``). Quantiles above the median are infinite there, and with them the
+    upper end of every interval; mean and median stay finite and are cautious.
     """
 
     quantiles: Tensor
     levels: Tensor
     warnings: tuple[str, ...]
     batched: bool
+    open_above: Tensor | None = None
 
     def _number(self, value: Tensor) -> Number:
         return value.double().numpy() if self.batched else float(value[0])
@@ -66,7 +69,10 @@ class MIEstimate:
         24 quantiles) it is the outermost.
         """
         level = check_level(tau, "tau")
-        return self._number(reduce_quantiles(self.quantiles, self.levels, level))
+        found = reduce_quantiles(self.quantiles, self.levels, level)
+        if self.open_above is not None and level > 0.5:
+            found = found.masked_fill(self.open_above, torch.inf)
+        return self._number(found)
 
     def interval(self, level: float = 0.9) -> tuple[Number, Number]:
         """The central interval that holds the truth with probability ``level``, in nats."""
@@ -114,7 +120,8 @@ def estimate(
         x: ``[N]``, ``[N, d]`` or ``[B, N, d]``: array, nested list, tensor, sparse matrix, or a
             frame or series of pandas or polars. Integer, bool and categorical columns are class
             labels, whose entropy in the sample bounds the estimate.
-        y: the same, with its own ``d``; row ``i`` of both is one sample.
+        y: the same, with its own ``d``; row ``i`` of both is one sample. One side ``[N]`` is shared
+            by all datasets of a batch on the other.
         model: a registered name, the path of a ``.safetensors`` file, or a ``MIST`` module.
         discrete_x: which columns of ``x`` are class labels: True (all), False (none), ``"auto"``
             (by dtype and number of distinct values), or names, indices or a mask of columns.
@@ -138,14 +145,20 @@ def estimate(
         >>> estimate(color, taste, discrete_x=True, discrete_y=True).mean < 0.02
         True
     """
-    sides = read_side(x, "x", discrete_x), read_side(y, "y", discrete_y)
-    pair = check_pair(sides[0].values, sides[1].values, ("x", "y"))
-    (a, told_x), (b, told_y) = (sort_kinds(*each) for each in zip(sides, pair))
+    return estimate_sides(read_side(x, "x", discrete_x), read_side(y, "y", discrete_y), model)
+
+
+def estimate_sides(x: Side, y: Side, model: Model = "mist") -> MIEstimate:
+    """As :func:`estimate`, of sides whose columns are read and have their kinds."""
+    pair = check_pair(x.values, y.values, ("x", "y"))
+    (a, told_x), (b, told_y) = (sort_kinds(*each) for each in zip((x, y), pair))
     a, b, settled = settle_integers(a, b)
-    batched = sides[0].values.dim() == 3
+    batched = 3 in (x.values.dim(), y.values.dim())
     if countable(a, b):
         return _from_counts(a, b, batched)
     (p, notes_x), (q, notes_y) = network_columns(a), network_columns(b)
+    some = varies(p, q)[:, None]
+    p, q = drop_constant(p), drop_constant(q)
     network = resolve_model(model, p.device)
     trained = getattr(network, "provenance", {}).get("trained_range", {})
     sizes = trained_range_notes(p.shape[1], p.shape[2], q.shape[2], trained)
@@ -155,24 +168,32 @@ def estimate(
     chunk = max(1, _ELEMENTS // (p.shape[1] * (p.shape[2] + q.shape[2])))
     with torch.no_grad(), torch.autocast(p.device.type, enabled=False):
         parts = [route(u, v, network) for u, v in zip(p.split(chunk), q.split(chunk))]
-    quantiles = torch.cat(parts).clamp(min=0).cpu()
+    quantiles = (torch.cat(parts).clamp(min=0) * some).cpu()
     for side in (a, b):
         if side.codes is not None:
             quantiles = torch.minimum(quantiles, code_entropy(side.codes)[:, None].to(quantiles))
-    unresolved = _resolution_note(quantiles, p.shape[1], max(p.shape[2], q.shape[2]))
+    beyond, unresolved = _limits(quantiles, p, q, trained.get("mi", (0, torch.inf))[1])
     _warn(unresolved)
-    return MIEstimate(quantiles, network.levels.cpu(), (*notes, *unresolved), batched)
+    return MIEstimate(quantiles, network.levels.cpu(), (*notes, *unresolved), batched, beyond)
 
 
-def _resolution_note(quantiles: Tensor, n: int, columns: int) -> tuple[str, ...]:
-    """What is to be said where two single columns agree about as far as ``n`` ranks can tell."""
-    most = math.log(n) - _RESOLVED
-    if columns > 1 or most <= 0 or not bool((quantiles.median(-1).values > most).any()):
-        return ()
-    return (
-        f"the two columns agree about as closely as the ranks of {n} samples can tell: the "
-        f"information may be any number above {most:.1f} nats, beyond the interval as well",
-    )
+def _limits(quantiles: Tensor, x: Tensor, y: Tensor, most: float) -> tuple[Tensor, tuple[str, ...]]:
+    """Datasets ``[B]`` whose upper end is open, and why; ``most``: nats, the most in training."""
+    n, notes = x.shape[1], []
+    beyond = beyond_resolution(quantiles, x, y)
+    if bool(beyond.any()):
+        notes.append(
+            f"two columns, one of x and one of y, agree about as closely as the ranks of {n} "
+            f"samples can tell: the sample cannot tell how much more than {resolution(n):.1f} nats "
+            f"the sides share, and the upper end of the interval is open"
+        )
+    above = quantiles.median(-1).values > most
+    if bool(above.any()):
+        notes.append(
+            f"the weights were trained on at most {most:g} nats: how much more the sides share is "
+            f"an extrapolation, and the upper end of the interval is open"
+        )
+    return beyond | above, tuple(notes)
 
 
 def _from_counts(x: Sorted, y: Sorted, batched: bool) -> MIEstimate:

@@ -80,27 +80,52 @@ def pair_quantiles(
     """Quantiles ``[B, Q]`` of a checked pair ``[B, N, d]`` in nats; warns outside the training.
 
     ``bound`` ``[B]``, the entropy of labels, cuts the values but not their gradient: a term that
-    stands at its bound must still be able to fall.
+    stands at its bound must still be able to fall. Columns that are constant in all datasets do not
+    count, and a dataset with a constant side is 0 without a gradient.
     """
+    some = varies(x, y, mask)[:, None]
+    x, y = drop_constant(x, mask), drop_constant(y, mask)
     trained = getattr(network, "provenance", {}).get("trained_range", {})
     if not torch.compiler.is_compiling():
         for note in trained_range_notes(x.shape[1], x.shape[2], y.shape[2], trained):
             warn_once(f"torchmist: {note}")
     with torch.autocast(x.device.type, enabled=False):
         out = route(x, y, network, mask)
-    if mask is None:  # a constant side shares nothing: 0, and no gradient
-        out = out * varies(x, y)[:, None]
+    out = out * some
     if bound is not None:
         out = out - (out - bound[:, None]).clamp(min=0).detach()
     return out
 
 
-def varies(x: Tensor, y: Tensor) -> Tensor:
+def _moving(side: Tensor, mask: Tensor | None) -> Tensor:
+    """Which columns ``[B, N, d]`` are not constant in a dataset, ``[B, d]``."""
+    side = side.detach()
+    if mask is None:
+        return (side != side[:, :1]).any(1)
+    absent = ~mask[..., None]
+    high, low = side.masked_fill(absent, -torch.inf), side.masked_fill(absent, torch.inf)
+    return high.amax(1) > low.amin(1)
+
+
+def varies(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
     """1 for datasets ``[B, N, d]`` in which both sides have a column that is not constant, else 0,
     ``[B]``."""
-    x, y = x.detach(), y.detach()
-    both = (x != x[:, :1]).flatten(1).any(1) & (y != y[:, :1]).flatten(1).any(1)
+    both = _moving(x, mask).any(-1) & _moving(y, mask).any(-1)
     return both.to(torch.float32)
+
+
+def drop_constant(side: Tensor, mask: Tensor | None = None) -> Tensor:
+    """``side`` ``[B, N, d]`` without columns that are constant in every dataset.
+
+    Those are classes that no sample has, or dead units. A side that is constant as a whole stays,
+    and so does one whose values are not at hand (``torch.compile``, ``vmap``).
+    """
+    if side.shape[-1] == 1:
+        return side
+    moving = _moving(side, mask).any(0)
+    if visible(moving.all()) is not False or visible(moving.any()) is not True:
+        return side
+    return side[..., moving]
 
 
 def stop_gradients(x: Tensor, y: Tensor, wrt: Wrt) -> tuple[Tensor, Tensor]:
@@ -148,8 +173,9 @@ def mist_mi(
 
     Args:
         z: ``[N]``, ``[N, d]`` or ``[B, N, d]``; row ``i`` of ``z`` and of ``y`` is one sample.
-        y: the same, with its own ``d``. Integer and bool tensors are class labels, whose entropy
-            in the sample bounds the value (not its gradient).
+        y: the same, with its own ``d``; ``[N]`` is shared by all datasets of a batch ``z``. Integer
+            and bool tensors are class labels, whose entropy in the sample bounds the value (not its
+            gradient).
         model: a registered name, the path of a ``.safetensors`` file, or a ``MIST`` module (whose
             own ``requires_grad`` flags then hold).
         statistic: ``"mean"``, ``"median"``, or a quantile level in (0, 1); an upper quantile is
@@ -157,11 +183,13 @@ def mist_mi(
         wrt: which side gets a gradient: ``"z"``, ``"y"`` or ``"both"``.
         mask: ``[N]`` or ``[B, N]`` bool, True for the samples that count.
         weight: ``[B]``, the weight of each dataset in the mean.
-        num_classes: what labels are checked against; the value does not depend on absent classes.
+        num_classes: what labels are checked against (or the number of one-hot columns); the value
+            does not depend on absent classes.
 
     Returns:
         0-dim float32; for batches ``[B, N, d]`` the mean over the datasets. Near independence it
-        can be slightly negative (never below -0.2), so that its gradient does not vanish.
+        can be slightly negative (never below -0.2), so that its gradient does not vanish. Where a
+        side is constant it is 0, with a zero gradient.
 
     Raises:
         TypeError: when an argument is no tensor, or of an unsupported dtype.

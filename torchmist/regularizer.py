@@ -41,6 +41,8 @@ from torchmist.weights import load_pretrained
 __all__ = ["MIRegularizer"]
 
 _CPU = torch.device("cpu")
+_FEW = f"a batch of fewer than {MIN_SAMPLES} samples"
+_CONSTANT = "a batch in which one side is constant"
 
 
 def _lifts(lift: int | LiftConfig | None) -> list[Lift]:
@@ -53,6 +55,18 @@ def _lifts(lift: int | LiftConfig | None) -> list[Lift]:
             f"expected lift to be the number of columns of z or a LiftConfig, got {lift!r}"
         )
     return [Lift(lift) for _ in range(lift.count)]
+
+
+def _live(z: Tensor, y: Tensor, mask: Tensor | None) -> Tensor:
+    """Datasets ``[B, N, d]`` with four samples or more and no constant side, bool ``[B]``."""
+    live = varies(z, y, mask) > 0
+    return live if mask is None else live & (mask.sum(-1) >= MIN_SAMPLES)
+
+
+def _warn_nothing(why: str) -> None:
+    """``why``: one of the two reasons, so that each is said once."""
+    if not torch.compiler.is_compiling():
+        warn_once(f"torchmist: {why} has no mutual information to estimate: the term is 0 there")
 
 
 class MIRegularizer(nn.Module):
@@ -77,8 +91,9 @@ class MIRegularizer(nn.Module):
             weights are ``parameters()`` of this module: hand them to the host's optimizer.
         gather: estimate from the samples of all processes of ``torch.distributed``, with the
             gradient that one process would have under ``DistributedDataParallel``.
-        num_classes: of integer labels. With a lift they are columns whose place does not depend on
-            which classes a batch holds; without it, labels are checked against it alone.
+        num_classes: of integer labels, or of one-hot columns. With a lift labels are columns whose
+            place does not depend on which classes a batch holds; without it, they are checked
+            against it alone.
         log: called with a dict of detached 0-dim tensors (``"mi"`` and its ``"low"`` and
             ``"high"``, the 90 % interval, in nats) at every call of the module.
 
@@ -93,6 +108,8 @@ class MIRegularizer(nn.Module):
         >>> len(list(reg.parameters()))
         0
     """
+
+    _width: int | None = None  # columns of the labels of the batch before
 
     def __init__(
         self, model: Model = "mist-fast", *, trainable: bool = False,
@@ -143,6 +160,9 @@ class MIRegularizer(nn.Module):
     ) -> Tensor:  # fmt: skip
         """+I(Z;Y) in nats, 0-dim; arguments and errors as :func:`~torchmist.mist_mi`.
 
+        But fewer than four samples, or as few left by the mask, are no error: such a batch, and one
+        in which a side is constant, is 0 with a zero gradient, and one warning says so.
+
         With ``gather``, ``z`` and ``y`` are ``[N]`` or ``[N, d]``, without a mask.
         """
         check_tensors(z=z, y=y)
@@ -150,16 +170,29 @@ class MIRegularizer(nn.Module):
         warn_without_gradient(z, y)
         if self.gather:
             z, y = self._gathered(z, "z", mask), self._gathered(y, "y", mask)
-        if z.dim() in (1, 2, 3) and z.shape[z.dim() == 3] < MIN_SAMPLES:
-            return self._nothing(z, y, f"a batch of fewer than {MIN_SAMPLES} samples")
-        a, b = stop_gradients(*check_pair(z, y, ("z", "y")), wrt)
-        network, mask = self.estimator(a), check_mask(mask, a)
-        if mask is None and visible(varies(a, b).any()) is False:
-            return self._nothing(z, y, "a batch in which one side is constant")
-        lifted = self._lifted(a, self._columns(y, b), mask, labels=not y.is_floating_point())
+        if 0 < min(z.dim(), y.dim()) <= max(z.dim(), y.dim()) < 3 and len(z) == len(y) == 0:
+            return self._nothing(z, y, _FEW)
+        a, b = stop_gradients(*check_pair(z, y, ("z", "y"), least=1), wrt)
+        mask = check_mask(mask, a, least=0)
+        network, live = self.estimator(a), _live(a, b, mask)
+        if a.shape[1] < MIN_SAMPLES:
+            return self._nothing(a, b, _FEW)
+        whole = visible(live.all()) is not False
+        if not whole:
+            why = _FEW if bool(varies(a, b, mask).all()) else _CONSTANT
+            if not bool(live.any()):
+                return self._nothing(a, b, why)
+            _warn_nothing(why)
+        targets, bound = self._columns(y, b), label_bound((z, y), (a, b), mask)
+        if not whole:
+            a, b, targets = a[live], b[live], targets[live]
+            mask, bound = (None if v is None else v[live] for v in (mask, bound))
+        lifted = self._lifted(a, targets, mask, labels=self._labelled(y))
         views = [view for view, _ in lifted] or [a]
-        bound = label_bound((z, y), (a, b), mask)
         each = torch.stack([pair_quantiles(view, b, network, mask, bound) for view in views])
+        if not whole:
+            zero = each.new_zeros(len(views), len(live), each.shape[-1])
+            each = zero.masked_scatter(live[:, None], each)
         if self.log is not None:
             self._report(each.detach().mean((0, 1))[None], network.levels)
         mi = reduce_quantiles(each.flatten(0, 1), network.levels, self.statistic)
@@ -177,21 +210,39 @@ class MIRegularizer(nn.Module):
         check_tensors(z=z, y=y)
         a, b = check_pair(z, y, ("z", "y"))
         with torch.no_grad():
-            lifted = self._lifted(a, self._columns(y, b), None, labels=not y.is_floating_point())
+            lifted = self._lifted(a, self._columns(y, b), None, labels=self._labelled(y))
             appended = [view[..., a.shape[-1] :] for view, _ in lifted]
-            return torch.cat([a, *appended], -1).view(*z.shape[: max(1, z.dim() - 1)], -1)
+            seen = torch.cat([a, *appended], -1)
+            return seen if 3 in (z.dim(), y.dim()) else seen[0]
 
-    def _nothing(self, z: Tensor, y: Tensor, what: str) -> Tensor:
-        """0 with a zero gradient, and one warning: an epoch must not end in an exception."""
-        warn_once(f"torchmist: {what} has no mutual information to estimate: the term is 0 there")
-        both = [value.float().sum() for value in (z, y) if value.is_floating_point()]
-        return sum(both, torch.zeros((), device=z.device)) * 0.0
+    def _nothing(self, z: Tensor, y: Tensor, why: str) -> Tensor:
+        """0 with a zero gradient for all that would have one, and one warning."""
+        _warn_nothing(why)
+        if self.log is not None:
+            levels = self.estimator(z).levels
+            self._report(torch.zeros(1, len(levels), device=z.device), levels)
+        touched = [v for v in (z, y, *self.parameters()) if v.is_floating_point()]
+        return sum(((v.float() * 0).sum() for v in touched), torch.zeros((), device=z.device))
+
+    def _labelled(self, y: Tensor) -> bool:
+        """Whether the columns of ``y`` are classes."""
+        return not y.is_floating_point() or y.shape[-1] == self.num_classes
 
     def _columns(self, y: Tensor, columns: Tensor) -> Tensor:
         """What a lift predicts of ``y``: its columns, at a fixed place for each class."""
-        if self.num_classes is None or y.is_floating_point():
+        if y.is_floating_point() or not len(self.lifts):
             return columns
-        return fixed_one_hot(y, self.num_classes)
+        if self.num_classes is not None:
+            return fixed_one_hot(y, self.num_classes).expand(len(columns), -1, -1)
+        width = columns.shape[-1]
+        if not torch.compiler.is_compiling() and self._width not in (None, width):
+            warn_once(
+                "torchmist: batches hold different numbers of classes, and a lift numbers those "
+                "of each batch anew: pass num_classes= to MIRegularizer, so that each class keeps "
+                "its place"
+            )
+        self._width = width
+        return columns
 
     def _lifted(
         self, z: Tensor, y: Tensor, mask: Tensor | None, *, labels: bool

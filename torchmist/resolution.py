@@ -1,0 +1,104 @@
+r"""Where a sample cannot tell how much more its sides share.
+
+Ranks of ``N`` samples cannot tell a column from a copy of it with noise of less than about
+``1 / N`` of its range: two columns whose ranks differ by one place share about
+:math:`\log N - 1.3` nats, and more information leaves the ranks as they are. ``I(X;Y)`` is at least
+that of any pair of columns, so one such pair opens the upper end of the whole estimate.
+
+Legend: ``B`` datasets, ``N`` samples, ``d`` columns of one side, ``Q`` quantiles.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+__all__ = ["MARGIN", "beyond_resolution", "nearly_copies", "resolution"]
+
+MARGIN = 1.5  # nats below log N: what is above is not resolved for one pair of columns
+_APART = 1.0  # places by which the ranks of near copies differ on average, at most
+_DISTINCT = 0.9  # share of the samples of a column whose values differ: ties have their own limit
+_ALIKE = 0.97  # least rank correlation of the pairs that are compared
+_SINGLE = 10  # fewest samples of two single columns, and
+_SAMPLES = 30  # where there are several pairs to choose from
+_COLUMNS = 1024  # most columns of a side that are looked at
+_ROWS = 1000  # most rows in the search for pairs
+_PAIRS = 64  # most pairs that are compared, the most alike first
+
+
+def resolution(n: int) -> float:
+    """``log N - 1.5`` nats: about the most that ``n`` samples of two columns resolve.
+
+    Example:
+        >>> round(resolution(2000), 1)
+        6.1
+    """
+    return math.log(n) - MARGIN
+
+
+def beyond_resolution(quantiles: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Datasets whose upper end is open, bool ``[B]`` on the CPU.
+
+    Those that hold a pair of columns that are nearly copies, and those of single columns whose
+    median ``quantiles`` ``[B, Q]`` are above :func:`resolution`. ``x``, ``y``: ``[B, N, d]``.
+    """
+    found = nearly_copies(x, y).cpu()
+    if x.shape[2] == y.shape[2] == 1 and resolution(x.shape[1]) > 0:
+        found = found | (quantiles.cpu().median(-1).values > resolution(x.shape[1]))
+    return found
+
+
+def nearly_copies(x: Tensor, y: Tensor) -> Tensor:
+    """Datasets ``[B, N, d]`` in which the ranks of a column of ``x`` and of one of ``y`` differ by
+    less than one place on average, in the same or in the reverse order, bool ``[B]``.
+
+    Example:
+        >>> x = torch.linspace(0, 1, 50)[None, :, None]
+        >>> nearly_copies(x, -x.exp()).tolist(), nearly_copies(x, (9 * x).sin()).tolist()
+        ([True], [False])
+    """
+    n, single = x.shape[1], x.shape[2] == y.shape[2] == 1
+    if n < (_SINGLE if single else _SAMPLES):
+        return torch.zeros(len(x), dtype=torch.bool)
+    return torch.stack([_pair_found(u, v, single) for u, v in zip(x, y)])
+
+
+def _pair_found(x: Tensor, y: Tensor, single: bool) -> Tensor:
+    """Whether ``[N, dx]`` and ``[N, dy]`` hold a pair of near copies, 0-dim bool."""
+    nothing = torch.zeros((), dtype=torch.bool, device=x.device)
+    first = [side[:_ROWS, :_COLUMNS] for side in (x, y)]
+    i, j = (_mostly_distinct(side).nonzero().flatten() for side in first)
+    if not (len(i) and len(j)):
+        return nothing
+    u, v = (_unit(_ranks(side[:, k])) for side, k in zip(first, (i, j)))
+    alike = (u.mT @ v).abs().flatten()
+    best = alike.topk(min(_PAIRS, len(alike)))
+    pairs = best.indices[best.values > (0.0 if single else _ALIKE)]
+    p, q = x[:, i[pairs // len(j)]], y[:, j[pairs % len(j)]]
+    keep = _mostly_distinct(p) & _mostly_distinct(q)
+    if not bool(keep.any()):
+        return nothing
+    p, q = _ranks(p[:, keep]), _ranks(q[:, keep])
+    apart = torch.minimum((p - q).abs().mean(0), (p + q - (len(p) - 1)).abs().mean(0))
+    found: Tensor = (apart < _APART).any()
+    return found
+
+
+def _mostly_distinct(side: Tensor) -> Tensor:
+    """In which columns of ``[N, d]`` few values repeat others, ``[d]`` bool."""
+    ordered = side.mT.contiguous().sort(-1).values
+    distinct = 1 + (ordered[:, 1:] != ordered[:, :-1]).sum(-1)
+    return distinct >= _DISTINCT * len(side)
+
+
+def _ranks(side: Tensor) -> Tensor:
+    """Ranks from 0 of columns ``[N, d]``, float64."""
+    return side.mT.contiguous().argsort(-1).argsort(-1).mT.double()
+
+
+def _unit(ranks: Tensor) -> Tensor:
+    centred = ranks - ranks.mean(0)
+    out: Tensor = centred / centred.norm(dim=0)
+    return out
