@@ -28,16 +28,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from torchmist.ratios import fit_ratios
-from torchmist.tables import Table, count_pairs, group_totals
+from torchmist.tables import Table, group_totals
 
-__all__ = ["label_quantiles", "table_quantiles"]
+__all__ = ["table_quantiles"]
 
 _GRID = 32  # concentrations of each base
 _ZOOMS = 4  # most grids, each where the one before has its mass:
@@ -65,21 +63,17 @@ class _Base:
     fit: float
 
 
-def label_quantiles(x: NDArray[Any], y: NDArray[Any], levels: Tensor) -> Tensor:
-    """Posterior quantiles ``[Q]`` of I(X;Y) in nats at ``levels`` ``[Q]``, of labels ``[N]``.
+def table_quantiles(table: Table, levels: Tensor) -> Tensor:
+    """Posterior quantiles ``[Q]`` of the mutual information of a table, in nats, at ``levels``.
 
     Example:
         >>> import numpy as np
+        >>> from torchmist.tables import count_pairs
         >>> x = np.arange(900) % 3
-        >>> q = label_quantiles(x, x, torch.tensor([0.05, 0.5]))
+        >>> q = table_quantiles(count_pairs(x, x), torch.tensor([0.05, 0.5]))
         >>> bool((q > 1.0).all() and (q <= np.log(3)).all())
         True
     """
-    return table_quantiles(count_pairs(x, y), levels)
-
-
-def table_quantiles(table: Table, levels: Tensor) -> Tensor:
-    """Posterior quantiles ``[Q]`` of the mutual information of a table, in nats, at ``levels``."""
     fewest = min(table.classes)
     if fewest < 2:
         return torch.zeros_like(levels)

@@ -17,7 +17,7 @@ from torchmist.checks import check_level, check_pair, trained_range_notes, warn_
 from torchmist.columns import Discrete, Side, read_side
 from torchmist.discrete import table_quantiles
 from torchmist.entropy import code_entropy
-from torchmist.functional import Model, drop_constant, reduce_quantiles, resolve_model, varies
+from torchmist.functional import Model, reduce_quantiles, resolve_model, without_constant
 from torchmist.kinds import Sorted, countable, network_columns, settle_integers, sort_kinds
 from torchmist.resolution import beyond_resolution, resolution
 from torchmist.routes import route
@@ -157,8 +157,7 @@ def estimate_sides(x: Side, y: Side, model: Model = "mist") -> MIEstimate:
     if countable(a, b):
         return _from_counts(a, b, batched)
     (p, notes_x), (q, notes_y) = network_columns(a), network_columns(b)
-    some = varies(p, q)[:, None]
-    p, q = drop_constant(p), drop_constant(q)
+    p, q, some = without_constant(p, q)
     network = resolve_model(model, p.device)
     trained = getattr(network, "provenance", {}).get("trained_range", {})
     sizes = trained_range_notes(p.shape[1], p.shape[2], q.shape[2], trained)

@@ -83,8 +83,7 @@ def pair_quantiles(
     stands at its bound must still be able to fall. Columns that are constant in all datasets do not
     count, and a dataset with a constant side is 0 without a gradient.
     """
-    some = varies(x, y, mask)[:, None]
-    x, y = drop_constant(x, mask), drop_constant(y, mask)
+    x, y, some = without_constant(x, y, mask)
     trained = getattr(network, "provenance", {}).get("trained_range", {})
     if not torch.compiler.is_compiling():
         for note in trained_range_notes(x.shape[1], x.shape[2], y.shape[2], trained):
@@ -114,18 +113,26 @@ def varies(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
     return both.to(torch.float32)
 
 
-def drop_constant(side: Tensor, mask: Tensor | None = None) -> Tensor:
-    """``side`` ``[B, N, d]`` without columns that are constant in every dataset.
+def without_constant(
+    x: Tensor, y: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Both sides ``[B, N, d]`` without columns that are constant in every dataset, and
+    :func:`varies` as ``[B, 1]``.
 
     Those are classes that no sample has, or dead units. A side that is constant as a whole stays,
     and so does one whose values are not at hand (``torch.compile``, ``vmap``).
     """
-    if side.shape[-1] == 1:
+    moving = [_moving(side, mask) for side in (x, y)]
+    some = (moving[0].any(-1) & moving[1].any(-1)).to(torch.float32)
+    x, y = (_kept(side, columns.any(0)) for side, columns in zip((x, y), moving))
+    return x, y, some[:, None]
+
+
+def _kept(side: Tensor, moving: Tensor) -> Tensor:
+    """The ``moving`` ``[d]`` columns of ``[B, N, d]``."""
+    if side.shape[-1] == 1 or visible(moving.all()) is not False:
         return side
-    moving = _moving(side, mask).any(0)
-    if visible(moving.all()) is not False or visible(moving.any()) is not True:
-        return side
-    return side[..., moving]
+    return side[..., moving] if visible(moving.any()) is True else side
 
 
 def stop_gradients(x: Tensor, y: Tensor, wrt: Wrt) -> tuple[Tensor, Tensor]:

@@ -11,22 +11,28 @@ from torch import Tensor
 
 from torchmist.heads import from_nats
 
-__all__ = ["difference_loss", "pinball_loss", "quantile_loss"]
+__all__ = ["difference_loss", "pinball_loss", "pinball_losses", "quantile_loss", "quantile_losses"]
+
+
+def pinball_losses(quantiles: Tensor, target: Tensor, levels: Tensor) -> Tensor:
+    """Pinball loss of each row of ``quantiles`` ``[B, Q]`` at ``levels`` ``[Q]``, ``[B]``.
+
+    ``max(tau e, (tau - 1) e)`` with ``e = target - quantile`` (Koenker and Bassett 1978), for
+    ``target`` ``[B]``.
+    """
+    error = target[:, None] - quantiles
+    return torch.maximum(levels * error, (levels - 1) * error).mean(-1)
 
 
 def pinball_loss(quantiles: Tensor, target: Tensor, levels: Tensor) -> Tensor:
-    """Mean pinball loss of ``quantiles`` ``[B, Q]`` at ``levels`` ``[Q]`` for ``target`` ``[B]``.
-
-    ``max(tau e, (tau - 1) e)`` with ``e = target - quantile`` (Koenker and Bassett 1978).
-    """
-    error = target[:, None] - quantiles
-    return torch.maximum(levels * error, (levels - 1) * error).mean()
+    """The mean of :func:`pinball_losses`."""
+    return pinball_losses(quantiles, target, levels).mean()
 
 
-def quantile_loss(
+def quantile_losses(
     quantiles: Tensor, mi: Tensor, levels: Tensor, *, mean_weight: float = 0.15
 ) -> Tensor:
-    """Loss of predicted quantiles of mutual information.
+    """Loss of the predicted quantiles of each dataset's mutual information, ``[B]``.
 
     Args:
         quantiles: ``[B, Q]`` in nats, increasing.
@@ -35,8 +41,16 @@ def quantile_loss(
         mean_weight: weight of the Huber loss of the mean of the quantiles, in nats, quadratic up
             to 4 nats so that it favours the mean and not the median.
     """
-    pinball = pinball_loss(from_nats(quantiles), from_nats(mi), levels)
-    return pinball + mean_weight * F.smooth_l1_loss(quantiles.mean(-1), mi, beta=4.0)
+    pinball = pinball_losses(from_nats(quantiles), from_nats(mi), levels)
+    huber = F.smooth_l1_loss(quantiles.mean(-1), mi, beta=4.0, reduction="none")
+    return pinball + mean_weight * huber
+
+
+def quantile_loss(
+    quantiles: Tensor, mi: Tensor, levels: Tensor, *, mean_weight: float = 0.15
+) -> Tensor:
+    """The mean of :func:`quantile_losses`."""
+    return quantile_losses(quantiles, mi, levels, mean_weight=mean_weight).mean()
 
 
 def difference_loss(before: Tensor, after: Tensor, mi_before: Tensor, mi_after: Tensor) -> Tensor:

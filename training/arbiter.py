@@ -19,10 +19,11 @@ from torch import Tensor, nn
 
 from torchmist.duo import Arbiter, DuoMIST
 from torchmist.heads import from_nats
+from torchmist.losses import quantile_loss
 from torchmist.models.mist import MIST
 from torchmist.weights import load_pretrained, save_weights
 from training.export import reference_predictions
-from training.release import refuse_existing, register
+from training.registry import refuse_existing, register
 from training.stages import Recipe, load_recipe
 from training.stream import stream_data
 
@@ -71,12 +72,6 @@ def collect(recipe: Recipe, part: int, out: Path, minutes: float) -> None:
             break
 
 
-def _loss(quantiles: Tensor, mi: Tensor, levels: Tensor) -> Tensor:
-    """Pinball loss in ``t`` of each dataset."""
-    error = from_nats(mi)[:, None] - from_nats(quantiles.clamp(min=-0.1999))
-    return torch.maximum(levels * error, (levels - 1) * error).mean(-1)
-
-
 def _train(arbiter: Arbiter, data: Data, levels: Tensor, epochs: int, seed: int) -> int:
     """Fit ``arbiter`` to ``data``, with dropout between its layers; return the steps it took."""
     whole = arbiter.network
@@ -98,9 +93,8 @@ def _train(arbiter: Arbiter, data: Data, levels: Tensor, epochs: int, seed: int)
                 mi = data["mi"][rows]
                 quantiles = arbiter(*(data[k][rows] for k in _ASKED))
                 mean = quantiles.mean(-1)
-                huber = nn.functional.smooth_l1_loss(mean, mi, beta=4.0)
                 apart = (from_nats(mean.clamp(min=-0.1999)) - from_nats(mi)).abs().mean()
-                loss = _loss(quantiles, mi, levels).mean() + _HUBER * huber + _APART * apart
+                loss = quantile_loss(quantiles, mi, levels, mean_weight=_HUBER) + _APART * apart
                 optimizer.zero_grad()
                 loss.backward()
                 nn.utils.clip_grad_norm_(arbiter.parameters(), 1.0)
@@ -125,7 +119,10 @@ def fit(paths: list[Path], *, epochs: int = 60, seed: int = 0) -> tuple[DuoMIST,
             "plain": check["plain"],
             "local": check["local"],
         }
-        losses = {k: _loss(q, check["mi"], duo.levels).mean().item() for k, q in found.items()}
+        losses = {
+            k: quantile_loss(q, check["mi"], duo.levels, mean_weight=0.0).item()
+            for k, q in found.items()
+        }
     return duo, {**losses, "datasets": float(len(train["mi"])), "steps": float(steps)}
 
 
@@ -147,6 +144,7 @@ def main(arguments: list[str] | None = None) -> None:
         return
     path = options.export / f"{options.name}.safetensors"
     refuse_existing(path)
+    options.export.mkdir(parents=True, exist_ok=True)
     duo, losses = fit(sorted(options.folder.glob("part-*.pt")), epochs=options.epochs)
     print(json.dumps(losses))
     stage = recipe.stages[0]

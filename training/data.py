@@ -26,6 +26,7 @@ __all__ = [
     "StepData",
     "batch_shape",
     "moved_batch",
+    "seeded",
     "step_data",
     "training_batch",
     "validation_batches",
@@ -38,7 +39,7 @@ PAPER_FAMILIES = (*TRAIN_FAMILIES, *["additive_noise-wigglify"] * 2)
 GENERAL_DIMS = ((1, 1), (2, 1), (3, 3), (5, 5), (1, 10), (16, 3), (16, 16), (48, 24))
 
 
-def _generator(device: torch.device, *key: int) -> torch.Generator:
+def seeded(device: torch.device, *key: int) -> torch.Generator:
     """A generator seeded by a tuple of integers (splitmix64 of each in turn)."""
     state = 0
     for word in key:
@@ -59,7 +60,7 @@ def _spread(bounds: tuple[int, int], uniform: bool, u: float) -> int:
 
 def batch_shape(config: TrainConfig, step: int) -> tuple[int, int, int, int]:
     """Datasets, samples, dx and dy of a step; see :class:`TrainConfig` for their laws."""
-    u = torch.rand(6, generator=_generator(torch.device("cpu"), config.seed, step, 0)).tolist()
+    u = torch.rand(6, generator=seeded(torch.device("cpu"), config.seed, step, 0)).tolist()
     if config.meta == "paper":
         n = _spread(config.samples, u[0] < 0.5, u[1] if u[0] < 0.5 else u[1] ** 2)
         dx = dy = _spread(config.dims, u[2] < 0.5, u[3])
@@ -90,7 +91,7 @@ def training_batch(
 ) -> Batch:
     """This process's share of the batch of a step, made on ``device``."""
     count, n, dx, dy = batch_shape(config, step)
-    generator = _generator(device, config.seed, step, 1)
+    generator = seeded(device, config.seed, step, 1)
     share = min(1.0, (1 + 2 * step / max(1.0, config.ramp * config.steps)) / 3)
     batch = _sample(config, share, count, n, dx, dy, generator)
     part = slice(rank * count // world, (rank + 1) * count // world)
@@ -104,12 +105,12 @@ def moved_batch(
 
     As many datasets as the step has otherwise, at least 8 pairs.
     """
-    u = torch.rand(1, generator=_generator(torch.device("cpu"), config.seed, step, 2)).item()
+    u = torch.rand(1, generator=seeded(torch.device("cpu"), config.seed, step, 2)).item()
     if u >= config.moved:
         return None
     count, n, dx, dy = batch_shape(config, step)
     count = max(8, count // 16 * 8)
-    generator = _generator(device, config.seed, step, 3)
+    generator = seeded(device, config.seed, step, 3)
     before, after = sample_moved(count, n, dx, dy, generator=generator)
     part = slice(rank * count // world, (rank + 1) * count // world)
     return before[part], after[part]
@@ -152,5 +153,5 @@ def validation_batches(config: TrainConfig, device: torch.device) -> Iterator[tu
         dims = [d for d in GENERAL_DIMS if max(d) <= most]
     for n in (n for n in sizes if n <= config.samples[1]):
         for dx, dy in dims:
-            generator = _generator(device, config.validation_seed, n, dx, dy - dx)
+            generator = seeded(device, config.validation_seed, n, dx, dy - dx)
             yield n, _sample(config, 1.0, config.validation_size, n, dx, dy, generator)

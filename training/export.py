@@ -13,7 +13,6 @@ import argparse
 import hashlib
 import json
 import math
-import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from torchmist.models.mist import MIST
 from torchmist.weights import load_pretrained, save_weights
 from training.checkpoint import Checkpoint
 from training.config import PRESETS, TrainConfig
+from training.registry import commit, register
 from training.validate import validate
 
 __all__ = ["export", "main", "mean_of", "reference_predictions"]
@@ -90,17 +90,6 @@ def _command(config: TrainConfig) -> str:
     return words + " --out runs/new"
 
 
-def _commit() -> str:
-    """The commit of the code, or ``unknown`` outside a repository."""
-    try:
-        shown = subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return shown.stdout.strip()
-
-
 def export(
     checkpoints: list[Checkpoint], name: str, evaluation: dict[str, Any],
     folder: Path = PRETRAINED, weights: Sequence[Path] = (),
@@ -121,7 +110,7 @@ def export(
         "seconds": round(checkpoint.seconds),
         "seed": config.seed,
         "torch": torch.__version__,
-        "commit": _commit(),
+        "commit": commit(),
         "averaged_seeds": [c.config.seed for c in checkpoints],
         "averaged_weights": [hashlib.sha256(p.read_bytes()).hexdigest() for p in weights],
         "trained_range": {"n": list(config.samples), "d": list(config.dims)},
@@ -129,12 +118,7 @@ def export(
     evaluation = {"validation": checkpoint.validation, **evaluation}
     path = folder / f"{name}.safetensors"
     digest = save_weights(model, path, provenance=provenance, evaluation=evaluation)
-    registry = folder / "registry.json"
-    entries = json.loads(registry.read_text()) if registry.is_file() else {}
-    entries[name] = {"file": path.name, "sha256": digest}
-    registry.write_text(json.dumps(entries, indent=2, sort_keys=True) + "\n")
-    reference = folder / f"{name}.reference.json"
-    reference.write_text(json.dumps(reference_predictions(model), indent=1) + "\n")
+    register(path, digest, reference_predictions(model))
     return path
 
 

@@ -12,7 +12,6 @@ import argparse
 import functools
 import json
 import math
-import os
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -21,7 +20,9 @@ import torch
 import torch.distributed as dist
 
 from training.ahead import Ahead
-from training.release import refuse_existing, release
+from training.processes import agree, join
+from training.registry import refuse_existing
+from training.release import release
 from training.stages import load_recipe
 from training.stream import stream_data, validation
 from training.trainer import RecipeTrainer, rate_at
@@ -89,7 +90,7 @@ def run(
                     file.write(json.dumps(row) + "\n")
                 print(" ".join(f"{k} {v}" for k, v in row.items()), flush=True)
                 losses, counted, logged = [], trainer.datasets, now
-            over = trainer.agree(now - start > 60 * max_minutes)
+            over = agree(now - start > 60 * max_minutes, trainer.device, trainer.world)
             if lead and (trainer.done or over or now - saved > 60 * checkpoint_minutes):
                 trainer.save(out / "checkpoint", whole=whole)
                 saved = time.monotonic()
@@ -132,13 +133,7 @@ def main(arguments: list[str] | None = None) -> None:
     if options.scale != 1:
         recipe = recipe.scaled(options.scale)
     out = options.out or Path("runs") / recipe.name
-    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    device = torch.device(options.device)
-    if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
-        torch.cuda.set_device(device)
-    if world > 1:
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    device, rank, world = join(options.device)
     if options.export:
         refuse_existing(options.export / f"{recipe.name}.safetensors")
     out.mkdir(parents=True, exist_ok=True)

@@ -6,8 +6,6 @@ Legend: none; files are ``NAME.safetensors``, ``NAME.reference.json`` and ``regi
 from __future__ import annotations
 
 import dataclasses
-import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -15,40 +13,10 @@ import torch
 
 from torchmist.weights import save_weights
 from training.export import reference_predictions
+from training.registry import commit, refuse_existing, register
 from training.trainer import RecipeTrainer
 
-__all__ = ["refuse_existing", "register", "release"]
-
-
-def _commit() -> str:
-    """The commit of the code, or ``unknown`` outside a repository."""
-    try:
-        shown = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True,
-            text=True, check=True,
-        )  # fmt: skip
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return shown.stdout.strip()
-
-
-def refuse_existing(path: Path) -> None:
-    """Raise ``FileExistsError`` if there are weights at ``path``: released weights never change."""
-    if path.exists():
-        raise FileExistsError(
-            f"expected a new name, but {path} exists; released weights never change: give the "
-            f"recipe another name"
-        )
-
-
-def register(path: Path, digest: str, predictions: list[dict[str, Any]]) -> None:
-    """Enter the sha256 of the weights at ``path``; write reference predictions beside them."""
-    registry = path.parent / "registry.json"
-    entries = json.loads(registry.read_text()) if registry.is_file() else {}
-    entries[path.stem] = {"file": path.name, "sha256": digest}
-    registry.write_text(json.dumps(entries, indent=2, sort_keys=True) + "\n")
-    reference = path.with_name(f"{path.stem}.reference.json")
-    reference.write_text(json.dumps(predictions, indent=1) + "\n")
+__all__ = ["release"]
 
 
 def release(trainer: RecipeTrainer, folder: Path, evaluation: dict[str, Any]) -> Path:
@@ -76,7 +44,7 @@ def release(trainer: RecipeTrainer, folder: Path, evaluation: dict[str, Any]) ->
         "datasets": trainer.datasets,
         "seconds": round(trainer.seconds),
         "torch": torch.__version__,
-        "commit": _commit(),
+        "commit": commit(),
         "parents": [],
         "command": f"python -m training.recipe {recipe.name} --export pretrained",
         "trained_range": {

@@ -20,7 +20,7 @@ from torchmist.synthetic.engines import ENGINES
 from torchmist.synthetic.general import GeneralMeta
 from torchmist.synthetic.general.moved import sample_moved
 from torchmist.synthetic.paper import Batch
-from training.data import _generator as seeded
+from training.data import seeded
 from training.stages import Recipe, Stage
 
 __all__ = ["FAMILIES", "VALIDATION", "StreamData", "check_families", "shape_of", "stream_data",

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import functools
 import math
-import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +29,7 @@ from training.checkpoint import Checkpoint
 from training.config import PRESETS, TrainConfig
 from training.data import step_data
 from training.metrics import MetricsWriter
+from training.processes import agree, join, update_average
 from training.validate import validate
 
 __all__ = ["Trainer", "learning_rate", "main", "with_radial_inputs"]
@@ -150,17 +150,10 @@ class Trainer:
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), config.clip)
         self.optimizer.step()
-        self._update_average()
+        update_average(self.average, self.model, config.average, self.step)
         self.step += 1
         self.datasets += len(mi) * self.world
         return loss.detach(), norm
-
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        """Exponential moving average, with a shorter memory while the run is young."""
-        decay = min(self.config.average, (1 + self.step) / (10 + self.step))
-        ours, theirs = list(self.average.parameters()), list(self.model.parameters())
-        torch._foreach_lerp_(ours, theirs, 1 - decay)
 
 
 def run(trainer: Trainer, out: Path, *, checkpoint_minutes: float, max_minutes: float) -> None:
@@ -194,7 +187,7 @@ def run(trainer: Trainer, out: Path, *, checkpoint_minutes: float, max_minutes: 
             writer.write(trainer.step, row)
             error = {k: f"{v:.3g}" for k, v in trainer.validation.items() if "mse" in k}
             bar.set_postfix(loss=f"{mean:.4f}", **error, datasets_per_s=f"{rate:.0f}")
-        over = _agree(now - start > 60 * max_minutes, trainer)
+        over = agree(now - start > 60 * max_minutes, trainer.device, trainer.world)
         if lead and (last or over or now - saved > 60 * checkpoint_minutes):
             trainer.checkpoint().save(out / "checkpoint.pt")
             saved = now
@@ -203,15 +196,6 @@ def run(trainer: Trainer, out: Path, *, checkpoint_minutes: float, max_minutes: 
     bar.close()
     if writer:
         writer.close()
-
-
-def _agree(over: bool, trainer: Trainer) -> bool:
-    """Whether the first process says that time is up, so that all stop at the same step."""
-    if trainer.world == 1:
-        return over
-    flag = torch.tensor(float(over), device=trainer.device)
-    dist.broadcast(flag, 0)
-    return bool(flag)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -241,13 +225,7 @@ def main(arguments: list[str] | None = None) -> None:
         "init": options.init,
     }
     config = replace(config, **{k: v for k, v in named.items() if v is not None})
-    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    device = torch.device(options.device)
-    if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
-        torch.cuda.set_device(device)
-    if world > 1:
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    device, rank, world = join(options.device)
 
     path = options.out / "checkpoint.pt"
     if options.resume:

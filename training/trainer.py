@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from torchmist.heads import from_nats
-from torchmist.losses import difference_loss
+from torchmist.losses import difference_loss, quantile_losses
 from torchmist.models.mist import MIST
+from training.processes import update_average
 from training.pursuit import Pursuits
 from training.stages import Recipe, Stage
 from training.stream import FAMILIES, StreamData, check_families, shape_of, stream_data
@@ -140,7 +139,8 @@ class RecipeTrainer:
             change = difference_loss(*quantiles.chunk(2), *data.mi.chunk(2))
             loss = stage.moved_weight * change
         else:
-            each = self._losses(quantiles, data.mi)
+            weight = self.recipe.mean_weight
+            each = quantile_losses(quantiles, data.mi, self.model.levels, mean_weight=weight)
             loss = each.mean()
         self.optimizer.zero_grad()
         loss.backward()
@@ -149,20 +149,12 @@ class RecipeTrainer:
         self.optimizer.grad_scale = None
         self.optimizer.found_inf = (~finite).float()
         self.optimizer.step()
-        self._update_average()
+        update_average(self.average, self.model, self.recipe.average, self.step)
         losses = loss.detach().expand(len(data.family)) if each is None else each.detach()
         self._watch(losses, data.family)
         self.step += 1
         self.datasets += len(data.mi) * self.world
         return loss.detach(), norm
-
-    def _losses(self, quantiles: Tensor, mi: Tensor) -> Tensor:
-        """Pinball loss in ``t`` and Huber loss of the mean in nats of each dataset, ``[B]``."""
-        levels = self.model.levels
-        error = from_nats(mi)[:, None] - from_nats(quantiles.clamp(min=-0.1999))
-        pinball = torch.maximum(levels * error, (levels - 1) * error).mean(-1)
-        huber = nn.functional.smooth_l1_loss(quantiles.mean(-1), mi, beta=4.0, reduction="none")
-        return pinball + self.recipe.mean_weight * huber
 
     @torch.no_grad()
     def _watch(self, losses: Tensor, family: Tensor) -> None:
@@ -175,13 +167,6 @@ class RecipeTrainer:
         total, count = self.seen.tolist()
         self.seen.zero_()
         return {f: t / c for f, t, c in zip(FAMILIES, total, count) if c}
-
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        """Exponential moving average, with a shorter memory while the run is young."""
-        decay = min(self.recipe.average, (1 + self.step) / (10 + self.step))
-        ours, theirs = list(self.average.parameters()), list(self.model.parameters())
-        torch._foreach_lerp_(ours, theirs, 1 - decay)
 
     # ---- checkpoints ----------------------------------------------------------------------------
     def save(self, folder: Path, *, whole: bool = True) -> None:
@@ -263,11 +248,3 @@ class RecipeTrainer:
         if not anew:
             self.step, self.datasets = state["step"], state["datasets"]
             self.seconds = state["seconds"]
-
-    def agree(self, over: bool) -> bool:
-        """Whether the first process says that time is up, so that all stop at the same step."""
-        if self.world == 1:
-            return over
-        flag = torch.tensor(float(over), device=self.device)
-        dist.broadcast(flag, 0)
-        return bool(flag)

@@ -208,13 +208,14 @@ class MIST(QuantileNetwork):
         summary = [*_summarise(tokens, readout, dx), seeds.flatten(1), stats.side, nats]
         centre = self._centre(stats, pair_sum)
         if local is not None and self.neighbourhood is not None:
-            summary += self.neighbourhood.summarise(local, stats.anchors, centre)
+            said = self.neighbourhood.said(local, centre)
+            summary += self.neighbourhood.summarise(local, said)
         enter, leave = self.trunk[0][0], self.trunk[0][2]  # type: ignore[index]
         hidden = F.gelu(affine(leave, F.gelu(affine(enter, torch.cat(summary, -1)))))
         with _full_precision(scores):
             hidden = hidden.to(z.dtype)
             if local is not None and self.neighbourhood is not None:
-                centre = self.neighbourhood.blend(local, hidden, centre)
+                centre = self.neighbourhood.blend(said, hidden, centre)
             opinions = None if local is None else local.opinions
             return to_nats(self.head(hidden, centre)), opinions
 

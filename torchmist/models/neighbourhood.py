@@ -116,25 +116,25 @@ class Neighbourhood(nn.Module):
             received += [by_x + by_y, by_x * by_y]
         return samples + affine(self.receive, torch.cat(received, -1))
 
-    def summarise(self, seen: Seen, anchors: Tensor, centre: Tensor) -> list[Tensor]:
-        """Means and deviations over the samples, and what the opinions say, ``summary`` numbers."""
+    def summarise(self, seen: Seen, said: list[Tensor]) -> list[Tensor]:
+        """Means and deviations over the samples, and what is :meth:`said`, ``summary`` numbers."""
         mean = seen.chosen.mean(seen.features)
         square = seen.chosen.mean(seen.features.square())
         deviation = (square - mean.square()).clamp(min=0).add(1e-4).sqrt()
-        return [mean, deviation, *self._said(seen, centre)]
+        return [mean, deviation, *said]
 
-    def _said(self, seen: Seen, centre: Tensor) -> list[Tensor]:
-        """The opinions in ``t``, their differences from the closed forms, and their spread."""
+    def said(self, seen: Seen, centre: Tensor) -> list[Tensor]:
+        """The opinions in ``t`` ``[B, O]``, their differences from the closed forms' ``centre``
+        ``[B]``, their mean and deviation, and the centre."""
         t = from_nats(seen.opinions.clamp(min=_SMALLEST))
         apart = t - centre.detach()[:, None]
         return [t, apart, t.mean(1, keepdim=True), t.std(1, keepdim=True), centre.detach()[:, None]]
 
-    def blend(self, seen: Seen, hidden: Tensor, centre: Tensor) -> Tensor:
+    def blend(self, said: list[Tensor], hidden: Tensor, centre: Tensor) -> Tensor:
         """Where the head measures from, ``[B]`` in ``t``: the closed forms' ``centre`` and all
         opinions, each with a share that the ``hidden`` state ``[B, H]`` and they decide."""
-        t = from_nats(seen.opinions.clamp(min=_SMALLEST))
-        read = torch.cat([hidden, *self._said(seen, centre)], -1)
-        logits = self.shares(read)
+        t = said[0]
+        logits = self.shares(torch.cat([hidden, *said], -1))
         share = F.pad(logits[:, 1:], (1, 0)) + F.pad(logits[:, :1] + 2.0, (0, t.shape[1]))
         share = share.softmax(-1)
         return (share * torch.cat([centre[:, None], t], 1)).sum(-1)
