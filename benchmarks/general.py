@@ -34,6 +34,8 @@ import torch
 from torch import Tensor
 
 import torchmist
+from benchmarks.evaluate import load
+from benchmarks.pages import markdown, write_table
 from torchmist.copula import normal_scores
 from torchmist.models.gaussian import gaussian_bias
 from torchmist.models.mist import MIST
@@ -41,8 +43,6 @@ from torchmist.synthetic.general import GeneralMeta
 from torchmist.synthetic.general.canonical import canonical_mi, sample_canonical
 from torchmist.synthetic.general.mixing import mix_linearly
 from torchmist.synthetic.general.mixtures import MixtureParameters, class_mi, sample_mixture
-from training.evaluate import load
-from training.pages import markdown, write_table
 
 __all__ = ["Cell", "ideal_standard_error", "main"]
 

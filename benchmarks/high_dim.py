@@ -27,12 +27,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from benchmarks.evaluate import load
+from benchmarks.pages import markdown, write_table
 from torchmist.copula import normal_scores
 from torchmist.models.mist import MIST
 from torchmist.routes import route
 from torchmist.synthetic.general import GeneralMeta
-from training.evaluate import load
-from training.pages import markdown, write_table
 
 __all__ = ["embeddings", "main"]
 

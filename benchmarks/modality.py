@@ -25,11 +25,11 @@ from torch import Tensor, nn
 
 import torchmist
 from benchmarks.estimators import estimator
+from benchmarks.pages import write_table
 from benchmarks.records import Records, exact_name
 from benchmarks.tables import markdown
 from torchmist.adapt import adapt
 from torchmist.weights import save_weights
-from training.pages import write_table
 
 __all__ = ["MODALITIES", "Modality", "main"]
 

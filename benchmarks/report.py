@@ -17,9 +17,9 @@ import pandas as pd
 
 from benchmarks import tables
 from benchmarks.figures import FIGURES
+from benchmarks.pages import has_table, write_table
 from benchmarks.run import RESULTS
 from benchmarks.tables import markdown, read
-from training.pages import has_table, write_table
 
 __all__ = ["main", "write_tables"]
 

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.bmi_families import bmi_sampler
+from benchmarks.evaluate import CHANGES
+from benchmarks.m_test import m_test
 from torchmist.synthetic import draw_parameters
-from training.bmi_families import bmi_sampler
-from training.evaluate import CHANGES
-from training.m_test import m_test
 
 __all__ = ["SUITES", "Case"]
 

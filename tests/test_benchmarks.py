@@ -10,8 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmarks import digits, dimensions, report, reproduce, tables
-from benchmarks import run as runs
+from benchmarks import digits, dimensions, report, tables
 from benchmarks.estimators import LEVELS, estimator, record_name
 from benchmarks.run import COLUMNS, run
 from benchmarks.suites import SUITES, Case
@@ -176,14 +175,3 @@ def test_small_networks_train_on_one_dimension() -> None:
     assert trainer.config.dims == (3, 3) and trainer.datasets == 16
     mse, median = dimensions.measure(trainer.average, 3, 20)
     assert mse > 0 and median > 0
-
-
-def test_one_command_makes_everything_and_names_a_model_once(monkeypatch, tmp_path) -> None:
-    made: list[list[str]] = []
-    for module in (digits, dimensions, report, runs):
-        monkeypatch.setattr(module, "main", lambda words: made.append(words))
-    reproduce.main(["--models", "mist-paper-v1", "mist-paper-v1"])
-    suites = [words[words.index("--suite") + 1] for words in made if "--suite" in words]
-    assert {"m_test", "bmi40", "m_test_extended", "symmetry", "speed"} == set(suites)
-    assert all(words.count("mist-paper-v1") <= 1 for words in made)
-    assert made[-1] == ["--readme"]

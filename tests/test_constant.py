@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import io
 import pickle
-import platform
 
 import pytest
 import torch
@@ -13,7 +12,6 @@ from torch import Tensor
 
 import torchmist
 from torchmist.constant import _kept, constant, keepable
-from torchmist.models.heap import keep_heap
 from torchmist.models.mist import MIST
 
 
@@ -211,16 +209,3 @@ def test_compiled_without_gradients(small, pair) -> None:
         torch.testing.assert_close(run(*pair), small(*pair), atol=1e-5, rtol=1e-5)
         in_place(small)
         torch.testing.assert_close(run(*pair), small(*pair), atol=1e-5, rtol=1e-5)
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="what it is about is glibc")
-def test_freed_memory_is_used_again() -> None:
-    resource = pytest.importorskip("resource")
-
-    def faults() -> int:
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-        torch.ones(2**21)  # 8 MiB, 2,048 pages
-        return int(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-
-    keep_heap()
-    assert min(faults() for _ in range(8)) < 200

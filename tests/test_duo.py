@@ -10,8 +10,10 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 import torchmist
-from torchmist.duo import Arbiter, DuoMIST
+from torchmist.arbiter import Arbiter, Evidence
+from torchmist.duo import DuoMIST
 from torchmist.models.mist import MIST, MISTConfig
+from torchmist.models.neighbourhood import FEATURE_COUNT, OPINION_COUNT
 from torchmist.weights import registry, save_weights
 
 SMALL = dict(
@@ -67,12 +69,35 @@ def test_a_gradient_reaches_both_sides(duo, sample) -> None:
         assert v.grad is not None and bool(v.grad.isfinite().all()) and bool((v.grad != 0).any())
 
 
-def test_an_untrained_arbiter_lies_halfway() -> None:
-    a, b = torch.linspace(0.5, 1.0, 24)[None], torch.linspace(1.0, 2.0, 24)[None]
-    arbiter = Arbiter()
-    out = arbiter(a, b, torch.ones(1, 18), torch.tensor([[50.0, 2.0, 3.0]]))
-    expected = ((a + 0.2) * (b + 0.2)).sqrt() - 0.2
-    torch.testing.assert_close(out, expected)
+def evidence(opinions: float) -> Evidence:
+    """Networks of medians about 0.7 and 1.4 nats, and opinions that agree."""
+    plain, local = torch.linspace(0.5, 1.0, 24)[None], torch.linspace(1.0, 2.0, 24)[None]
+    said, sizes = torch.full((1, OPINION_COUNT), opinions), torch.tensor([[50.0, 2.0, 3.0]])
+    return Evidence(plain, local, said, torch.zeros(1), torch.zeros(1, FEATURE_COUNT), sizes)
+
+
+def test_an_untrained_arbiter_has_the_mean_of_all_candidates_as_its_median() -> None:
+    seen = evidence(1.0)
+    out = Arbiter()(seen)
+    t = torch.log(torch.tensor([1.0] * OPINION_COUNT) + 0.2)
+    plain, local = (torch.log(q + 0.2) for q in (seen.plain, seen.local))
+    medians = plain[0, 11], local[0, 11]  # the lower of both middle quantiles
+    others = torch.stack([*medians, torch.zeros(()), local.mean()])
+    expected = torch.cat([t, others]).mean()
+    found = torch.log(out + 0.2)[0, 11:13].mean()
+    torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)
+
+
+def test_members_are_averaged_in_t() -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        arbiter = Arbiter(16, members=3)
+        for p in arbiter.parameters():
+            p.data.add_(0.1 * torch.randn_like(p))
+    seen = evidence(0.4)
+    each = arbiter.each(seen)
+    assert each.shape == (3, 1, 24)
+    torch.testing.assert_close(arbiter(seen), each.mean(0).exp() - 0.2)
 
 
 def test_a_file_holds_the_arbiter_and_names_its_parents(duo, tmp_path) -> None:
@@ -80,7 +105,7 @@ def test_a_file_holds_the_arbiter_and_names_its_parents(duo, tmp_path) -> None:
     save_weights(duo, path, provenance={"seed": 3}, evaluation={})
     with safe_open(path, framework="pt") as file:
         header = file.metadata()
-        assert all(name.startswith(("network", "mean", "scale")) for name in file.keys())
+        assert all(name.startswith(("members", "mean", "scale")) for name in file.keys())
     parents = json.loads(header["parents"])
     assert parents == {name: registry()[name]["sha256"] for name in NAMES}
     loaded = torchmist.load_pretrained(path)
@@ -93,7 +118,7 @@ def test_other_parents_are_refused(duo, tmp_path) -> None:
     path = tmp_path / "duo.safetensors"
     header = {"format": "torchmist", "model": "duo", "provenance": "{}", "evaluation": "{}",
               "parents": json.dumps({"mist-v1": "0", "mist-v2-preview": "0"}),
-              "arbiter": json.dumps({"width": 16, "quantiles": 24})}  # fmt: skip
+              "arbiter": json.dumps(duo.arbiter.sizes())}  # fmt: skip
     save_file(duo.arbiter.state_dict(), path, metadata=header)
     with pytest.raises(ValueError, match="expected the weights mist-v1 of sha256 0.*install"):
         torchmist.load_pretrained(path)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks import evaluate
+from benchmarks.m_test import REPEATS, SIZES, TestSet, m_test
 from torchmist.synthetic import PaperMeta
 from torchmist.weights import save_weights
-from training import evaluate
-from training.m_test import REPEATS, SIZES, TestSet, m_test
 
 
 @pytest.fixture
@@ -68,9 +68,9 @@ def test_command_writes_its_records(small, tests, tmp_path, monkeypatch, capsys)
 
 
 def test_m_test_is_read_back_from_its_cache(tests, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("training.m_test._make", lambda seed: tests)
+    monkeypatch.setattr("benchmarks.m_test._make", lambda seed: tests)
     first = m_test(tmp_path, seed=1)
-    monkeypatch.setattr("training.m_test._make", lambda seed: pytest.fail("made again"))
+    monkeypatch.setattr("benchmarks.m_test._make", lambda seed: pytest.fail("made again"))
     again = m_test(tmp_path, seed=1)
     for a, b, c in zip(tests, first, again):
         assert a.suite == b.suite == c.suite and a.mi == pytest.approx(c.mi)

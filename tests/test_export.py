@@ -9,9 +9,38 @@ import pytest
 import torch
 
 import torchmist
+from training.checkpoint import Checkpoint
 from training.config import PRESETS
 from training.export import _command, export, mean_of, reference_predictions
+from training.registry import register
 from training.train import Trainer
+
+
+@pytest.fixture(scope="module")
+def checkpoint() -> Checkpoint:
+    trainer = Trainer(replace(PRESETS["smoke"], steps=1), torch.device("cpu"))
+    trainer.advance()
+    return trainer.checkpoint()
+
+
+def test_an_exported_name_is_never_overwritten(checkpoint, tmp_path) -> None:
+    path = export([checkpoint], "tiny-v1", {}, tmp_path)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    with pytest.raises(FileExistsError, match="released weights never change"):
+        export([checkpoint], "tiny-v1", {"imd": [1.0]}, tmp_path)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+    path.unlink()
+    with pytest.raises(FileExistsError, match="exists or is registered"):
+        export([checkpoint], "tiny-v1", {}, tmp_path)
+
+
+def test_a_registered_name_keeps_its_digest(tmp_path) -> None:
+    path = tmp_path / "tiny-v1.safetensors"
+    register(path, "0" * 64, [])
+    register(path, "0" * 64, [])
+    with pytest.raises(FileExistsError, match="tiny-v1 is registered with sha256 000"):
+        register(path, "1" * 64, [])
+    assert json.loads((tmp_path / "registry.json").read_text())["tiny-v1"]["sha256"] == "0" * 64
 
 
 def test_export_round_trip(tmp_path) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks.evaluate import load
 from benchmarks.general import ideal_standard_error, plug_in
 from benchmarks.high_dim import embeddings
+from benchmarks.pages import markdown, write_table
 from torchmist.synthetic.general.canonical import sample_canonical
-from training.evaluate import load
-from training.pages import markdown, write_table
 
 
 def test_ideal_standard_error_is_the_spread_of_the_plug_in() -> None:

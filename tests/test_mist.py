@@ -9,10 +9,11 @@ from torch import nn
 from torchmist.copula import rank_transform
 from torchmist.heads import from_nats, quantile_levels, to_nats
 from torchmist.losses import pinball_loss, quantile_loss
+from torchmist.models.channels import group_slice, pair_channels
 from torchmist.models.gaussian import gaussian_bias, ridge_factor
 from torchmist.models.layers import MultiheadAttentionBlock
 from torchmist.models.mist import MIST, MISTConfig
-from torchmist.models.statistics import RADIAL, Features, sample_statistics
+from torchmist.models.statistics import Features, sample_statistics
 
 CLOSE = {"atol": 2e-5, "rtol": 2e-5}
 
@@ -231,7 +232,7 @@ def test_config_round_trip_and_errors() -> None:
         MISTConfig.from_dict({"width": 3})
     with pytest.raises(ValueError, match="heads must be a positive int"):
         MISTConfig(heads=0)
-    with pytest.raises(ValueError, match="radial must be 0 or 1"):
+    with pytest.raises(ValueError, match="radial must be True or False"):
         MISTConfig(radial=2)
     with pytest.raises(ValueError, match="multiple of heads"):
         MISTConfig(feature_width=97)
@@ -255,5 +256,5 @@ def test_radial_statistics_see_what_a_rotation_by_the_radius_hides() -> None:
 
     hidden, none = between(y), between(y.flip(1))
     assert hidden[:, 0].max() < 0.15  # the correlation is all but gone
-    surprise = slice(-RADIAL, -RADIAL + 3)
+    surprise = group_slice(pair_channels(2, 2, 1, radial=True), "radial surprise")
     assert hidden[:, surprise].max() > 1.2 and none[:, surprise].max() < 0.7

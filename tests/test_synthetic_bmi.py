@@ -10,6 +10,7 @@ import torch
 from jax.experimental import enable_x64
 from scipy.stats import ks_2samp
 
+from benchmarks.bmi_families import bmi_sampler
 from torchmist.synthetic import (
     IMD_FAMILIES,
     OOMD_FAMILIES,
@@ -19,7 +20,6 @@ from torchmist.synthetic import (
     family_mi,
     sample_family,
 )
-from training.bmi_families import bmi_sampler
 
 FAMILIES = tuple(dict.fromkeys(TRAIN_FAMILIES + IMD_FAMILIES + OOMD_FAMILIES))
 DIM, SAMPLES = 4, 4000

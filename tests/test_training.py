@@ -29,7 +29,7 @@ from training.data import (
     validation_batches,
 )
 from training.reference import main as train_reference
-from training.train import Trainer, learning_rate, main, with_radial_inputs
+from training.train import Trainer, learning_rate, main
 from training.validate import coverage, interpolate, range_of, validate
 
 CPU = torch.device("cpu")
@@ -226,9 +226,9 @@ def test_only_the_named_modules_are_trained(tmp_path) -> None:
 
 
 def test_radial_inputs_start_without_effect() -> None:
-    plain = Trainer(replace(SMOKE, model=replace(SMOKE.model, radial=0)), CPU).model
-    model = Trainer(replace(SMOKE, seed=1, model=replace(SMOKE.model, radial=1)), CPU).model
-    model.load_state_dict(with_radial_inputs(plain.state_dict(), model))
+    plain = Trainer(replace(SMOKE, model=replace(SMOKE.model, radial=False)), CPU).model
+    model = Trainer(replace(SMOKE, seed=1, model=replace(SMOKE.model, radial=True)), CPU).model
+    model.load_state_dict(model.state_of(plain))
     batch = training_batch(SMOKE, 0, CPU)
     torch.testing.assert_close(model(batch.x, batch.y), plain(batch.x, batch.y))
 

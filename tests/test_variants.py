@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from training import variants
+from benchmarks import variants
+from benchmarks.variants import CASES, VARIANTS, forward_times, main, train, verdict
 from training.checkpoint import Checkpoint
 from training.config import PRESETS
 from training.train import learning_rate
-from training.variants import CASES, VARIANTS, forward_times, main, train, verdict
 
 SMOKE = replace(PRESETS["smoke"], validation_size=1)
 MARKS = "<!-- begin table variants -->\n<!-- end table variants -->\n"

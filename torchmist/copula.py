@@ -12,12 +12,12 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from torchmist.checks import visible
 from torchmist.constant import constant
+from torchmist.sorting import sort_columns
 
 __all__ = [
     "Ranks",
@@ -95,45 +95,6 @@ def _column_layout(x: Tensor, mask: Tensor | None) -> Tensor:
 
 
 _FEW = 0.05
-_FEW_THREADS = 4
-_LARGE = 2**13
-_MAGNITUDE = 2**31 - 1
-
-
-def _sort(columns: Tensor) -> tuple[Tensor, Tensor]:
-    """Sorted values and where they were, with ties in any order.
-
-    NumPy sorts several times as fast as ``torch`` where it has AVX-512, on one thread.
-    """
-    arrays = columns.device.type == "cpu" and not torch.compiler.is_compiling()
-    if arrays and torch.get_num_threads() <= _FEW_THREADS:
-        try:
-            if columns.dtype == torch.float32 and columns.numel() >= _LARGE:
-                return _sort_keys(columns.detach())
-            order = torch.from_numpy(np.argsort(columns.detach().numpy(), axis=-1))
-            return columns.gather(-1, order), order
-        except RuntimeError:  # vmap: no arrays
-            pass
-    ordered, order = columns.sort(-1)
-    return ordered, order
-
-
-def _sort_keys(columns: Tensor) -> tuple[Tensor, Tensor]:
-    """:func:`_sort` of float32 by integers that hold a value and its place.
-
-    Sorting them takes half as long as an argsort, and both are read off the result in order.
-    """
-    n = columns.shape[-1]
-    values = _as_ordered((columns + 0.0).view(torch.int32))  # 0.0 for -0.0
-    keys = values.to(torch.int64).bitwise_left_shift_(32).bitwise_or_(torch.arange(n))
-    keys.numpy().sort(axis=-1)
-    ordered = _as_ordered((keys >> 32).to(torch.int32)).view(torch.float32)
-    return ordered, keys.bitwise_and_(2**32 - 1)
-
-
-def _as_ordered(bits: Tensor) -> Tensor:
-    """Bits of float32 as int32 that rise with the values, and back."""
-    return bits ^ ((bits >> 31) & _MAGNITUDE)
 
 
 def _tie_groups(ordered: Tensor) -> tuple[Tensor, Tensor]:
@@ -210,7 +171,7 @@ class _NormalScores(torch.autograd.Function):
     @staticmethod
     def forward(columns: Tensor, counts: Tensor, grid: Tensor, window: int) -> tuple[Tensor, ...]:
         # counts: [B] when the leading axes are one batch axis B, else [1]; grid: [B or 1, C]
-        ordered, order = _sort(columns)
+        ordered, order = sort_columns(columns)
         first, last = _tie_groups(ordered)
         codes = torch.empty_like(order)
         codes.scatter_(-1, order, (first + last).long().expand_as(order))
@@ -315,9 +276,12 @@ def rank_transform(x: Tensor, mask: Tensor | None = None, *, window: int | None 
         counts = mask.sum(-1)
         grid = score_grid(counts, n).float()
     # without gradients the function alone: its bookkeeping takes as long as small samples do
-    run = _NormalScores.apply if torch.is_grad_enabled() else _NormalScores.forward
-    scores, codes, *_ = run(columns, counts, grid, window or default_window(n))
-    return Ranks(scores, codes)
+    if not torch.is_grad_enabled():  # no window, which would tie an exported graph to one n
+        scores, codes, *_ = _NormalScores.forward(columns, counts, grid, 0)
+        return Ranks(scores, codes)
+    window = window or default_window(n)
+    made = _NormalScores.apply(columns, counts, grid, window)  # type: ignore[no-untyped-call]
+    return Ranks(made[0], made[1])
 
 
 def standardise(scores: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -10,19 +10,19 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from torchmist.duo import Arbiter, DuoMIST
+from torchmist.arbiter import Arbiter
+from torchmist.duo import DuoMIST
 from torchmist.models.config import MISTConfig
 from torchmist.models.mist import MIST
 from torchmist.models.network import QuantileNetwork
 from torchmist.models.projected import ProjectedMIST, Projection
+from torchmist.weight_files import WeightsFile, build, header_object, read_file, read_provenance
 
 __all__ = ["ALIASES", "load_pretrained", "registry", "save_weights"]
 
-ALIASES = {"mist": "mist-duo-v1", "mist-fast": "mist-v1"}
+ALIASES = {"mist": "mist-duo-v2", "mist-fast": "mist-v1"}
 """Names that move: ``"mist"`` is the default of estimates, ``"mist-fast"`` of terms in a loop."""
 
 
@@ -68,7 +68,7 @@ def _sizes(model: QuantileNetwork) -> dict[str, str]:
     if isinstance(model, DuoMIST):
         known = registry()
         parents = {name: known[name]["sha256"] for name in model.names}
-        arbiter = {"width": model.arbiter.width, "quantiles": model.arbiter.quantiles}
+        arbiter = model.arbiter.sizes()
         return {"model": "duo", "parents": json.dumps(parents), "arbiter": json.dumps(arbiter)}
     if not isinstance(model, MIST):
         raise TypeError(f"expected a MIST or a DuoMIST, got {type(model).__name__}")
@@ -83,62 +83,79 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _plain(header: dict[str, str]) -> MIST:
-    return MIST(MISTConfig.from_dict(json.loads(header["config"])))
+def _config(file: WeightsFile) -> MISTConfig:
+    """The sizes in a header; each layer has tensors of its own, which bounds their number."""
+    try:
+        config = MISTConfig.from_dict(header_object(file.header, "config"))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"expected the sizes of a MIST in the header of {file.path}: {error}; install the "
+            f"torchmist that wrote it"
+        ) from error
+    if config.feature_layers + config.sample_layers > len(file.tensors):
+        raise ValueError(
+            f"expected tensors for {config.feature_layers} and {config.sample_layers} layers in "
+            f"{file.path}, got {len(file.tensors)} tensors; write the file with save_weights"
+        )
+    return config
 
 
-def _projected(header: dict[str, str]) -> MIST:
-    projection = Projection(**json.loads(header["projection"]))
-    return ProjectedMIST(MISTConfig.from_dict(json.loads(header["config"])), projection)
+def _plain(file: WeightsFile) -> MIST:
+    config = _config(file)
+    return build(lambda: MIST(config), file)
 
 
-def _duo(header: dict[str, str]) -> DuoMIST:
-    parents: dict[str, str] = json.loads(header["parents"])
-    known = registry()
-    networks = []
-    for name, digest in parents.items():
-        found = known.get(name, {}).get("sha256")
-        if found != digest:
-            raise ValueError(
-                f"expected the weights {name} of sha256 {digest}, which this file is an arbiter "
-                f"of, got {found}; install a torchmist that ships them"
-            )
-        network = load_pretrained(name)
-        assert isinstance(network, MIST)
-        networks.append(network)
-    plain, local = networks
+def _projected(file: WeightsFile) -> MIST:
+    config, sizes = _config(file), header_object(file.header, "projection")
+    return build(lambda: ProjectedMIST(config, Projection(**sizes)), file)
+
+
+def _duo(file: WeightsFile) -> DuoMIST:
+    parents, sizes = header_object(file.header, "parents"), header_object(file.header, "arbiter")
+    if len(parents) != 2:
+        raise ValueError(f"expected two parents in the header of {file.path}, got {list(parents)}")
+    arbiter = build(lambda: Arbiter(**sizes), file)
+    plain, local = (_parent(name, digest, arbiter) for name, digest in parents.items())
     first, second = parents
-    return DuoMIST(plain, local, Arbiter(**json.loads(header["arbiter"])), (first, second))
+    return DuoMIST(plain, local, arbiter, (first, second))
 
 
-_MODELS: dict[str, Callable[[dict[str, str]], QuantileNetwork]] = {
+def _parent(name: str, digest: str, arbiter: Arbiter) -> MIST:
+    """The registered network that an arbiter's file refers to."""
+    found = registry().get(name, {}).get("sha256")
+    if found != digest:
+        raise ValueError(
+            f"expected the weights {name} of sha256 {digest}, which this file is an arbiter of, "
+            f"got {found}; install a torchmist that ships them"
+        )
+    network = load_pretrained(name)
+    if not isinstance(network, MIST) or len(network.levels) != arbiter.quantiles:
+        raise ValueError(
+            f"expected a network of {arbiter.quantiles} quantiles, which the arbiter reads, got "
+            f"{name}; write the file with save_weights"
+        )
+    return network
+
+
+_MODELS: dict[str, Callable[[WeightsFile], QuantileNetwork]] = {
     "mist": _plain,
     "projected-mist": _projected,
     "duo": _duo,
 }
 
 
-def _read(path: Path) -> QuantileNetwork:
+def _read(path: Path, registered: bool = False) -> QuantileNetwork:
     """The model in a safetensors file, with ``provenance`` and ``evaluation`` as attributes."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
-    except SafetensorError as error:
-        raise ValueError(
-            f"expected a safetensors file written by torchmist, could not read {path}: {error}"
-        ) from error
+    file = read_file(path, registered)
+    header = file.header
     if header.get("format") != "torchmist" or header.get("model") not in _MODELS:
         raise ValueError(
             f"expected a header with format 'torchmist' and model 'mist' in {path}, got "
             f"{ {k: header.get(k) for k in ('format', 'model')} }; write it with save_weights"
         )
-    with torch.random.fork_rng(devices=[]):  # what the constructor draws is replaced
-        model = _MODELS[header["model"]](header)
-    own = model.arbiter if isinstance(model, DuoMIST) else model
-    own.load_state_dict(tensors, strict=True)
-    model.provenance = json.loads(header["provenance"])
-    model.evaluation = json.loads(header["evaluation"])
+    provenance, evaluation = read_provenance(header), header_object(header, "evaluation")
+    model = _MODELS[header["model"]](file)
+    model.provenance, model.evaluation = provenance, evaluation
     return model.eval().requires_grad_(False)
 
 
@@ -150,8 +167,8 @@ def load_pretrained(name: str | os.PathLike[str] = "mist") -> QuantileNetwork:
             the path of a ``.safetensors`` file written by torchmist.
 
     Raises:
-        ValueError: for an unknown name, a file of another format, or one whose sha256 is not the
-            registered one.
+        ValueError: for an unknown name, a file of another format, a damaged one, or one whose
+            sha256 is not the registered one. Nothing in a file is run.
         FileNotFoundError: for a path that does not exist.
 
     Example:
@@ -179,7 +196,7 @@ def load_pretrained(name: str | os.PathLike[str] = "mist") -> QuantileNetwork:
                 f"expected sha256 {entry['sha256']} for {exact}, got {found}; the file is damaged: "
                 f"install torchmist again"
             )
-        return _read(path)
+        return _read(path, registered=True)
 
 
 def _names(known: dict[str, dict[str, str]]) -> list[str]:

@@ -99,8 +99,8 @@ _SMOKE = replace(
     log_every=10, validate_every=200, validation_size=4,
 )  # fmt: skip
 _GENERAL = replace(
-    _PAPER, model=MISTConfig(radial=1), meta="general", init="mist-paper-v1", steps=17_000, seed=2,
-    learning_rate=8e-4, samples=(10, 4096), dims=(1, 64), large=0.25, moved=0.35,
+    _PAPER, model=MISTConfig(radial=True), meta="general", init="mist-paper-v1", steps=17_000,
+    seed=2, learning_rate=8e-4, samples=(10, 4096), dims=(1, 64), large=0.25, moved=0.35,
     moved_weight=0.25, average=0.999, validate_every=4000,
 )  # fmt: skip
 _WARPED = replace(

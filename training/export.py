@@ -21,10 +21,11 @@ from typing import Any
 import torch
 
 from torchmist.models.mist import MIST
+from torchmist.models.network import QuantileNetwork
 from torchmist.weights import load_pretrained, save_weights
 from training.checkpoint import Checkpoint
 from training.config import PRESETS, TrainConfig
-from training.registry import commit, register
+from training.registry import commit, refuse_existing, register
 from training.validate import validate
 
 __all__ = ["export", "main", "mean_of", "reference_predictions"]
@@ -33,7 +34,7 @@ PRETRAINED = Path(__file__).parent.parent / "pretrained"
 _REFERENCE_SIZES = ((10, 2, 2), (40, 24, 24), (128, 1, 8), (300, 32, 3), (500, 17, 17))
 
 
-def reference_predictions(model: MIST) -> list[dict[str, Any]]:
+def reference_predictions(model: QuantileNetwork) -> list[dict[str, Any]]:
     """Predicted quantiles (nats) of fixed Gaussian draws, to check a load or a port of the weights.
 
     Columns of x and of y are paired as ``y = x + e``, half a nat of ``log 2`` for each pair.
@@ -97,7 +98,12 @@ def export(
     """Write the averaged weights of ``checkpoints`` as ``name`` into ``folder``; register them.
 
     ``weights``: files whose weights are averaged with them.
+
+    Raises:
+        FileExistsError: if weights of that name are there: released weights never change.
     """
+    path = folder / f"{name}.safetensors"
+    refuse_existing(path)
     checkpoint = mean_of(checkpoints, weights)
     config = replace(checkpoint.config, init=Path(checkpoint.config.init).name)
     model = MIST(config.model).eval()
@@ -116,7 +122,6 @@ def export(
         "trained_range": {"n": list(config.samples), "d": list(config.dims)},
     }
     evaluation = {"validation": checkpoint.validation, **evaluation}
-    path = folder / f"{name}.safetensors"
     digest = save_weights(model, path, provenance=provenance, evaluation=evaluation)
     register(path, digest, reference_predictions(model))
     return path
@@ -134,7 +139,7 @@ def main(arguments: list[str] | None = None) -> None:
         "--with", type=Path, nargs="*", default=[], dest="weights",
         help="files of weights to average with the checkpoints",
     )  # fmt: skip
-    parser.add_argument("--evaluation", type=Path, help="JSON written by training.evaluate")
+    parser.add_argument("--evaluation", type=Path, help="JSON written by benchmarks.evaluate")
     parser.add_argument("--folder", type=Path, default=PRETRAINED)
     options = parser.parse_args(arguments)
     evaluation = json.loads(options.evaluation.read_text()) if options.evaluation else {}

@@ -36,5 +36,6 @@ def agree(over: bool, device: torch.device, world: int) -> bool:
 def update_average(average: nn.Module, model: nn.Module, most: float, step: int) -> None:
     """Exponential moving average of decay ``most``, with a shorter memory while a run is young."""
     decay = min(most, (1 + step) / (10 + step))
-    ours, theirs = list(average.parameters()), list(model.parameters())
+    ours: list[torch.Tensor] = [*average.parameters()]
+    theirs: list[torch.Tensor] = [*model.parameters()]
     torch._foreach_lerp_(ours, theirs, 1 - decay)

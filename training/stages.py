@@ -139,6 +139,8 @@ class Recipe:
         """
         values = self.to_dict()
         values.pop("name")
+        # switches as 0 and 1, as in the digests of the runs before they were bools
+        values["model"] = {key: int(value) for key, value in values["model"].items()}
         if step:
             index, _ = self.at(min(step, self.steps) - 1)
             values["stages"] = values["stages"][: index + 1]

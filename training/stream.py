@@ -8,7 +8,6 @@ Legend: ``B`` datasets, ``N`` samples, ``dx``, ``dy`` columns.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -16,8 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from torchmist.synthetic.engines import ENGINES
-from torchmist.synthetic.general import GeneralMeta
+from torchmist.synthetic import registry
 from torchmist.synthetic.general.moved import sample_moved
 from torchmist.synthetic.paper import Batch
 from training.data import seeded
@@ -26,7 +24,7 @@ from training.stages import Recipe, Stage
 __all__ = ["FAMILIES", "VALIDATION", "StreamData", "check_families", "shape_of", "stream_data",
            "validation"]  # fmt: skip
 
-FAMILIES = ("general", "gaussian", *ENGINES, "moved", "pursuit")
+FAMILIES = (*registry.FAMILIES, "moved", "pursuit")
 """What a step can be made of; the last two are steps of their own."""
 
 _WIDEST = 1024
@@ -67,33 +65,19 @@ class StreamData(NamedTuple):
         return StreamData(*(v.to(device) for v in self[:4]), self.moved)
 
 
-@functools.cache
-def _metas() -> dict[str, GeneralMeta]:
-    plain = {"gaussian": 0.6, "factors": 0.2, "student": 0.2}
-    return {"general": GeneralMeta(), "gaussian": GeneralMeta(plain, warped=0.0)}
-
-
-def sample_named(
-    name: str, batch: int, n: int, dx: int, dy: int, *, generator: torch.Generator
-) -> Batch:
-    """Datasets of one family of :data:`FAMILIES`."""
-    if name in ENGINES:
-        return ENGINES[name].sample(batch, n, dx, dy, generator=generator)
-    return _metas()[name].sample(batch, n, dx, dy, generator=generator)
-
-
 def check_families(recipe: Recipe) -> None:
     """Raise ``ValueError`` if a stage names what is no family, or has none for many columns."""
     for stage in recipe.stages:
-        unknown = sorted(set(stage.families) - set(FAMILIES[:-2]))
+        unknown = sorted(set(stage.families) - set(registry.FAMILIES))
         if unknown:
             raise ValueError(
-                f"expected families among {list(FAMILIES[:-2])} in stage {stage.name!r}, got "
+                f"expected families among {list(registry.FAMILIES)} in stage {stage.name!r}, got "
                 f"{', '.join(map(repr, unknown))}"
             )
-        if stage.wide > 0 and not any(stage.families.get(name, 0) > 0 for name in ENGINES):
+        wide = [name for name, family in registry.FAMILIES.items() if family.wide]
+        if stage.wide > 0 and not any(stage.families.get(name, 0) > 0 for name in wide):
             raise ValueError(
-                f"expected one of {list(ENGINES)} in stage {stage.name!r}, whose wide steps have "
+                f"expected one of {wide} in stage {stage.name!r}, whose wide steps have "
                 f"more columns than the other families; add one or set wide = 0"
             )
 
@@ -148,10 +132,8 @@ def stream_data(
         return None
     if kind == "moved":
         return _moved(stage, batch, n, dx, dy, generator, rank, world)
-    # what mixes linearly by dense matrices would take most of the time in many columns
-    families = {
-        k: v for k, v in stage.families.items() if k in ENGINES or max(dx, dy) <= stage.dims[1]
-    }
+    narrow = max(dx, dy) <= stage.dims[1]
+    families = {k: v for k, v in stage.families.items() if narrow or registry.FAMILIES[k].wide}
     shares = torch.tensor(list(families.values()), dtype=torch.float64)
     choose = seeded(torch.device("cpu"), recipe.seed, index, place, 2)
     drawn = torch.multinomial(shares, stage.groups, replacement=True, generator=choose).tolist()
@@ -169,7 +151,7 @@ def stream_data(
         if not count:  # fewer datasets than groups
             continue
         part = slice(start, start + count)
-        made = sample_named(names[k], count, n, dx, dy, generator=generator)
+        made = registry.FAMILIES[names[k]].sample(count, n, dx, dy, generator=generator)
         x[part], y[part], mi[part] = made.x, made.y, made.mi
         family[part] = FAMILIES.index(names[k])
         start += count
@@ -193,10 +175,10 @@ def validation(
     recipe: Recipe, device: torch.device, *, size: int = 32, most: int = 4096
 ) -> Iterator[tuple[str, tuple[int, int, int], Batch]]:
     """Draws of every family and size with seeds that no step has; ``most`` samples at most."""
-    for name in FAMILIES[:-2]:
+    for name, family in registry.FAMILIES.items():
         for place, (n, dx, dy) in enumerate(VALIDATION):
-            if n > most or (max(dx, dy) > 64 and name not in ENGINES):
+            if n > most or (max(dx, dy) > 64 and not family.wide):
                 continue
             generator = seeded(device, 1_000_003, FAMILIES.index(name), place)
             count = size if max(dx, dy) <= 64 else max(4, size // 4)
-            yield name, (n, dx, dy), sample_named(name, count, n, dx, dy, generator=generator)
+            yield name, (n, dx, dy), family.sample(count, n, dx, dy, generator=generator)

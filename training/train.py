@@ -22,7 +22,6 @@ from tqdm import tqdm
 
 from torchmist.losses import difference_loss, quantile_loss
 from torchmist.models.mist import MIST
-from torchmist.models.statistics import RADIAL, SIZES
 from torchmist.weights import load_pretrained
 from training.ahead import Ahead
 from training.checkpoint import Checkpoint
@@ -32,7 +31,7 @@ from training.metrics import MetricsWriter
 from training.processes import agree, join, update_average
 from training.validate import validate
 
-__all__ = ["Trainer", "learning_rate", "main", "with_radial_inputs"]
+__all__ = ["Trainer", "learning_rate", "main"]
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
@@ -41,20 +40,6 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, step / config.steps)))
     span = config.learning_rate - config.final_learning_rate
     return warm * (config.final_learning_rate + span * cosine)
-
-
-def with_radial_inputs(state: dict[str, Tensor], model: MIST) -> dict[str, Tensor]:
-    """``state`` for ``model``, with zero weights for radial inputs that it lacks.
-
-    The function stays the same. They stand before the sizes, which come last.
-    """
-    name = "pair.0.weight"
-    missing = model.state_dict()[name].shape[1] - state[name].shape[1]
-    if missing != RADIAL:
-        return state
-    statistics, sizes = state[name][:, :-SIZES], state[name][:, -SIZES:]
-    new = statistics.new_zeros(len(statistics), RADIAL)
-    return {**state, name: torch.cat([statistics, new, sizes], 1)}
 
 
 class Trainer:
@@ -85,8 +70,12 @@ class Trainer:
             self.model = self.build().to(device)
             self.average = self.build().to(device).eval().requires_grad_(False)
         if config.init:
-            start = load_pretrained(config.init).state_dict()
-            self.model.load_state_dict(with_radial_inputs(start, self.model))
+            start = load_pretrained(config.init)
+            if not isinstance(start, MIST):
+                raise TypeError(
+                    f"expected init to be the weights of a MIST, got {type(start).__name__}"
+                )
+            self.model.load_state_dict(self.model.state_of(start))
         self.average.load_state_dict(self.model.state_dict())
         self.optimizer = torch.optim.AdamW(
             self._trained(), betas=(0.9, 0.98), weight_decay=config.weight_decay

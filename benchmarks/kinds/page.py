@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from benchmarks.kinds import BEYOND, KINDS, THEMES, Kind
-from training.pages import markdown, write_table
+from benchmarks.pages import markdown, write_table
 
 __all__ = ["PAGE", "main", "theme_table"]
 

@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from benchmarks.kinds.baselines import BASELINES
 from benchmarks.kinds.registry import KINDS
 from benchmarks.kinds.run import Appended
-from training.pages import markdown
+from benchmarks.pages import markdown
 
 __all__ = ["Cell", "cells", "draw", "line", "summary", "table"]
 

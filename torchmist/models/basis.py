@@ -14,6 +14,7 @@ from torch.autograd.function import once_differentiable
 
 from torchmist.constant import keepable
 from torchmist.copula import full_grid, lookup, score_grid
+from torchmist.models.layers import unobserved
 
 __all__ = ["Basis"]
 
@@ -151,12 +152,14 @@ class Basis(nn.Module):
         """:meth:`_tables` of datasets without padding, kept while the weights stay as they are.
 
         The weights are compared by value, since in-place writes through ``.data`` leave no trace.
-        Only what needs no gradient in them is kept.
+        Only what needs no gradient in them is kept, and nothing where a layer has hooks. What this
+        saves is in ``benchmarks/results/tricks.csv``.
         """
         enter, mix = self.enter, self.mix
         weights = [enter.weight, enter.bias, mix.weight, mix.bias, self.leave.weight]
         learning = torch.is_grad_enabled() and any(p.requires_grad for p in weights)
         plain = all(type(p) is nn.Parameter and keepable(p) for p in weights)
+        plain = plain and all(map(unobserved, (enter, mix, self.leave)))
         size = scores.shape[-1]
         if learning or not plain or size > _LONGEST:
             return self._tables(counts, scores, full=True)

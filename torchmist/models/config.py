@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from torchmist.models.channels import pair_channels, sample_channels
+
 __all__ = ["MISTConfig"]
+
+_SWITCHES = ("radial", "local")
+_NAMES = ("pair_channels", "sample_channels")
 
 
 @dataclass(frozen=True)
@@ -26,8 +31,10 @@ class MISTConfig:
         readout_width, head_width: widths of the pair readout and of the head.
         seeds: pooled sample tokens.
         quantiles: quantiles in the head.
-        radial: 1 to read how the correlations change with the radii of both sides, else 0.
-        local: 1 to read which samples are near which (:mod:`torchmist.models.local`), else 0.
+        radial: whether it reads how the correlations change with the radii of both sides.
+        local: whether it reads which samples are near which (:mod:`torchmist.models.local`).
+
+    Files of older versions hold the last two as 0 or 1, which are accepted for them.
     """
 
     odd: int = 4
@@ -46,15 +53,16 @@ class MISTConfig:
     head_width: int = 256
     seeds: int = 4
     quantiles: int = 24
-    radial: int = 0
-    local: int = 0
+    radial: bool = False
+    local: bool = False
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name in ("radial", "local"):
+            if field.name in _SWITCHES:
                 if value not in (0, 1):
-                    raise ValueError(f"{field.name} must be 0 or 1, got {value!r}")
+                    raise ValueError(f"{field.name} must be True or False, got {value!r}")
+                object.__setattr__(self, field.name, bool(value))
             elif not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"{field.name} must be a positive int, got {value!r}")
         for name, value in (("feature", self.feature_width), ("sample", self.sample_width)):
@@ -69,15 +77,39 @@ class MISTConfig:
         if self.pair_width % 4:
             raise ValueError(f"pair_width must be a multiple of 4, got {self.pair_width}")
 
-    def to_dict(self) -> dict[str, int]:
-        """All fields as a plain dictionary."""
-        return asdict(self)
+    @property
+    def pair_channels(self) -> tuple[str, ...]:
+        """Names of what is read of a pair of columns, which the sizes follow."""
+        return pair_channels(self.odd, self.even, self.paired, radial=self.radial, waves=self.local)
+
+    @property
+    def sample_channels(self) -> tuple[str, ...]:
+        """Names of what a sample token is made of."""
+        return sample_channels(self.even, self.embedding, self.paired)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields as a plain dictionary, and the names of the channels that they stand for."""
+        return {**asdict(self), **{name: list(getattr(self, name)) for name in _NAMES}}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> MISTConfig:
-        """Inverse of :meth:`to_dict`; an unknown key raises ``TypeError``."""
+        """Inverse of :meth:`to_dict`; names of channels may be missing, as in older files.
+
+        Raises:
+            TypeError: for an unknown key.
+            ValueError: for sizes that fit no network, or channels that are not this version's:
+                their weights would be read as those of other statistics.
+        """
         known = {field.name for field in fields(cls)}
-        unknown = sorted(set(values) - known)
+        unknown = sorted(set(values) - known - set(_NAMES))
         if unknown:
             raise TypeError(f"unknown MISTConfig keys {unknown}; known keys are {sorted(known)}")
-        return cls(**values)
+        config = cls(**{name: value for name, value in values.items() if name in known})
+        for name in _NAMES:
+            mine, found = getattr(config, name), values.get(name)
+            if found is not None and found != list(mine):
+                raise ValueError(
+                    f"expected {name} {list(mine)}, which this version reads, got {found}; use "
+                    f"the version that wrote them"
+                )
+        return config

@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 __all__ = [
+    "ChannelLinear",
+    "ColumnLinear",
+    "CrossLinear",
     "FeatureAttention",
     "InducedSetAttention",
     "MultiheadAttentionBlock",
+    "PairLinear",
+    "SampleLinear",
+    "TwoLayers",
     "affine",
     "mlp",
-    "own",
+    "unobserved",
 ]
 
 
@@ -32,32 +37,95 @@ def mlp(*widths: int) -> nn.Sequential:
     return nn.Sequential(*layers[:-1])
 
 
-def own(layer: nn.Module) -> tuple[Tensor, Tensor]:
-    """Weight and bias of a layer.
-
-    Read off its dictionary where they are there: attributes of a module are found by way of an
-    exception, and the small layers here take little longer than that.
-    """
-    found = layer._parameters
-    weight, bias = found.get("weight"), found.get("bias")
-    if weight is None or bias is None:  # a parametrised layer
-        return cast(Tensor, layer.weight), cast(Tensor, layer.bias)
-    return weight, bias
-
-
 def affine(layer: nn.Module, x: Tensor) -> Tensor:
-    """A linear layer without the call of a module."""
-    return F.linear(x, *own(layer))
+    """The call ``layer(x)`` with a tensor for its type."""
+    out: Tensor = layer(x)
+    return out
 
 
-def _normed(layer: nn.LayerNorm, x: Tensor) -> Tensor:
-    """A layer norm without the call of a module."""
-    return F.layer_norm(x, layer.normalized_shape, *own(layer), layer.eps)
+class ChannelLinear(nn.Linear):
+    """A linear map of the first axis: ``[C, ...]`` to ``[O, ...]``.
+
+    One product of the weight and a flat matrix, without moving the axis.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``x``: ``[C, ...]``."""
+        out = torch.addmm(self.bias[:, None], self.weight, x.flatten(1))
+        mapped: Tensor = out.view(-1, *x.shape[1:])
+        return mapped
 
 
-def _feed(norm: nn.LayerNorm, feed: nn.Sequential, x: Tensor) -> Tensor:
-    """``x + feed(norm(x))``, of an :func:`mlp` with one hidden layer."""
-    return x + affine(feed[2], F.gelu(affine(feed[0], _normed(norm, x))))
+class PairLinear(nn.Linear):
+    """A linear map of the channels of pairs of columns and of the sizes of their dataset."""
+
+    def forward(self, pairs: Tensor, sizes: Tensor) -> Tensor:  # type: ignore[override]
+        """``pairs`` ``[C, B, D, D]`` and ``sizes`` ``[B or 1, S]`` give ``[O, B, D, D]``.
+
+        The weight reads the channels of pairs first, then the sizes, which are never expanded to
+        all pairs.
+        """
+        by_pair, by_size = self.weight.split([len(pairs), sizes.shape[-1]], 1)
+        hidden = (by_pair @ pairs.flatten(1)).view(-1, *pairs.shape[1:])
+        out: Tensor = hidden + F.linear(sizes, by_size, self.bias).mT[..., None, None]
+        return out
+
+
+class ColumnLinear(nn.Linear):
+    """A linear map of the channels of columns and of the features of their dataset."""
+
+    def forward(self, columns: Tensor, side: Tensor) -> Tensor:  # type: ignore[override]
+        """``columns`` ``[C, B, D]`` and ``side`` ``[B, S]`` give tokens ``[B, D, O]``."""
+        count, batch, size = columns.shape
+        by_column, by_side = self.weight.split([count, side.shape[-1]], 1)
+        hidden = (columns.flatten(1).mT @ by_column.mT).view(batch, size, -1)
+        out: Tensor = hidden + F.linear(side, by_side, self.bias)[:, None]
+        return out
+
+
+class CrossLinear(nn.Linear):
+    """A linear map of the channels of pairs and of the sum of those of their two columns."""
+
+    def forward(self, pairs: Tensor, x: Tensor, y: Tensor) -> Tensor:  # type: ignore[override]
+        """``pairs`` ``[C, B, dx, dy]``, ``x`` ``[E, B, dx]``, ``y`` ``[E, B, dy]`` give
+        ``[O, B, dx, dy]``; the columns are mapped before they are added to all pairs."""
+        by_pair, by_column = self.weight.split([len(pairs), len(x)], 1)
+        hidden = torch.addmm(self.bias[:, None], by_pair, pairs.flatten(1))
+        columns = torch.cat([x, y], -1)
+        columns = (by_column @ columns.flatten(1)).view(-1, *columns.shape[1:])
+        in_x, in_y = columns.split([x.shape[-1], y.shape[-1]], -1)
+        hidden = hidden.view(-1, *pairs.shape[1:])
+        out: Tensor = hidden + in_x[..., :, None] + in_y[..., None, :]
+        return out
+
+
+class SampleLinear(nn.Linear):
+    """A linear map of the channels of samples, beside a bias of each dataset."""
+
+    def forward(self, x: Tensor, side: Tensor) -> Tensor:  # type: ignore[override]
+        """``x`` ``[B, C, N]`` and ``side`` ``[B or 1, O]`` give tokens ``[B, N, O]``."""
+        weight = self.weight.mT.expand(len(x), -1, -1)
+        return torch.baddbmm((side + self.bias)[:, None], x.mT, weight)
+
+
+class TwoLayers(nn.Sequential):
+    """Two linear layers with GELU between them, of which the first may take several inputs."""
+
+    def __init__(self, first: nn.Linear, last: nn.Linear) -> None:
+        super().__init__(first, nn.GELU(), last)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """The ``inputs`` of the first layer."""
+        first, between, last = self
+        out: Tensor = last(between(first(*inputs)))
+        return out
+
+
+def unobserved(layer: nn.Module) -> bool:
+    """Whether nothing has to see the calls of ``layer``: a plain linear layer without hooks."""
+    hooks = layer._forward_hooks, layer._forward_pre_hooks
+    back = layer._backward_hooks, layer._backward_pre_hooks
+    return type(layer) is nn.Linear and not any(hooks) and not any(back)
 
 
 class MultiheadAttentionBlock(nn.Module):
@@ -78,10 +146,27 @@ class MultiheadAttentionBlock(nn.Module):
 
         Either may have one dataset for all. The longer of both sets is not projected to heads:
         the maps of the shorter one are applied to it instead, ``h Q`` or ``h N`` rows of them.
+        Where a projection has hooks or is replaced (parametrised, adapted), all are called.
         """
-        read = self._few_queries if x.shape[1] <= y.shape[1] else self._few_keys
-        x = x + read(_normed(self.query_norm, x), _normed(self.set_norm, y), mask)
-        return _feed(self.feed_norm, self.feed, x)
+        if not all(map(unobserved, (self.query, self.key_value, self.out))):
+            read = self._every_projection
+        else:
+            read = self._few_queries if x.shape[1] <= y.shape[1] else self._few_keys
+        x = x + read(self.query_norm(x), self.set_norm(y), mask)
+        out: Tensor = x + self.feed(self.feed_norm(x))
+        return out
+
+    def _every_projection(self, x: Tensor, y: Tensor, mask: Tensor | None) -> Tensor:
+        """Of normed sets: attention as it is written, with a call of every linear layer."""
+        part = x.shape[-1] // self.heads
+        q = self.query(x).unflatten(-1, (self.heads, part)).transpose(1, 2)
+        both = self.key_value(y).unflatten(-1, (2, self.heads, part))
+        k, v = both.permute(2, 0, 3, 1, 4).unbind()
+        score = q @ k.mT * part**-0.5
+        if mask is not None:
+            score = score.masked_fill(~mask[:, None, None], -math.inf)
+        out: Tensor = self.out((score.softmax(-1) @ v).transpose(1, 2).flatten(2))
+        return out
 
     def _few_queries(self, x: Tensor, y: Tensor, mask: Tensor | None) -> Tensor:
         """Of normed sets: attention whose scores and means are taken of ``y`` itself.
@@ -90,24 +175,25 @@ class MultiheadAttentionBlock(nn.Module):
         """
         batch, count, width = x.shape
         part = width // self.heads
-        weight, bias = own(self.key_value)
+        weight, bias = self.key_value.weight, self.key_value.bias
         key, value = weight.view(2, self.heads, part, width).unbind()
-        q = affine(self.query, x).view(batch, count, self.heads, part).transpose(1, 2)
+        q = self.query(x).view(batch, count, self.heads, part).transpose(1, 2)
         probes = (q @ (key * part**-0.5)).view(batch, -1, width)
         score = probes @ y.mT
         if mask is not None:
             score = score.masked_fill(~mask[:, None], -math.inf)
         pooled = torch.bmm(score.softmax(-1), y).view(len(y), self.heads, count, width)
         pooled = (pooled @ value.mT).transpose(1, 2).flatten(2)
-        return affine(self.out, pooled + bias[width:])
+        out: Tensor = self.out(pooled + bias[width:])
+        return out
 
     def _few_keys(self, x: Tensor, y: Tensor, mask: Tensor | None) -> Tensor:
         """Of normed sets: attention whose scores and outputs are linear maps made of ``y``."""
         batch, count, width = y.shape
         part = width // self.heads
-        both = affine(self.key_value, y).view(batch, count, 2, self.heads, part)
+        both = self.key_value(y).view(batch, count, 2, self.heads, part)
         k, v = both.permute(2, 0, 3, 1, 4).unbind()
-        weight, bias = own(self.query)
+        weight, bias = self.query.weight, self.query.bias
         query = torch.cat([weight, bias[:, None]], 1) * part**-0.5
         probes = (k @ query.view(self.heads, part, -1)).view(batch, -1, width + 1)
         x = x.expand(batch, -1, -1)
@@ -116,7 +202,7 @@ class MultiheadAttentionBlock(nn.Module):
         if mask is not None:
             score = score.masked_fill(~mask[:, None, :, None], -math.inf)
         share = score.softmax(2).flatten(1, 2)
-        weight, bias = own(self.out)
+        weight, bias = self.out.weight, self.out.bias
         values = v @ weight.mT.view(self.heads, part, width)
         return torch.bmm(share.mT, values.view(batch, -1, width)) + bias
 
@@ -148,7 +234,7 @@ class FeatureAttention(nn.Module):
         self.heads = heads
         self.norm, self.feed_norm = nn.LayerNorm(width), nn.LayerNorm(width)
         self.project = nn.Linear(width, 4 * width)
-        self.bias = nn.Linear(pair_width, 2 * heads)
+        self.bias = ChannelLinear(pair_width, 2 * heads)
         self.out = nn.Linear(2 * width, width)
         self.feed = mlp(width, 3 * width, width)
         nn.init.zeros_(self.out.weight)
@@ -158,12 +244,12 @@ class FeatureAttention(nn.Module):
         """``tokens`` ``[B, D, H]``; ``bias`` and signed ``weight`` of each pair, ``[h, B, D, D]``.
 
         They are both halves of :attr:`bias` of the pair statistics, the second one through
-        ``tanh`` and divided by ``sqrt(D)``; MIST reads them for all layers at once.
+        ``tanh`` and divided by ``sqrt(D)``.
         """
         batch, size, width = tokens.shape
         part = width // self.heads
         q, k, v, u = (
-            affine(self.project, _normed(self.norm, tokens))
+            self.project(self.norm(tokens))
             .view(batch, size, 4, self.heads, part)
             .permute(2, 3, 0, 1, 4)
             .reshape(4, -1, size, part)
@@ -171,4 +257,6 @@ class FeatureAttention(nn.Module):
         score = torch.baddbmm(bias.flatten(0, 1), q, k.mT, alpha=1 / math.sqrt(part))
         both = torch.cat([torch.bmm(score.softmax(-1), v), torch.bmm(weight.flatten(0, 1), u)], -1)
         both = both.view(self.heads, batch, size, 2 * part).permute(1, 2, 0, 3).flatten(2)
-        return _feed(self.feed_norm, self.feed, tokens + affine(self.out, both))
+        tokens = tokens + self.out(both)
+        out: Tensor = tokens + self.feed(self.feed_norm(tokens))
+        return out

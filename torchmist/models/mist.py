@@ -19,32 +19,33 @@ from torchmist.constant import constant, keepable
 from torchmist.copula import full_count, rank_transform, standardise
 from torchmist.heads import QuantileHead, from_nats, quantile_levels, to_nats
 from torchmist.models.basis import Basis
+from torchmist.models.channels import ANCHORS, SIDE, SIZES
 from torchmist.models.config import MISTConfig
 from torchmist.models.directions import WIDEST, see_through
-from torchmist.models.heap import keep_heap
 from torchmist.models.layers import (
+    ChannelLinear,
+    ColumnLinear,
+    CrossLinear,
     FeatureAttention,
     InducedSetAttention,
     MultiheadAttentionBlock,
+    PairLinear,
+    SampleLinear,
+    TwoLayers,
     affine,
     mlp,
-    own,
 )
-from torchmist.models.neighbourhood import Neighbourhood
+from torchmist.models.neighbourhood import Neighbourhood, Surroundings
 from torchmist.models.network import QuantileNetwork
-from torchmist.models.statistics import (
-    ANCHORS,
-    RADIAL,
-    RADII,
-    SIDE,
-    SIZES,
-    Features,
-    Statistics,
-    pair_count,
-    roles,
-    sample_statistics,
+from torchmist.models.pooling import (
+    column_summaries,
+    prefer_first,
+    side_bars,
+    side_indicators,
+    side_weights,
 )
-from torchmist.models.waves import WAVES, wave_statistics
+from torchmist.models.statistics import Features, Statistics, sample_statistics
+from torchmist.models.waves import wave_statistics
 
 __all__ = ["MIST", "MISTConfig"]
 
@@ -83,34 +84,38 @@ class MIST(QuantileNetwork):
         c = self.config = config or MISTConfig()
         self.register_buffer("levels", quantile_levels(c.quantiles), persistent=False)
         self.basis = Basis(c.odd, c.even, c.basis_width)
-        raw = pair_count(c.odd, c.even, c.paired) + c.radial * RADIAL + c.local * WAVES
-        self.pair = mlp(SIZES + raw, 2 * c.pair_width, c.pair_width)
-        self.pool = nn.Linear(c.pair_width, 2 * _POOLS)
-        self.token = nn.Linear(6 * c.pair_width + SIDE, c.feature_width)
+        pair, sample, side = len(c.pair_channels), len(c.sample_channels), len(SIDE)
+        width = c.pair_width
+        self.pair = TwoLayers(
+            PairLinear(pair + len(SIZES), 2 * width), ChannelLinear(2 * width, width)
+        )
+        self.pool = ChannelLinear(width, 2 * _POOLS)
+        self.token = ColumnLinear(6 * width + side, c.feature_width)
         self.features = nn.ModuleList(
             FeatureAttention(c.feature_width, c.heads, c.pair_width)
             for _ in range(c.feature_layers)
         )
         self.feature_norm = nn.LayerNorm(c.feature_width)
-        self.readout_token = nn.Linear(c.feature_width, 2 * c.readout_width)
-        self.readout = mlp(c.pair_width + 2 * c.readout_width, c.readout_width, c.readout_width)
-        self.coupling = nn.Linear(c.readout_width, c.paired)
-        self.share = nn.Linear(c.readout_width, 2)
+        read = c.readout_width
+        self.readout_token = ChannelLinear(c.feature_width, 2 * read)
+        self.readout = TwoLayers(CrossLinear(width + 2 * read, read), ChannelLinear(read, read))
+        self.coupling = ChannelLinear(read, c.paired)
+        self.share = ChannelLinear(read, 2)
         self.embed = nn.Linear(c.feature_width, c.embedding)
-        self.sample_token = nn.Linear(2 * c.even * c.embedding + RADII + c.paired, c.sample_width)
-        self.sample_side = nn.Linear(SIDE, c.sample_width)
+        self.sample_token = SampleLinear(sample, c.sample_width)
+        self.sample_side = nn.Linear(side, c.sample_width)
         self.samples = nn.ModuleList(
             InducedSetAttention(c.sample_width, c.heads, c.inducing) for _ in range(c.sample_layers)
         )
         self.seeds = nn.Parameter(0.1 * torch.randn(1, c.seeds, c.sample_width))
         self.seed_pool = MultiheadAttentionBlock(c.sample_width, c.heads)
         self.seed_norm = nn.LayerNorm(c.sample_width)
-        summary = 3 * c.feature_width + 4 * c.readout_width + c.seeds * c.sample_width + SIDE + 2
+        summary = 3 * c.feature_width + 4 * c.readout_width + c.seeds * c.sample_width + side + 2
         self.neighbourhood = Neighbourhood(c) if c.local else None
         if self.neighbourhood is not None:
             summary += self.neighbourhood.summary
         self.trunk = nn.Sequential(mlp(summary, c.head_width, c.head_width), nn.GELU())
-        self.blend = mlp(SIZES, 64, 2 * ANCHORS + 2)
+        self.blend = mlp(len(SIZES), 64, 2 * len(ANCHORS) + 2)
         nn.init.zeros_(self.blend[-1].weight)  # type: ignore[arg-type]
         self.head = QuantileHead(c.head_width, c.quantiles)
 
@@ -128,26 +133,38 @@ class MIST(QuantileNetwork):
         """
         if torch.is_grad_enabled() or not keepable(x):
             return self._estimate(x, y, mask)[0]
-        keep_heap()
         with torch.inference_mode():  # a tenth faster than no_grad on small samples
             out, _ = self._estimate(x, y, mask)
         return out.clone()  # an ordinary tensor again
 
-    def with_opinions(
+    def with_surroundings(
         self, x: Tensor, y: Tensor, mask: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Quantiles as :meth:`forward`, and the estimates of neighbours and kernels that they are
-        measured from, ``[B, O]`` in nats.
+    ) -> tuple[Tensor, Surroundings]:
+        """Quantiles as :meth:`forward`, and what the local statistics say of the whole sample.
 
         Raises:
             ValueError: if the network reads no local statistics.
         """
-        out, opinions = self._estimate(x, y, mask)
-        if opinions is None:
-            raise ValueError("expected a network of config local=1, got one that has no opinions")
-        return out, opinions
+        out, around = self._estimate(x, y, mask)
+        if around is None:
+            raise ValueError("expected a network of config local=1, got one without opinions")
+        return out, around
 
-    def _estimate(self, x: Tensor, y: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def state_of(self, other: MIST) -> dict[str, Tensor]:
+        """The weights of ``other`` for this network, with zeros for pair channels that it lacks.
+
+        Where this network reads all that ``other`` reads, it computes the same function with them.
+        """
+        state, name = other.state_dict(), "pair.0.weight"
+        mine, known = self.config.pair_channels, other.config.pair_channels
+        place = {channel: k for k, channel in enumerate((*known, *SIZES))}
+        weight = F.pad(state[name], (0, 1))  # the last column is 0
+        columns = [place.get(channel, -1) for channel in (*mine, *SIZES)]
+        return {**state, name: weight[:, columns]}
+
+    def _estimate(
+        self, x: Tensor, y: Tensor, mask: Tensor | None
+    ) -> tuple[Tensor, Surroundings | None]:
         rows = None
         with _full_precision(x):
             if self.neighbourhood is not None and max(x.shape[-1], y.shape[-1]) > WIDEST:
@@ -171,8 +188,8 @@ class MIST(QuantileNetwork):
     def _quantiles(
         self, scores: Tensor, values: Tensor, dx: int, mask: Tensor | None,
         rows: tuple[Tensor, Tensor] | None = None,
-    ) -> tuple[Tensor, Tensor | None]:  # fmt: skip
-        """Quantiles ``[B, Q]`` and the opinions of neighbours, if there are any."""
+    ) -> tuple[Tensor, Surroundings | None]:  # fmt: skip
+        """Quantiles ``[B, Q]`` and what the local statistics say, if there are any."""
         c = self.config
         with _full_precision(scores):
             if mask is None:  # the same in one operation; scores that are constant are 0
@@ -180,17 +197,17 @@ class MIST(QuantileNetwork):
             else:
                 z, values = standardise(scores, mask), values * mask[:, None, :]
             features = Features.of(values, c.odd, c.paired)
-            stats = sample_statistics(z, features, dx, radial=bool(c.radial), mask=mask)
+            stats = sample_statistics(z, features, dx, radial=c.radial, mask=mask)
             if c.local:
                 stats = stats.with_pairs(wave_statistics(scores, mask))
-        pairs = self._pairs(stats)
+        pairs = self.pair(stats.pairs, stats.sizes)
         pool, bias, signed = self._pair_reads(pairs)
         tokens = self._feature_tokens(pairs, pool, stats.side, dx)
-        for layer, *read in zip(self.features, bias, signed):
-            tokens = layer(tokens, *read)
+        for layer, each_bias, weight in zip(self.features, bias, signed):
+            tokens = layer(tokens, each_bias, weight)
         tokens = self.feature_norm(tokens)
         readout = self._readout(pairs, tokens, dx)
-        coupling, share = _linear(readout, self.coupling, self.share).split([c.paired, 2])
+        coupling, share = self.coupling(readout), self.share(readout)
         local, radii = None, stats.radii
         if self.neighbourhood is not None:
             with _full_precision(scores):
@@ -205,68 +222,54 @@ class MIST(QuantileNetwork):
         seeds = self.seed_norm(self.seed_pool(self.seeds, samples, mask))
         pair_sum = self._pair_sum(share, stats, dx)
         nats = torch.stack([pair_sum / 4, (pair_sum + 1e-2).log() / 3], -1)
-        summary = [*_summarise(tokens, readout, dx), seeds.flatten(1), stats.side, nats]
+        summary = [*column_summaries(tokens, readout, dx), seeds.flatten(1), stats.side, nats]
         centre = self._centre(stats, pair_sum)
         if local is not None and self.neighbourhood is not None:
             said = self.neighbourhood.said(local, centre)
-            summary += self.neighbourhood.summarise(local, said)
-        enter, leave = self.trunk[0][0], self.trunk[0][2]  # type: ignore[index]
-        hidden = F.gelu(affine(leave, F.gelu(affine(enter, torch.cat(summary, -1)))))
+            around = self.neighbourhood.summarise(local)
+            summary += [around, *said]
+        hidden = self.trunk(torch.cat(summary, -1))
         with _full_precision(scores):
             hidden = hidden.to(z.dtype)
-            if local is not None and self.neighbourhood is not None:
-                centre = self.neighbourhood.blend(said, hidden, centre)
-            opinions = None if local is None else local.opinions
-            return to_nats(self.head(hidden, centre)), opinions
+            if local is None or self.neighbourhood is None:
+                return to_nats(self.head(hidden, centre)), None
+            centre = self.neighbourhood.blend(said, hidden, centre)
+            seen = Surroundings(local.opinions, centre, around)
+            return to_nats(self.head(hidden, centre)), seen
 
-    def _pairs(self, stats: Statistics) -> Tensor:
-        """Pair channels ``[P, B, D, D]`` from the raw statistics and the sizes."""
-        weight, bias = own(self.pair[0])
-        said, sizes = weight.split([len(stats.pairs), SIZES], 1)
-        hidden = (said @ stats.pairs.flatten(1)).view(-1, *stats.pairs.shape[1:])
-        sizes = F.linear(stats.sizes, sizes, bias).mT
-        return _linear(F.gelu(hidden + sizes[..., None, None]), self.pair[2])
-
-    def _pair_reads(self, pairs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _pair_reads(self, pairs: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """Of each pair: pooling weights ``[2 T, B, D, D]``, and biases and signed weights of the
-        attention of all feature layers, ``[layers, h, B, D, D]``."""
-        heads = self.config.heads
-        biases = (cast(FeatureAttention, layer).bias for layer in self.features)
-        reads = _linear(pairs, self.pool, *biases)
-        pool, rest = reads.split([2 * _POOLS, len(reads) - 2 * _POOLS])
-        bias, signed = rest.view(-1, 2, heads, *pairs.shape[1:]).unbind(1)
+        attention of each feature layer, ``[h, B, D, D]``."""
+        reads = [cast(FeatureAttention, layer).bias(pairs).chunk(2) for layer in self.features]
         # tanh(x) = 2 sigmoid(2 x) - 1, which takes a fifth of the time on CPU
-        return pool, bias, (torch.sigmoid(2 * signed) - 0.5) * (2 / math.sqrt(pairs.shape[-1]))
+        scale = 2 / math.sqrt(pairs.shape[-1])
+        signed = [(torch.sigmoid(2 * weight) - 0.5) * scale for _, weight in reads]
+        return self.pool(pairs), [bias for bias, _ in reads], signed
 
     def _feature_tokens(self, pairs: Tensor, pool: Tensor, side: Tensor, dx: int) -> Tensor:
         """Tokens ``[B, D, H]`` that carry no order: pooled pairs with either side, and the self."""
-        _, batch, size, _ = pairs.shape
+        size = pairs.shape[-1]
         share = pool.view(2, _POOLS, *pairs.shape[1:])
-        share = (share + constant(_other_side, dx, size - dx, like=share)).softmax(-1)
+        share = (share + constant(side_bars, dx, size - dx, like=share)).softmax(-1)
         groups = pairs.view(_POOLS, -1, *pairs.shape[1:])
         same, other = (share.unsqueeze(2) * groups).sum(-1).flatten(1, 2)
-        means = pairs @ constant(_shares, dx, size - dx, like=pairs)
+        means = pairs @ constant(side_weights, dx, size - dx, like=pairs)
         in_x, in_y, mean = means.unbind(-1)
         mean_same = torch.cat([in_x[..., :dx], in_y[..., dx:]], -1)
         mean_other = torch.cat([in_y[..., :dx], in_x[..., dx:]], -1)
         itself = pairs.diagonal(dim1=-2, dim2=-1)
-        read = torch.cat([mean_same, same, mean_other, other, itself, mean]).flatten(1)
-        weight, bias = own(self.token)
-        out: Tensor = (read.mT @ weight[:, : len(read)].mT).view(batch, size, -1)
-        return out + F.linear(side, weight[:, len(read) :], bias)[:, None]
+        read = torch.cat([mean_same, same, mean_other, other, itself, mean])
+        out: Tensor = self.token(read, side)
+        return out
 
     def _readout(self, pairs: Tensor, tokens: Tensor, dx: int) -> Tensor:
         """What each pair of an X and a Y column shares, ``[R, B, dx, dy]``, symmetric in sides."""
         between = torch.lerp(pairs[..., :dx, dx:], pairs[..., dx:, :dx].mT, 0.5)
-        product, total = _linear(tokens.movedim(-1, 0), self.readout_token).chunk(2)
+        product, total = self.readout_token(tokens.movedim(-1, 0)).chunk(2)
         product = product[..., :dx, None] * product[..., None, dx:]
-        weight, bias = own(self.readout[0])
         read = torch.cat([between, product])
-        by_pair, by_column = weight.split([len(read), len(total)], 1)
-        hidden = torch.addmm(bias[:, None], by_pair, read.flatten(1)).view(-1, *read.shape[1:])
-        total = (by_column @ total.flatten(1)).view(total.shape)
-        hidden = hidden + total[..., :dx, None] + total[..., None, dx:]
-        return _linear(F.gelu(hidden), self.readout[2])
+        out: Tensor = self.readout(read, total[..., :dx], total[..., dx:])
+        return out
 
     def _sample_tokens(
         self, features: Features, tokens: Tensor, coupling: Tensor, stats: Statistics,
@@ -277,7 +280,7 @@ class MIST(QuantileNetwork):
         size = tokens.shape[1]
         sides = [dx, size - dx]
         weight = affine(self.embed, tokens) * (stats.scale[c.odd :] * (2 / size**0.5))
-        weight = (weight.unsqueeze(-2) * constant(_sides, *sides, like=weight)).flatten(-2)
+        weight = (weight.unsqueeze(-2) * constant(side_indicators, *sides, like=weight)).flatten(-2)
         by_x, by_y = (weight.mT @ features.even).chunk(2, -2)
         odd_x, odd_y = features.odd_paired.split(sides, 2)
         scale_x, scale_y = stats.scale[: c.paired].split(sides, 2)
@@ -285,9 +288,8 @@ class MIST(QuantileNetwork):
         bilinear = (strength @ odd_y * odd_x).sum(2)
         parts = [v.transpose(0, 1).flatten(1, 2) for v in (by_x + by_y, by_x * by_y)]
         token = torch.cat([*parts, radii, bilinear.transpose(0, 1)], 1)
-        side = affine(self.sample_side, stats.side) + self.sample_token.bias
-        weight = self.sample_token.weight.mT.expand(len(token), -1, -1)
-        return torch.baddbmm(side[:, None], token.mT, weight)
+        out: Tensor = self.sample_token(token, self.sample_side(stats.side))
+        return out
 
     def _pair_sum(self, share: Tensor, stats: Statistics, dx: int) -> Tensor:
         """MI in nats as a sum over pairs of columns, each with its learned share, ``[B]``.
@@ -303,9 +305,9 @@ class MIST(QuantileNetwork):
 
         The share of each is learned from ``N``, ``dx`` and ``dy``.
         """
-        out: Tensor = affine(self.blend[2], F.gelu(affine(self.blend[0], stats.sizes)))
-        weight, scale, gate = out.split([ANCHORS, ANCHORS, 2], -1)
-        weight = (weight + constant(_first, ANCHORS, like=weight)).softmax(-1)
+        out: Tensor = self.blend(stats.sizes)
+        weight, scale, gate = out.split([len(ANCHORS), len(ANCHORS), 2], -1)
+        weight = (weight + constant(prefer_first, len(ANCHORS), like=weight)).softmax(-1)
         base = (weight * (scale / 2).exp() * stats.anchors).sum(-1)
         trust = torch.sigmoid(gate[:, 0] + 3 * stats.sizes[:, 3])
         out = torch.lerp(from_nats(pair_sum), from_nats(base), trust) + gate[:, 1]
@@ -318,62 +320,3 @@ def _full_precision(like: Tensor) -> AbstractContextManager[None]:
     if torch.compiler.is_compiling() or torch.is_autocast_enabled(kind):
         return torch.autocast(kind, enabled=False)
     return nullcontext()
-
-
-def _linear(value: Tensor, *layers: nn.Module) -> Tensor:
-    """Linear layers of the first axis of ``[C, ...]``, one below the other."""
-    weight, bias = own(layers[0])
-    if len(layers) > 1:
-        weight, bias = (torch.cat(parts) for parts in zip(*map(own, layers)))
-    return torch.addmm(bias[:, None], weight, value.flatten(1)).view(-1, *value.shape[1:])
-
-
-def _other_side(dx: int, dy: int, like: Tensor) -> Tensor:
-    """What bars pairs of two sides, and of one side, from a softmax, ``[2, 1, 1, D, D]``."""
-    bars = torch.stack([roles(dx, dy, like)[1], roles(dx, dy, like)[0]]).unsqueeze(1)
-    return torch.where(bars > 0, -math.inf, 0.0).to(like.dtype)
-
-
-def _first(count: int, like: Tensor) -> Tensor:
-    """2 at the first of ``count`` places, ``[1, count]``."""
-    return F.pad(torch.full((1, 1), 2.0, dtype=like.dtype, device=like.device), (0, count - 1))
-
-
-def _sides(dx: int, dy: int, like: Tensor) -> Tensor:
-    """Indicators of X and of Y, ``[D, 2, 1]``."""
-    same = roles(dx, dy, like)[0, 0]
-    return same[:, [0, -1], None]
-
-
-def _shares(dx: int, dy: int, like: Tensor) -> Tensor:
-    """Weights of the means over X, over Y and over all columns, ``[D, 3]``."""
-    sides = _sides(dx, dy, like)[..., 0]
-    weight = torch.cat([sides, torch.ones_like(sides[:, :1])], -1)
-    return weight / weight.sum(0)
-
-
-def _column_means(dx: int, dy: int, like: Tensor) -> Tensor:
-    """What makes of the columns the sum of the means of both sides, ``[1, D]``."""
-    return _shares(dx, dy, like)[None, :, :2].sum(-1)
-
-
-def _pair_totals(dx: int, dy: int, like: Tensor) -> Tensor:
-    """What makes four summaries of sums over all pairs and over the best ones of each column."""
-    rows = [[1 / (dx * dy), 0, 0], [0, 1 / dx, 1 / dy], [0, 1 / 8, 1 / 8], [1 / (dx + dy), 0, 0]]
-    return torch.tensor(rows, dtype=like.dtype, device=like.device)
-
-
-def _summarise(tokens: Tensor, readout: Tensor, dx: int) -> list[Tensor]:
-    """Order-free and side-free summaries of feature tokens and readout."""
-    dy = tokens.shape[1] - dx
-    peaked = 4 * readout
-    best_x = (peaked.softmax(-1) * readout).sum((-2, -1))
-    best_y = (peaked.softmax(-2) * readout).sum((-2, -1))
-    pairs = torch.stack([readout.sum((-2, -1)), best_x, best_y]).flatten(1)
-    pairs = constant(_pair_totals, dx, dy, like=pairs) @ pairs
-    return [
-        (constant(_column_means, dx, dy, like=tokens) @ tokens).squeeze(1),
-        tokens[:, :dx].amax(1) + tokens[:, dx:].amax(1),
-        tokens.sum(1) / 8,
-        pairs.view(4 * len(readout), -1).mT,
-    ]

@@ -24,10 +24,13 @@ from torchmist.models.local import (
     whitened,
 )
 
-__all__ = ["OPINION_COUNT", "VIEWS", "Neighbourhood", "Seen"]
+__all__ = ["FEATURE_COUNT", "OPINION_COUNT", "VIEWS", "Neighbourhood", "Seen",
+           "Surroundings"]  # fmt: skip
 
 VIEWS = 3
 OPINION_COUNT = VIEWS * OPINIONS
+FEATURE_COUNT = 2 * VIEWS * LOCAL
+"""Means and deviations over the samples of the local statistics of all views."""
 _SMALLEST = -0.19  # nats: opinions below it are taken for it
 _SHARES = 64
 
@@ -49,6 +52,16 @@ class Seen(NamedTuple):
     chosen: Subset
 
 
+class Surroundings(NamedTuple):
+    """What local statistics say of a whole sample: ``opinions`` ``[B, V O]`` in nats, the
+    ``centre`` ``[B]`` in ``t`` that the head measures from, and the ``features`` ``[B, 2 V F]``,
+    means and deviations over the samples."""
+
+    opinions: Tensor
+    centre: Tensor
+    features: Tensor
+
+
 class Neighbourhood(nn.Module):
     """Reads local statistics of three views of the scores and blends what they say of MI.
 
@@ -68,7 +81,7 @@ class Neighbourhood(nn.Module):
         self.value = nn.Linear(width, width)
         self.receive = nn.Linear(4 * width, width)
         opinions = OPINION_COUNT
-        self.summary = 2 * VIEWS * LOCAL + 2 * opinions + 3
+        self.summary = FEATURE_COUNT + 2 * opinions + 3
         read = config.head_width + 2 * opinions + 3
         self.shares = mlp(read, _SHARES, opinions + 1)
         nn.init.zeros_(self.metric.weight)
@@ -116,12 +129,12 @@ class Neighbourhood(nn.Module):
             received += [by_x + by_y, by_x * by_y]
         return samples + affine(self.receive, torch.cat(received, -1))
 
-    def summarise(self, seen: Seen, said: list[Tensor]) -> list[Tensor]:
-        """Means and deviations over the samples, and what is :meth:`said`, ``summary`` numbers."""
+    def summarise(self, seen: Seen) -> Tensor:
+        """Means and deviations of the features over the samples, ``[B, 2 V F]``."""
         mean = seen.chosen.mean(seen.features)
         square = seen.chosen.mean(seen.features.square())
         deviation = (square - mean.square()).clamp(min=0).add(1e-4).sqrt()
-        return [mean, deviation, *said]
+        return torch.cat([mean, deviation], -1)
 
     def said(self, seen: Seen, centre: Tensor) -> list[Tensor]:
         """The opinions in ``t`` ``[B, O]``, their differences from the closed forms' ``centre``

@@ -14,29 +14,10 @@ import torch
 from torch import Tensor
 
 from torchmist.constant import constant
+from torchmist.models.channels import PLAIN_RIDGES, READ_RIDGES, SIZES
 from torchmist.models.gaussian import gaussian_bias, ridge_factor
 
-__all__ = [
-    "ANCHORS",
-    "RADIAL",
-    "RADII",
-    "SIDE",
-    "SIZES",
-    "Features",
-    "Statistics",
-    "pair_count",
-    "sample_statistics",
-    "roles",
-]
-
-_PLAIN_RIDGES = (1e-3, 1e-2, 0.3, 3.0)
-_READ_RIDGES = (0.05, 1.0)
-SIZES = 4
-ANCHORS = len(_PLAIN_RIDGES) + len(_READ_RIDGES) + 1
-SIDE = SIZES + 2 * ANCHORS
-RADII = 4 * len(_READ_RIDGES)
-RADIAL = 5
-_FEW_PRODUCTS, _LARGE_N, _LARGE_D = 16, 2000, 16
+__all__ = ["Features", "Statistics", "roles", "sample_statistics"]
 
 
 class Features(NamedTuple):
@@ -77,11 +58,6 @@ class Statistics(NamedTuple):
         return self._replace(pairs=torch.cat([self.pairs, more]))
 
 
-def pair_count(odd: int, even: int, paired: int) -> int:
-    """Number ``F`` of raw pair statistics without the radial ones."""
-    return 4 + odd + even + 2 * paired + len(_READ_RIDGES) + 3
-
-
 def _sizes(n: Tensor, dx: int, dy: int) -> Tensor:
     """What the sizes alone say about the noise, the bias of the plug-in MI, and ``n``; 6 each."""
     area = torch.full_like(n, float(dx * dy))
@@ -116,22 +92,9 @@ class _Gram(torch.autograd.Function):
 def _gram(a: Tensor) -> Tensor:
     """``a @ a.mT`` of ``[..., D, N]``."""
     if not torch.is_grad_enabled():  # spares the bookkeeping of a function with a gradient
-        return _products(a, a)
+        return a @ a.mT
     out: Tensor = _Gram.apply(a)  # type: ignore[no-untyped-call]
     return out
-
-
-def _products(a: Tensor, b: Tensor) -> Tensor:
-    """``a @ b.mT`` of ``[..., D, N]``, one by one where they are few and large.
-
-    The threads of a CPU share one large product better than a batch of them.
-    """
-    few = a.shape[:-2].numel() <= _FEW_PRODUCTS
-    if few and a.shape[-1] >= _LARGE_N and a.shape[-2] >= _LARGE_D and a.device.type == "cpu":
-        pairs = zip(a.flatten(0, -3), b.flatten(0, -3))
-        out: Tensor = torch.stack([p @ q.mT for p, q in pairs]).unflatten(0, a.shape[:-2])
-        return out
-    return a @ b.mT
 
 
 def _grams(features: Features, samples: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -142,14 +105,15 @@ def _grams(features: Features, samples: Tensor) -> tuple[Tensor, Tensor, Tensor]
     like = like * (scale * scale.mT)
     paired, odd = len(features.odd_paired), len(features.odd_paired) + len(features.odd_rest)
     first, second = slice(0, paired), slice(odd, odd + paired)
-    mixed = _products(features.odd_paired, features.even[:paired]) / samples
+    mixed = features.odd_paired @ features.even[:paired].mT / samples
     mixed = (mixed - mean[first] * mean[second].mT) * (scale[first] * scale[second].mT)
     return like, mixed, scale
 
 
 def _roles(dx: int, dy: int, like: Tensor) -> Tensor:
-    side = torch.arange(dx + dy, device=like.device) < dx
-    same = (side[:, None] == side[None, :]).to(like.dtype)
+    in_x = (torch.arange(dx + dy, device=like.device) < dx).to(like.dtype)
+    # a product of numbers, since inductor cannot bound the comparison of two booleans
+    same = in_x[:, None] * in_x + (1 - in_x[:, None]) * (1 - in_x)
     eye = torch.eye(dx + dy, dtype=like.dtype, device=like.device)
     return torch.stack([same, 1 - same, eye])[:, None]
 
@@ -208,7 +172,7 @@ def _radial(
     z: Tensor, shells: Tensor, correlation: Tensor, sign: Tensor, samples: Tensor,
     mask: Tensor | None,
 ) -> list[Tensor]:  # fmt: skip
-    """How the correlations change with the radii of both sides, ``RADIAL`` of ``[., B, D, D]``.
+    """How the correlations change with the radii of both sides, in all ``[5, B, D, D]``.
 
     A rotation whose angle grows with the radius (a spiral) hides a correlation from the sample as
     a whole and leaves it in shells. ``shells``: centred radii of both sides, ``[B, 2, N]``. The
@@ -220,10 +184,10 @@ def _radial(
     if mask is not None:
         weight = weight * mask[:, None, None]
     mean = weight.sum(-1, keepdim=True).transpose(0, 1) / samples
-    moved = (weight * z[:, None]).flatten(1, 2) @ z.mT
-    moved = moved.unflatten(1, (3, -1)).transpose(0, 1) / samples - mean * correlation
-    surprise = torch.log1p(4 * samples * moved.square()) / 4
-    return [surprise, 3 * moved[::2] * sign]
+    changed = (weight * z[:, None]).flatten(1, 2) @ z.mT
+    changed = changed.unflatten(1, (3, -1)).transpose(0, 1) / samples - mean * correlation
+    surprise = torch.log1p(4 * samples * changed.square()) / 4
+    return [surprise, 3 * changed[::2] * sign]
 
 
 def sample_statistics(
@@ -241,7 +205,7 @@ def sample_statistics(
         known = constant(_sizes_of_full, length, dx, dy, like=z)
     else:
         known = _sizes(mask.sum(-1).to(z.dtype), dx, dy)
-    sizes, bias, count = known.split([SIZES, 1, 1], -1)
+    sizes, bias, count = known.split([len(SIZES), 1, 1], -1)
     samples = count.unsqueeze(-1)
     correlation = _gram(z) / samples
     like, mixed, scale = _grams(features, samples)
@@ -249,7 +213,7 @@ def sample_statistics(
 
     role = roles(dx, dy, z)
     both = torch.stack([correlation * role[0], correlation])
-    factor = ridge_factor(both, _PLAIN_RIDGES + _READ_RIDGES, inverses=len(_READ_RIDGES))
+    factor = ridge_factor(both, PLAIN_RIDGES + READ_RIDGES, inverses=len(READ_RIDGES))
     apart, joint = factor.half_logdet.unbind(1)
     closed = (apart - joint).mT
     anchors = torch.cat([closed[:, :1] - bias, closed], -1).clamp(min=0)

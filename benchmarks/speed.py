@@ -1,6 +1,6 @@
 """Cost of one estimate beside bmi's KSG, on the same data in the same run.
 
-``python -m training.speed --out benchmarks/results/speed.json``
+``python -m benchmarks.speed --out benchmarks/results/speed.json``
 """
 
 from __future__ import annotations

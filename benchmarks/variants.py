@@ -1,6 +1,6 @@
 """Smaller and larger networks beside the chosen one, each trained for the same time.
 
-``python -m training.variants --minutes 60 --out benchmarks/results/variants.csv --page
+``python -m benchmarks.variants --minutes 60 --out benchmarks/results/variants.csv --page
 docs/general.md``
 
 Each starts from random weights and learns from the data of a preset until its time is over; the
@@ -18,21 +18,22 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
 
+from benchmarks.pages import markdown, write_table
 from torchmist.models.config import MISTConfig
 from torchmist.models.mist import MIST
 from torchmist.synthetic.general import GeneralMeta
 from training.config import PRESETS, TrainConfig
-from training.pages import markdown, write_table
 from training.train import Trainer
 from training.validate import RANGES, validate
 
 __all__ = ["CASES", "VARIANTS", "forward_times", "main", "table", "train", "verdict"]
 
-VARIANTS: Mapping[str, Mapping[str, int]] = {
+VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "small": {
         "odd": 2, "even": 2, "paired": 1, "basis_width": 16, "pair_width": 8, "feature_width": 48,
         "feature_layers": 1, "sample_width": 32, "inducing": 8, "heads": 4, "embedding": 3,

@@ -1,4 +1,4 @@
-"""Evaluate weights on M_test: ``python -m training.evaluate --model mist --out FILE.json``.
+"""Evaluate weights on M_test: ``python -m benchmarks.evaluate --model mist --out FILE.json``.
 
 Prints error and coverage by range of n beside the published numbers, and how far the estimates move
 under changes of the data that cannot change the truth. Writes a JSON summary, a CSV with a row for
@@ -19,10 +19,11 @@ import torch
 from torch import Tensor
 
 import torchmist
+from benchmarks.m_test import SEED, TestSet, m_test
+from benchmarks.pages import write_table
 from torchmist.models.mist import MIST
+from torchmist.models.network import QuantileNetwork
 from training.checkpoint import Checkpoint
-from training.m_test import SEED, TestSet, m_test
-from training.pages import write_table
 from training.validate import coverage, range_of
 
 __all__ = ["CHANGES", "PUBLISHED", "load", "main", "markdown", "predict", "summarise"]
@@ -56,7 +57,7 @@ CHANGES: dict[str, Callable[[Tensor, Tensor], Pair]] = {
 }
 
 
-def load(name: str) -> MIST:
+def load(name: str) -> QuantileNetwork:
     """Registered weights, a ``.safetensors`` file, or the averaged weights of a checkpoint.
 
     Those of a checkpoint carry the range that they are trained on, as exported ones do.
@@ -73,7 +74,9 @@ def load(name: str) -> MIST:
 
 
 @torch.no_grad()
-def predict(model: MIST, tests: list[TestSet], change: Callable[[Tensor, Tensor], Pair]) -> Tensor:
+def predict(
+    model: QuantileNetwork, tests: list[TestSet], change: Callable[[Tensor, Tensor], Pair]
+) -> Tensor:
     """Quantiles of every dataset after ``change``, ``[T, Q]`` in nats."""
     out = []
     for test in tests:

@@ -58,7 +58,7 @@ def m_test(cache: Path, *, seed: int = SEED) -> list[TestSet]:
 
 def _make(seed: int) -> list[TestSet]:
     """The datasets through bmi: the first n of 500 samples, for jax compiles anew at each shape."""
-    from training.bmi_families import bmi_sampler
+    from benchmarks.bmi_families import bmi_sampler
 
     generator = torch.Generator().manual_seed(seed)
     suites = {"IMD": IMD_FAMILIES, "OoMD": OOMD_FAMILIES}

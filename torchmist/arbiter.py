@@ -1,0 +1,145 @@
+r"""The arbiter: quantiles of mutual information from what two networks and neighbours say of it.
+
+Its candidates are the medians of both networks, the estimates of neighbours and kernels, and what
+the second network measures from. It returns quantiles of ``t = log(I + 0.2)``
+
+.. math:: t_q = \sum_c w_c t_c + a + g_q,
+
+with shares :math:`w` that sum to one, a shift :math:`a` and increasing :math:`g` of median 0, all
+decided by small networks from the :class:`Evidence`; the mean of their quantiles counts, so that
+what only one of them makes of unusual evidence counts less. All that is read is free of the order
+of samples and columns and of the swap of the sides. Legend: ``B`` datasets, ``Q`` quantiles, ``O``
+opinions, ``C`` candidates, ``F`` features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from torchmist.heads import from_nats, to_nats
+from torchmist.models.neighbourhood import FEATURE_COUNT, OPINION_COUNT
+
+__all__ = ["Arbiter", "Evidence"]
+
+_LEAST = -0.19  # nats
+_SIZES = 5
+_MARKS = 4  # quantiles of each network that are read
+_FAR = 5.0  # deviations: what is farther is taken for it
+_NARROW = 3.0  # before training neighbouring quantiles are close
+
+
+class Evidence(NamedTuple):
+    """What an arbiter reads of ``B`` datasets.
+
+    ``plain``, ``local``: quantiles of both networks ``[B, Q]`` in nats; ``opinions``: estimates of
+    neighbours and kernels ``[B, O]`` in nats; ``centre`` ``[B]``: the ``t`` that the second network
+    measures from; ``features``: means and deviations of its local statistics ``[B, F]``;
+    ``sizes`` ``[B, 3]``: N, dx and dy.
+    """
+
+    plain: Tensor
+    local: Tensor
+    opinions: Tensor
+    centre: Tensor
+    features: Tensor
+    sizes: Tensor
+
+
+class Arbiter(nn.Module):
+    """Quantiles from the :class:`Evidence`.
+
+    Args:
+        width: of the two hidden layers of each network.
+        members: networks whose quantiles are averaged.
+        quantiles: of both networks whose estimates are read.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, width: int = 128, members: int = 4, quantiles: int = 24) -> None:
+        super().__init__()
+        self.width, self.quantiles = width, quantiles
+        read = 3 * OPINION_COUNT + 2 * _MARKS + 4 + _SIZES + FEATURE_COUNT
+        self.register_buffer("mean", torch.zeros(read))
+        self.register_buffer("scale", torch.ones(read))
+        self.candidates = OPINION_COUNT + 4
+        self.members = nn.ModuleList(
+            nn.Sequential(
+                nn.Linear(read, width), nn.GELU(), nn.Linear(width, width), nn.GELU(),
+                nn.Linear(width, self.candidates + 1 + quantiles),
+            )
+            for _ in range(members)
+        )  # fmt: skip
+        for member in self.members:
+            nn.init.zeros_(member[-1].weight)  # type: ignore[index]
+            nn.init.zeros_(member[-1].bias)  # type: ignore[index]
+
+    def sizes(self) -> dict[str, int]:
+        """The arguments that make an arbiter of the same sizes."""
+        return {"width": self.width, "members": len(self.members), "quantiles": self.quantiles}
+
+    def read(self, evidence: Evidence) -> Tensor:
+        """The evidence as numbers of about one size, ``[B, R]``."""
+        t = from_nats(evidence.opinions.clamp(min=_LEAST))
+        own = [from_nats(q.clamp(min=_LEAST)) for q in (evidence.plain, evidence.local)]
+        quarter = self.quantiles // 4
+        marks = [q[:, [1, quarter, -1 - quarter, -2]] for q in own]
+        centres = [q.mean(-1, keepdim=True) for q in own]
+        n, dx, dy = evidence.sizes.to(t.dtype).unbind(-1)
+        logs = [n.log(), torch.maximum(dx, dy).log(), torch.minimum(dx, dy).log()]
+        logs += [(dx + dy).log() - n.log(), n.rsqrt()]
+        return torch.cat(
+            [*marks, *centres, centres[1] - centres[0], t.std(-1, keepdim=True), t,
+             t - centres[0], torch.stack(logs, -1), evidence.features, t - centres[1]], -1,
+        )  # fmt: skip
+
+    def standardise(self, read: Tensor) -> None:
+        """Let the members see what :meth:`read` gives less the mean and over the deviation of
+        ``read`` ``[B, R]``."""
+        self.mean.copy_(read.mean(0))
+        self.scale.copy_(read.std(0).clamp(min=1e-3))
+
+    def forward(
+        self, evidence: Evidence, run: Callable[[nn.Module, Tensor], Tensor] | None = None
+    ) -> Tensor:
+        """Quantiles ``[B, Q]`` in nats.
+
+        ``run``: how a member is applied to what it sees, by default as it is.
+        """
+        out: Tensor = to_nats(self.each(evidence, run).mean(0))
+        return out
+
+    def each(
+        self, evidence: Evidence, run: Callable[[nn.Module, Tensor], Tensor] | None = None
+    ) -> Tensor:
+        """Quantiles of ``t`` of every member, ``[M, B, Q]``."""
+        seen = ((self.read(evidence) - self.mean) / self.scale).clamp(-_FAR, _FAR)
+        candidates = self._candidates(evidence)
+        return torch.stack([
+            self._quantiles(member(seen) if run is None else run(member, seen), candidates)
+            for member in self.members
+        ])  # fmt: skip
+
+    def _candidates(self, evidence: Evidence) -> Tensor:
+        """Values of ``t`` ``[B, C]`` among which the estimate lies, but for a shift."""
+        plain, local = (from_nats(q.clamp(min=_LEAST)) for q in (evidence.plain, evidence.local))
+        return torch.cat(
+            [plain.median(-1, keepdim=True).values, local.median(-1, keepdim=True).values,
+             from_nats(evidence.opinions.clamp(min=_LEAST)), evidence.centre[:, None].clamp(-3, 5),
+             local.mean(-1, keepdim=True)], -1,
+        )  # fmt: skip
+
+    def _quantiles(self, out: Tensor, candidates: Tensor) -> Tensor:
+        """Quantiles of ``t`` ``[B, Q]`` of a member's output ``[B, C + 1 + Q]``."""
+        logits, shift, gaps = out.split([self.candidates, 1, self.quantiles], -1)
+        centre = (logits.softmax(-1) * candidates).sum(-1, keepdim=True) + shift
+        steps = F.pad(F.softplus(gaps[:, 1:] - _NARROW).cumsum(-1), (1, 0))
+        middle = steps[:, (self.quantiles - 1) // 2 : self.quantiles // 2 + 1]
+        quantiles: Tensor = centre + steps - middle.mean(-1, keepdim=True)
+        return quantiles

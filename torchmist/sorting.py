@@ -1,0 +1,53 @@
+"""Sorts of the columns of a sample on a CPU, faster than those of torch on few threads.
+
+NumPy sorts several times as fast as torch where it has AVX-512. On one thread, 5,000 samples of
+32 + 32 columns, the network takes 14 % more time with torch's sort, a term with its gradient 13 %
+and ``estimate`` 7 %; with NumPy's argsort in place of integer keys the network takes 9 % more. At
+256 samples of 8 + 8 columns neither is measurable (``python -m benchmarks.tricks``, medians of 5 to
+16 paired calls on a busy machine, ``benchmarks/results/tricks.csv``).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["sort_columns"]
+
+_FEW_THREADS = 4
+_LARGE = 2**13
+_MAGNITUDE = 2**31 - 1
+
+
+def sort_columns(columns: Tensor) -> tuple[Tensor, Tensor]:
+    """Values ``[..., N]`` sorted along the last axis, and their places, with ties in any order."""
+    arrays = columns.device.type == "cpu" and not torch.compiler.is_compiling()
+    if arrays and torch.get_num_threads() <= _FEW_THREADS:
+        try:
+            if columns.dtype == torch.float32 and columns.numel() >= _LARGE:
+                return _sort_keys(columns.detach())
+            order = torch.from_numpy(np.argsort(columns.detach().numpy(), axis=-1))
+            return columns.gather(-1, order), order
+        except RuntimeError:  # vmap: no arrays
+            pass
+    ordered, order = columns.sort(-1)
+    return ordered, order
+
+
+def _sort_keys(columns: Tensor) -> tuple[Tensor, Tensor]:
+    """:func:`sort_columns` of float32 by integers that hold a value and its place.
+
+    Sorting them takes half as long as an argsort, and both are read off the result in order.
+    """
+    n = columns.shape[-1]
+    values = _as_ordered((columns + 0.0).view(torch.int32))  # 0.0 for -0.0
+    keys = values.to(torch.int64).bitwise_left_shift_(32).bitwise_or_(torch.arange(n))
+    keys.numpy().sort(axis=-1)
+    ordered = _as_ordered((keys >> 32).to(torch.int32)).view(torch.float32)
+    return ordered, keys.bitwise_and_(2**32 - 1)
+
+
+def _as_ordered(bits: Tensor) -> Tensor:
+    """Bits of float32 as int32 that rise with the values, and back."""
+    return bits ^ ((bits >> 31) & _MAGNITUDE)

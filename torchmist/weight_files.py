@@ -1,0 +1,142 @@
+"""Weights files from anywhere: nothing in them is run, and what they claim is checked before use.
+
+A safetensors file is a header of JSON and numbers; no code is in it. What is left to guard against
+is a header whose sizes would take all memory, that does not go with the numbers, or that holds
+something else than a model of this library. All of these are a ``ValueError``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+__all__ = ["WeightsFile", "build", "header_object", "read_file", "read_provenance"]
+
+Module = TypeVar("Module", bound=nn.Module)
+_FAILURES = (TypeError, ValueError, KeyError, RuntimeError, OverflowError, RecursionError)
+_RANGES = ("n", "d", "mi")
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """What a file holds; ``registered``: whether its sha256 is one that this library ships."""
+
+    path: Path
+    header: Mapping[str, str]
+    tensors: Mapping[str, Tensor]
+    registered: bool
+
+
+def read_file(path: Path, registered: bool = False) -> WeightsFile:
+    """The header and the tensors of a safetensors file.
+
+    Raises:
+        ValueError: for another format, a damaged or truncated file, and tensors that are not
+            finite.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header: dict[str, str] = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+    except (SafetensorError, OSError, UnicodeError, *_FAILURES) as error:
+        raise ValueError(
+            f"expected a safetensors file written by torchmist, could not read {path}: {error}"
+        ) from error
+    for name, value in tensors.items():
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            raise ValueError(f"expected finite weights in {path}, got NaN or infinity in {name}")
+    return WeightsFile(path, header, tensors, registered)
+
+
+def header_object(header: Mapping[str, str], name: str) -> dict[str, Any]:
+    """The JSON object of one entry of a header.
+
+    Raises:
+        ValueError: if the entry is missing, no JSON, or not an object.
+    """
+    try:
+        value = json.loads(header.get(name, ""))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f"expected JSON in the header's {name!r}, could not read it: {error}; write the file "
+            f"with save_weights"
+        ) from error
+    if not isinstance(value, dict):
+        raise ValueError(
+            f"expected an object in the header's {name!r}, got {type(value).__name__}; write the "
+            f"file with save_weights"
+        )
+    return value
+
+
+def read_provenance(header: Mapping[str, str]) -> dict[str, Any]:
+    """The provenance in a header; a ``"trained_range"`` in it is ``{"n": [low, high], ...}``.
+
+    Raises:
+        ValueError: as :func:`header_object`, and for a range of something else than numbers.
+    """
+    provenance = header_object(header, "provenance")
+    trained = provenance.get("trained_range", {})
+    ranges = trained.items() if isinstance(trained, dict) else [("trained_range", trained)]
+    for name, ends in ranges:
+        if name not in _RANGES or not _is_range(ends, whole=name != "mi"):
+            raise ValueError(
+                f"expected 'trained_range' to hold two increasing positive numbers for each of "
+                f"{list(_RANGES)}, got {name}: {ends!r}"
+            )
+    return provenance
+
+
+def _is_range(ends: Any, whole: bool) -> bool:
+    """Whether ``ends`` are two increasing numbers, from 1 and whole or from 0."""
+    if not isinstance(ends, list) or len(ends) != 2:
+        return False
+    kinds = (int,) if whole else (int, float)
+    if any(isinstance(end, bool) or not isinstance(end, kinds) for end in ends):
+        return False
+    return bool(int(whole) <= ends[0] <= ends[1] < 2**62)
+
+
+def build(make: Callable[[], Module], file: WeightsFile) -> Module:
+    """``make()`` with the tensors of ``file`` as its state.
+
+    Unless the file is registered, it is made without memory first, so that sizes which the tensors
+    do not have cost nothing.
+
+    Raises:
+        ValueError: if names, shapes or dtypes of the tensors are not those of its state.
+    """
+    try:
+        if not file.registered:
+            with torch.device("meta"):
+                _compare(make().state_dict(), file.tensors)
+        with torch.random.fork_rng(devices=[]):  # what the constructor draws is replaced
+            model = make()
+        model.load_state_dict(dict(file.tensors), strict=True)
+    except _FAILURES as error:
+        raise ValueError(
+            f"expected the sizes in the header of {file.path} to fit its tensors: {error}; write "
+            f"the file with save_weights"
+        ) from error
+    return model
+
+
+def _compare(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
+    """Raise a ``ValueError`` where names, shapes or dtypes differ."""
+    wrong = sorted(set(expected) ^ set(found))
+    if wrong:
+        raise ValueError(f"{len(wrong)} tensors such as {wrong[0]} are missing or unknown")
+    for name, own in expected.items():
+        value = found[name]
+        if (own.shape, own.dtype) != (value.shape, value.dtype):
+            raise ValueError(
+                f"expected {name} to be {own.dtype} {list(own.shape)}, got {value.dtype} "
+                f"{list(value.shape)}"
+            )
