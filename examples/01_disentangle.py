@@ -30,8 +30,11 @@ def mlp(inputs: int, outputs: int) -> nn.Sequential:
     )
 
 
-def train(lam: float, steps: int, seed: int) -> tuple[np.ndarray, float]:
-    """R^2 ``[code, factor]`` of fresh probes on held-out draws, and the MI of the codes in nats."""
+def train(lam: float, steps: int, seed: int) -> tuple[np.ndarray, float, float]:
+    """R^2 ``[code, factor]`` of fresh probes on held-out draws, and the MI of the codes in nats.
+
+    The MI twice: as the term says it, and the lower bound of a fresh judge.
+    """
     torch.manual_seed(seed)
     mixture = nn.Sequential(nn.Linear(2, 32), nn.Tanh(), nn.Linear(32, 10)).requires_grad_(False)
     encoders = nn.ModuleList([mlp(10, 4), mlp(10, 4)])
@@ -59,12 +62,13 @@ def train(lam: float, steps: int, seed: int) -> tuple[np.ndarray, float]:
     with torch.no_grad():
         (factors, codes), (new_factors, new_codes) = draw(4000), draw(2000)
         mi = float(torchmist.mist_mi(new_codes[0][:500], new_codes[1][:500]))
+    judge = torchmist.MIRegularizer().check(new_codes[0], new_codes[1], steps=min(steps, 200)).probe
     score = np.zeros((2, 2))
     for c in range(2):
         for f in range(2):
             probe = KNeighborsRegressor(20).fit(codes[c].numpy(), factors[:, f].numpy())
             score[c, f] = probe.score(new_codes[c].numpy(), new_factors[:, f].numpy())
-    return score, mi
+    return score, mi, judge
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -81,11 +85,12 @@ def main(argv: list[str] | None = None) -> None:
         f"lam {lam:g}": train(lam, args.steps, args.seed) for lam in dict.fromkeys([0.0, args.lam])
     }
     print("R^2 of fresh probes on held-out draws; right: the code's own factor")
-    print("term       right   wrong   MI of the codes, nats")
+    print("term       right   wrong   MI of the codes, nats   a fresh judge, at least")
     figure = Figure(figsize=(3.4 * len(results), 3.4), layout="constrained")
-    for axes, (name, (score, mi)) in zip(figure.subplots(1, len(results)), results.items()):
+    axes_of_all = figure.subplots(1, len(results))
+    for axes, (name, (score, mi, judge)) in zip(axes_of_all, results.items()):
         right, wrong = score.diagonal().mean(), score[[0, 1], [1, 0]].mean()
-        print(f"{name:<9} {right:6.3f}  {wrong:6.3f}   {mi:.3f}")
+        print(f"{name:<9} {right:6.3f}  {wrong:6.3f}   {mi:21.3f}   {judge:23.3f}")
         axes.imshow(score, vmin=0, vmax=1, cmap="Blues")
         for c in range(2):
             for f in range(2):

@@ -24,14 +24,18 @@ from torchmist.checks import (
 from torchmist.entropy import label_bound
 from torchmist.models.network import QuantileNetwork
 from torchmist.routes import route
+from torchmist.views import rotated_view, whitened_view
 from torchmist.weights import load_pretrained
 
-__all__ = ["Model", "Statistic", "Wrt", "mist_mi", "reduce_quantiles", "resolve_model"]
+__all__ = ["LOW", "Model", "Statistic", "Wrt", "mist_mi", "reduce_quantiles", "resolve_model",
+           "seen_from_all_sides"]  # fmt: skip
 
 Model = str | os.PathLike[str] | QuantileNetwork
 Statistic = Literal["mean", "median"] | float
 Wrt = Literal["both", "z", "y"]
 
+LOW: float = 0.05
+"""The quantile that is climbed where information is maximised."""
 
 _loaded: dict[tuple[str, str], QuantileNetwork] = {}  # a plain dict, which torch.compile can read
 
@@ -94,6 +98,27 @@ def pair_quantiles(
     if bound is not None:
         out = out - (out - bound[:, None]).clamp(min=0).detach()
     return out
+
+
+def seen_from_all_sides(
+    x: Tensor, y: Tensor, network: QuantileNetwork, mask: Tensor | None,
+    bound: Tensor | None = None, *, turn_y: bool = True,
+) -> list[Tensor]:  # fmt: skip
+    """:func:`pair_quantiles` of the raw, the whitened and a rotated view, each ``[B, Q]``.
+
+    Mutual information is the same in all of them, and what an encoder fakes in one is not there in
+    the others. Only the raw one where both sides have one column; ``turn_y=False`` leaves ``y``,
+    whose columns may be classes, as it is.
+    """
+    views = [(x, y)]
+    if max(x.shape[-1], y.shape[-1] if turn_y else 1) > 1:
+        for turned in (whitened_view, rotated_view):
+            views.append((turned(x, mask), turned(y, mask) if turn_y else y))
+    both = torch.cat([a for a, _ in views]), torch.cat([b for _, b in views])
+    count = len(views)
+    masks = None if mask is None else mask.repeat(count, 1)
+    bounds = None if bound is None else bound.repeat(count)
+    return list(pair_quantiles(*both, network, masks, bounds).chunk(count))
 
 
 def _moving(side: Tensor, mask: Tensor | None) -> Tensor:
@@ -167,9 +192,9 @@ def average(mi: Tensor, weight: Tensor | None) -> Tensor:
 
 
 def mist_mi(
-    z: Tensor, y: Tensor, *, model: Model = "mist-fast", statistic: Statistic = "mean",
+    z: Tensor, y: Tensor, *, model: Model = "mist-fast", statistic: Statistic | None = None,
     wrt: Wrt = "both", mask: Tensor | None = None, weight: Tensor | None = None,
-    num_classes: int | None = None,
+    num_classes: int | None = None, maximize: bool = False,
 ) -> Tensor:  # fmt: skip
     """Estimate of +I(Z;Y) in nats, differentiable in ``z`` and ``y``.
 
@@ -186,12 +211,15 @@ def mist_mi(
         model: a registered name, the path of a ``.safetensors`` file, or a ``MIST`` module (whose
             own ``requires_grad`` flags then hold).
         statistic: ``"mean"``, ``"median"``, or a quantile level in (0, 1); an upper quantile is
-            the cautious choice when minimising.
+            the cautious choice when minimising. None is the mean, and 0.05 with ``maximize``.
         wrt: which side gets a gradient: ``"z"``, ``"y"`` or ``"both"``.
         mask: ``[N]`` or ``[B, N]`` bool, True for the samples that count.
         weight: ``[B]``, the weight of each dataset in the mean.
         num_classes: what labels are checked against (or the number of one-hot columns); the value
             does not depend on absent classes.
+        maximize: for a term that is *subtracted* from a loss: the smallest of the statistics of
+            three views (raw, whitened, rotated), which an encoder cannot raise by dressing up one
+            of them. The sign stays: it is +I, a cautious one.
 
     Returns:
         0-dim float32; for batches ``[B, N, d]`` the mean over the datasets. Near independence it
@@ -212,11 +240,17 @@ def mist_mi(
         (torch.Size([]), torch.Size([64, 2]))
     """
     check_tensors(z=z, y=y)
-    check_statistic(statistic)
+    chosen: Statistic = (LOW if maximize else "mean") if statistic is None else statistic
+    check_statistic(chosen)
     check_num_classes(num_classes, z=z, y=y)
     warn_without_gradient(z, y)
     a, b = stop_gradients(*check_pair(z, y, ("z", "y")), wrt)
     network = resolve_model(model, a.device)
     present = check_mask(mask, a)
-    quantiles = pair_quantiles(a, b, network, present, label_bound((z, y), (a, b), present))
-    return average(reduce_quantiles(quantiles, network.levels, statistic), weight)
+    bound = label_bound((z, y), (a, b), present)
+    if maximize:
+        views = seen_from_all_sides(a, b, network, present, bound, turn_y=y.is_floating_point())
+    else:
+        views = [pair_quantiles(a, b, network, present, bound)]
+    mi = torch.stack([reduce_quantiles(q, network.levels, chosen) for q in views]).amin(0)
+    return average(mi, weight)

@@ -5,26 +5,13 @@ Legend: ``W`` processes, ``N`` samples of all, ``n`` samples of this one.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ["gather_samples"]
+from torchmist.memory import weighed
 
-
-class _ScaleGradient(torch.autograd.Function):
-    """The identity; its gradient is multiplied by ``factor``."""
-
-    @staticmethod
-    def forward(ctx: Any, value: Tensor, factor: float) -> Tensor:
-        ctx.factor = factor
-        return value.view_as(value)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        return ctx.factor * grad, None
+__all__ = ["gather_alone", "gather_samples"]
 
 
 def gather_samples(value: Tensor) -> Tensor:
@@ -50,5 +37,15 @@ def gather_samples(value: Tensor) -> Tensor:
     parts = [torch.empty_like(padded) for _ in range(world)]
     dist.all_gather(parts, padded)
     whole = [part[:n] for part, n in zip(parts, rows)]
-    whole[rank] = _ScaleGradient.apply(value, float(world))  # type: ignore[no-untyped-call]
+    whole[rank] = weighed(value, float(world))
     return torch.cat(whole)
+
+
+def gather_alone(value: Tensor, name: str, mask: Tensor | None) -> Tensor:
+    """:func:`gather_samples` of one dataset as a whole; ``ValueError`` for others."""
+    if value.dim() > 2 or mask is not None:
+        raise ValueError(
+            f"expected {name} of shape [N] or [N, d] and no mask with gather=True, got "
+            f"{list(value.shape)}; estimate batches of datasets on their own process"
+        )
+    return gather_samples(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -15,10 +16,10 @@ from torchmist.checks import (
     check_num_classes,
     check_pair,
     check_tensors,
-    fixed_one_hot,
     visible,
-    warn_once,
 )
+from torchmist.critic import CriticConfig
+from torchmist.degenerate import CONSTANT, FEW, live_datasets, touching_zero, warn_nothing
 from torchmist.entropy import label_bound
 from torchmist.functional import (
     Model,
@@ -33,16 +34,19 @@ from torchmist.functional import (
     varies,
     warn_without_gradient,
 )
-from torchmist.gather import gather_samples
+from torchmist.gather import gather_alone
+from torchmist.goals import Goal, Pursued, check_goal
 from torchmist.lift import Lift, LiftConfig
+from torchmist.memory import Memory, weighed
 from torchmist.models.network import QuantileNetwork
+from torchmist.places import LabelPlaces, labelled
+from torchmist.probe import ProbeReport
+from torchmist.watch import Watch, check_alone, judged
 from torchmist.weights import load_pretrained
 
 __all__ = ["MIRegularizer"]
 
 _CPU = torch.device("cpu")
-_FEW = f"a batch of fewer than {MIN_SAMPLES} samples"
-_CONSTANT = "a batch in which one side is constant"
 
 
 def _lifts(lift: int | LiftConfig | None) -> list[Lift]:
@@ -57,18 +61,6 @@ def _lifts(lift: int | LiftConfig | None) -> list[Lift]:
     return [Lift(lift) for _ in range(lift.count)]
 
 
-def _live(z: Tensor, y: Tensor, mask: Tensor | None) -> Tensor:
-    """Datasets ``[B, N, d]`` with four samples or more and no constant side, bool ``[B]``."""
-    live = varies(z, y, mask) > 0
-    return live if mask is None else live & (mask.sum(-1) >= MIN_SAMPLES)
-
-
-def _warn_nothing(why: str) -> None:
-    """``why``: one of the two reasons, so that each is said once."""
-    if not torch.compiler.is_compiling():
-        warn_once(f"torchmist: {why} has no mutual information to estimate: the term is 0 there")
-
-
 class MIRegularizer(nn.Module):
     """:func:`~torchmist.mist_mi` as an ``nn.Module``, safe inside any host module.
 
@@ -77,16 +69,29 @@ class MIRegularizer(nn.Module):
     ``half()``; it follows the device of its input. With ``trainable=True`` it is an ordinary
     submodule, to be fine-tuned and saved with the host.
 
-    An encoder whose task needs what the term removes learns to hide it from a frozen estimator.
-    ``lift`` is the cure: a small network ``h``, which learns to predict ``y`` from ``z`` in the
-    host's own backward pass and optimizer, appends columns ``h(z)`` that bring the hidden part back
-    into view, and ``I((z, h(z)); y) = I(z; y)``. It is for terms that are minimised only.
+    A frozen estimator has blind spots, and an encoder that gains by them finds them. Say what the
+    term is for, and it guards the side that matters (:mod:`torchmist.goals`):
+
+    * ``goal="minimize"``, *added* to the loss: what is hidden must cost. A critic that learns
+      beside the host, by steps of its own, shows the network what ``z`` knows of ``y``, and the
+      value is a soft maximum of the network, the critic and a kernel estimate.
+    * ``goal="maximize"``, *subtracted* from the loss: what is faked must not pay. The value is a
+      soft minimum of a low quantile of the network on several views and of the critic's bound.
+
+    The sign is +I in both. A goal's critic has no parameters: no optimizer of the host needs to
+    know it, it takes its steps in training mode with gradients enabled, and its state is saved with
+    the host. ``lift`` is the older way, a network that the host's optimizer trains.
 
     Args:
         model: a registered name, the path of a ``.safetensors`` file, or a ``MIST`` module (which
             is copied).
+        goal: None for the network alone, ``"minimize"`` or ``"maximize"``.
+        memory: how many recent samples stand beside each batch in training mode, detached, so that
+            a batch of 32 is estimated like one of 1,024; the gradient is scaled to that of the
+            whole. Its rows leave again by themselves. For single datasets without a mask.
         trainable: whether the estimator's weights are parameters of this module.
-        statistic: ``"mean"``, ``"median"``, or a quantile level in (0, 1).
+        statistic: ``"mean"``, ``"median"``, or a quantile level in (0, 1); None is the mean, and
+            0.05 with ``goal="maximize"``.
         lift: the number of columns of ``z``, or a :class:`~torchmist.lift.LiftConfig`. The lift's
             weights are ``parameters()`` of this module: hand them to the host's optimizer.
         gather: estimate from the samples of all processes of ``torch.distributed``, with the
@@ -95,11 +100,17 @@ class MIRegularizer(nn.Module):
             place does not depend on which classes a batch holds; without it, they are checked
             against it alone.
         log: called with a dict of detached 0-dim tensors (``"mi"`` and its ``"low"`` and
-            ``"high"``, the 90 % interval, in nats) at every call of the module.
+            ``"high"``, the 90 % interval of the network, in nats) at every call of the module;
+            with a goal also with the opinions behind the value (``"network"``, ``"critic"``,
+            ``"kernel"`` or the views).
+        critic: sizes and pace of a goal's critic, a :class:`~torchmist.critic.CriticConfig`.
+        every: fit fresh probes every so many calls in training mode (:meth:`check`) to the last
+            2,048 samples, and warn when they find more than the term says; 0 for never.
 
     Raises:
         TypeError, ValueError: as :func:`~torchmist.mist_mi`, ``load_pretrained`` and
-            ``LiftConfig``.
+            ``LiftConfig``; for a ``goal`` of another name, or one together with a ``lift`` or
+            ``trainable``.
 
     Example:
         >>> import torch
@@ -109,18 +120,29 @@ class MIRegularizer(nn.Module):
         0
     """
 
-    _width: int | None = None  # columns of the labels of the batch before
-
     def __init__(
-        self, model: Model = "mist-fast", *, trainable: bool = False,
-        statistic: Statistic = "mean", lift: int | LiftConfig | None = None,
-        gather: bool = False, log: Callable[[dict[str, Tensor]], object] | None = None,
-        num_classes: int | None = None,
+        self, model: Model = "mist-fast", *, goal: Pursued | None = None, memory: int = 0,
+        trainable: bool = False, statistic: Statistic | None = None,
+        lift: int | LiftConfig | None = None, gather: bool = False,
+        log: Callable[[dict[str, Tensor]], object] | None = None, num_classes: int | None = None,
+        critic: CriticConfig | None = None, every: int = 0,
     ) -> None:  # fmt: skip
         super().__init__()
+        check_goal(goal)
+        if goal is not None and (lift is not None or trainable):
+            raise ValueError(
+                f"expected goal={goal!r} without lift and trainable, got lift={lift!r}, "
+                f"trainable={trainable}; a goal has a critic of its own and a frozen network"
+            )
         self.num_classes = num_classes
-        check_statistic(statistic)
-        self.statistic = statistic
+        if statistic is not None:
+            check_statistic(statistic)
+        self.goal = goal
+        if goal is not None:
+            self.pursuit = Goal(goal, critic or CriticConfig(), statistic)
+        self.statistic: Statistic = self.pursuit.statistic if goal else statistic or "mean"
+        self.memory = Memory(memory)
+        self.every, self._watch, self._places = every, Watch(bool(every)), LabelPlaces()
         self.trainable = trainable
         self.gather = gather
         self.log = log
@@ -163,31 +185,57 @@ class MIRegularizer(nn.Module):
         But fewer than four samples, or as few left by the mask, are no error: such a batch, and one
         in which a side is constant, is 0 with a zero gradient, and one warning says so.
 
-        With ``gather``, ``z`` and ``y`` are ``[N]`` or ``[N, d]``, without a mask.
+        With ``gather`` or ``memory``, ``z`` and ``y`` are ``[N]`` or ``[N, d]``, without a mask.
         """
         check_tensors(z=z, y=y)
         check_num_classes(self.num_classes, z=z, y=y)
         warn_without_gradient(z, y)
+        if self.goal and y.is_floating_point() and not z.is_floating_point():
+            z, y, wrt = y, z, {"z": "y", "y": "z"}.get(wrt, wrt)  # type: ignore[assignment]
         if self.gather:
-            z, y = self._gathered(z, "z", mask), self._gathered(y, "y", mask)
+            z, y = gather_alone(z, "z", mask), gather_alone(y, "y", mask)
+        batch, own = (z, y), None
+        if self.memory.size and self.training:
+            check_alone(z, y, mask, "memory")
+            z, y = self.memory.beside(z, y)
+            own = len(batch[0]) if len(z) > len(batch[0]) else None
+        term = self._term(z, y, wrt, mask, weight, own)
+        if self.training and torch.is_grad_enabled():
+            self.memory.keep(*batch)
+            if self.every:
+                rows = self._watch.collect(*batch, mask, self.every)
+                if rows is not None:
+                    self.report = self.check(*rows)
+        return term
+
+    def _term(
+        self, z: Tensor, y: Tensor, wrt: Wrt, mask: Tensor | None, weight: Tensor | None,
+        own: int | None,
+    ) -> Tensor:  # fmt: skip
+        """The value of a batch, and of what of the memory stands behind its ``own`` samples."""
         if 0 < min(z.dim(), y.dim()) <= max(z.dim(), y.dim()) < 3 and len(z) == len(y) == 0:
-            return self._nothing(z, y, _FEW)
+            return self._nothing(z, y, FEW)
         a, b = stop_gradients(*check_pair(z, y, ("z", "y"), least=1), wrt)
         mask = check_mask(mask, a, least=0)
-        network, live = self.estimator(a), _live(a, b, mask)
+        network, live = self.estimator(a), live_datasets(a, b, mask)
         if a.shape[1] < MIN_SAMPLES:
-            return self._nothing(a, b, _FEW)
+            return self._nothing(a, b, FEW)
         whole = visible(live.all()) is not False
         if not whole:
-            why = _FEW if bool(varies(a, b, mask).all()) else _CONSTANT
+            why = FEW if bool(varies(a, b, mask).all()) else CONSTANT
             if not bool(live.any()):
                 return self._nothing(a, b, why)
-            _warn_nothing(why)
+            warn_nothing(why)
         targets, bound = self._columns(y, b), label_bound((z, y), (a, b), mask)
         if not whole:
             a, b, targets = a[live], b[live], targets[live]
             mask, bound = (None if v is None else v[live] for v in (mask, bound))
-        lifted = self._lifted(a, targets, mask, labels=self._labelled(y))
+        if self.goal:
+            return self._pursued((a, b, targets), network, mask, bound, live, weight, y, own)
+        if own is not None:
+            a, b = (weighed(side, len(z) / own) for side in (a, b))
+        squares = not labelled(y, self.num_classes)
+        lifted = [lift(a, targets, mask, squares=squares) for lift in self.lifts]
         views = [view for view, _ in lifted] or [a]
         each = torch.stack([pair_quantiles(view, b, network, mask, bound) for view in views])
         if not whole:
@@ -201,6 +249,65 @@ class MIRegularizer(nn.Module):
             term = term + (error - error.detach())  # a gradient for the lift, and nothing else
         return term
 
+    def _pursued(
+        self, sides: tuple[Tensor, Tensor, Tensor], network: QuantileNetwork,
+        mask: Tensor | None, bound: Tensor | None, live: Tensor, weight: Tensor | None,
+        y: Tensor, own: int | None,
+    ) -> Tensor:  # fmt: skip
+        """The value of a goal on the datasets that are ``live`` ``[B]``, 0 elsewhere."""
+        opinions = self.pursuit(
+            sides[0], sides[1], network, mask, bound, targets=sides[2],
+            plain=labelled(y, self.num_classes), own=own,
+        )  # fmt: skip
+        if self.log is not None:
+            also = {name: value.detach().mean() for name, value in opinions.each.items()}
+            also["mi"] = opinions.value.detach().mean()
+            self._report(opinions.quantiles.detach().mean(0)[None], network.levels, also)
+        if len(opinions.value) < len(live):
+            zero = opinions.value.new_zeros(len(live))
+            return average(zero.masked_scatter(live, opinions.value), weight)
+        return average(opinions.value, weight)
+
+    def check(
+        self, z: Tensor, y: Tensor, *, steps: int = 400, seed: int = 0, tolerance: float = 0.1
+    ) -> ProbeReport:
+        """Fit fresh probes to codes, and say what they find beside what this term says.
+
+        Nothing of it trains the host or the term, and the global random state is left alone. Pass
+        codes that the encoder was *not* trained on, a thousand rows or more: with few rows a probe
+        finds little, which proves nothing.
+
+        Args:
+            z, y: ``[N]`` or ``[N, d]``, as in :meth:`forward`; detached here.
+            steps: most steps of a probe; a second or two at 400.
+            seed: of all that is random in it.
+            tolerance: nats that the probes may find beyond the estimate without a warning.
+
+        Returns:
+            A :class:`~torchmist.probe.ProbeReport`; ``print(report)`` says it in a line.
+
+        Raises:
+            TypeError, ValueError: as :meth:`forward`; for fewer than 64 rows.
+        """
+        check_tensors(z=z, y=y)
+        check_pair(z, y, ("z", "y"))
+        check_alone(z, y, None, "check")
+        if y.is_floating_point() and not z.is_floating_point():
+            z, y = y, z
+        training, log = self.training, self.log
+        try:
+            self.eval()
+            self.log = None
+            with torch.no_grad():
+                estimate = float(self._term(z, y, "both", None, None, None))
+        finally:
+            self.train(training)
+            self.log = log
+        report = judged(z, y, estimate, steps=steps, seed=seed, tolerance=tolerance)
+        if report.hidden:
+            warnings.warn(f"torchmist: {report}", UserWarning, stacklevel=2)
+        return report
+
     def view(self, z: Tensor, y: Tensor) -> Tensor:
         """``z`` ``[N, d]`` with the columns that the lifts append, without gradients.
 
@@ -210,58 +317,34 @@ class MIRegularizer(nn.Module):
         check_tensors(z=z, y=y)
         a, b = check_pair(z, y, ("z", "y"))
         with torch.no_grad():
-            lifted = self._lifted(a, self._columns(y, b), None, labels=self._labelled(y))
+            targets, squares = self._columns(y, b), not labelled(y, self.num_classes)
+            lifted = [lift(a, targets, None, squares=squares) for lift in self.lifts]
             appended = [view[..., a.shape[-1] :] for view, _ in lifted]
             seen = torch.cat([a, *appended], -1)
             return seen if 3 in (z.dim(), y.dim()) else seen[0]
 
     def _nothing(self, z: Tensor, y: Tensor, why: str) -> Tensor:
         """0 with a zero gradient for all that would have one, and one warning."""
-        _warn_nothing(why)
+        warn_nothing(why)
         if self.log is not None:
             levels = self.estimator(z).levels
             self._report(torch.zeros(1, len(levels), device=z.device), levels)
-        touched = [v for v in (z, y, *self.parameters()) if v.is_floating_point()]
-        return sum(((v.float() * 0).sum() for v in touched), torch.zeros((), device=z.device))
-
-    def _labelled(self, y: Tensor) -> bool:
-        """Whether the columns of ``y`` are classes."""
-        return not y.is_floating_point() or y.shape[-1] == self.num_classes
+        return touching_zero((z, y, *self.parameters()), z.device)
 
     def _columns(self, y: Tensor, columns: Tensor) -> Tensor:
-        """What a lift predicts of ``y``: its columns, at a fixed place for each class."""
-        if y.is_floating_point() or not len(self.lifts):
-            return columns
-        if self.num_classes is not None:
-            return fixed_one_hot(y, self.num_classes).expand(len(columns), -1, -1)
-        width = columns.shape[-1]
-        if not torch.compiler.is_compiling() and self._width not in (None, width):
-            warn_once(
-                "torchmist: batches hold different numbers of classes, and a lift numbers those "
-                "of each batch anew: pass num_classes= to MIRegularizer, so that each class keeps "
-                "its place"
-            )
-        self._width = width
-        return columns
+        """What a lift or a critic predicts of ``y``."""
+        lift, goal = len(self.lifts) > 0, self.goal is not None
+        return self._places(y, columns, self.num_classes, lift=lift, goal=goal)
 
-    def _lifted(
-        self, z: Tensor, y: Tensor, mask: Tensor | None, *, labels: bool
-    ) -> list[tuple[Tensor, Tensor]]:
-        """Each lift's view of ``z`` and its error; ``labels``: the columns of ``y`` are classes."""
-        return [lift(z, y, mask, squares=not labels) for lift in self.lifts]
-
-    def _gathered(self, value: Tensor, name: str, mask: Tensor | None) -> Tensor:
-        if value.dim() > 2 or mask is not None:
-            raise ValueError(
-                f"expected {name} of shape [N] or [N, d] and no mask with gather=True, got "
-                f"{list(value.shape)}; estimate batches of datasets on their own process"
-            )
-        return gather_samples(value)
-
-    def _report(self, quantiles: Tensor, levels: Tensor) -> None:
+    def _report(
+        self, quantiles: Tensor, levels: Tensor, also: dict[str, Tensor] | None = None
+    ) -> None:
         assert self.log is not None
         names: dict[str, Statistic] = {"mi": "mean", "low": 0.05, "high": 0.95}
-        self.log({k: reduce_quantiles(quantiles, levels, s)[0] for k, s in names.items()})
+        said = {k: reduce_quantiles(quantiles, levels, s)[0] for k, s in names.items()}
+        self.log({**said, **(also or {})})
 
     def extra_repr(self) -> str:
-        return f"trainable={self.trainable}, statistic={self.statistic!r}, gather={self.gather}"
+        text = f"trainable={self.trainable}, statistic={self.statistic!r}, gather={self.gather}"
+        goal = "" if self.goal is None else f", goal={self.goal!r}"
+        return text + goal + (f", memory={self.memory.size}" if self.memory.size else "")

@@ -1,0 +1,167 @@
+"""What a term adds to the frozen network when it is known which way it will be driven.
+
+A frozen network has blind spots, and an encoder that gains by them finds them. Which ones matter
+depends on the direction:
+
+* ``"minimize"``: what is hidden must cost. The network sees both sides with the predictions of a
+  :class:`~torchmist.critic.Critic` appended (I((z, h(z)); (y, g(y))) = I(z; y)), raw and whitened,
+  and the term is a soft maximum of its estimate, of the critic's bound on samples that it did not
+  learn from, and of a kernel estimate (:mod:`torchmist.floor`).
+* ``"maximize"``: what is faked must not pay. The term is a soft minimum of a low quantile of the
+  network over three views (raw, whitened, rotated) and of the critic's bound.
+
+In training mode the raw and the whitened view take turns when minimising, and so do the two kernel
+estimates; in eval mode all are taken. Wide sides reach the network through running directions
+(:mod:`torchmist.views`); the critic reads
+all columns. Legend: ``B`` datasets, ``N`` samples, ``V`` views, ``Q`` quantiles.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from torchmist.copula import normal_scores, standardise
+from torchmist.critic import Critic, CriticConfig
+from torchmist.eager import outside_graphs
+from torchmist.floor import kernel_floor
+from torchmist.functional import (
+    LOW,
+    Statistic,
+    pair_quantiles,
+    reduce_quantiles,
+    seen_from_all_sides,
+)
+from torchmist.memory import weighed
+from torchmist.models.network import QuantileNetwork
+from torchmist.views import RunningDirections, whitened_view
+
+__all__ = ["Goal", "Opinions", "Pursued", "check_goal"]
+
+Pursued = Literal["minimize", "maximize"]
+_SOFT = 0.05  # nats: opinions that are nearer to each other than this share the gradient
+_ROWS = 256  # most samples of the kernel estimate
+
+
+def check_goal(goal: Pursued | None) -> None:
+    """Raise unless ``goal`` is None, ``"minimize"`` or ``"maximize"``."""
+    if goal not in (None, "minimize", "maximize"):
+        raise ValueError(
+            f"expected goal None, 'minimize' (the term is added to the loss) or 'maximize' (it is "
+            f"subtracted), got {goal!r}"
+        )
+
+
+class Opinions(NamedTuple):
+    """``value`` ``[B]``, the term; ``quantiles`` ``[B, Q]`` of the network, mean of its views;
+    ``each``: the opinions ``[B]`` by name, all in nats."""
+
+    value: Tensor
+    quantiles: Tensor
+    each: dict[str, Tensor]
+
+
+class Goal(nn.Module):
+    """The opinions of a term that pursues ``goal``, and what they learn from batch to batch.
+
+    It has no parameters, takes its own steps in training mode with gradients enabled, and draws
+    nothing from the global random state.
+
+    Args:
+        goal: ``"minimize"`` or ``"maximize"``.
+        config: sizes and pace of the critic.
+        statistic: of the network's quantiles; None for the mean when minimising and the 5 %
+            quantile when maximising.
+    """
+
+    def __init__(
+        self, goal: Pursued, config: CriticConfig, statistic: Statistic | None = None
+    ) -> None:
+        super().__init__()
+        self.goal = goal
+        self.statistic: Statistic = statistic or ("mean" if goal == "minimize" else LOW)
+        self.critic = Critic(config)
+        self.directions = RunningDirections()
+        self._turn = 0
+
+    @outside_graphs
+    def forward(
+        self, z: Tensor, y: Tensor, network: QuantileNetwork, mask: Tensor | None,
+        bound: Tensor | None, *, targets: Tensor, plain: bool, own: int | None = None,
+    ) -> Opinions:  # fmt: skip
+        """The opinions on both sides ``[B, N, d]``, and the steps of what learns.
+
+        Args:
+            z, y, mask, bound: as :func:`~torchmist.functional.pair_quantiles`.
+            network: the frozen network.
+            targets: ``[B, N, dy]``, ``y`` as the critic reads it: classes at a fixed place.
+            plain: whether the columns of ``y`` are classes.
+            own: samples of the batch, where others of before stand behind them.
+        """
+        self.critic.plain = plain
+        factor = 1.0 if own is None else z.shape[1] / own
+        with torch.autocast(z.device.type, enabled=False):
+            z, y, targets = z.float(), y.float(), targets.float()
+            seen = self.critic(z, targets, mask, own)
+            a, b = self.directions(weighed(z, factor), weighed(y, factor), mask)
+            if self.goal == "minimize":
+                extra = (seen.of_y,) if plain else (seen.of_y, seen.of_z)
+                quantiles = self._lifted(a, b, extra, network, mask, bound, plain)
+            else:
+                quantiles = seen_from_all_sides(a, b, network, mask, bound, turn_y=not plain)
+            levels = network.levels
+            each = [reduce_quantiles(q, levels, self.statistic) for q in quantiles]
+            if self.goal == "minimize":
+                opinions = {"network": torch.stack(each).mean(0)}
+                opinions["kernel"] = self._floor(a, b, seen.of_y, mask)
+            else:
+                opinions = {"network": torch.stack(each).amin(0)}
+                each_view = dict(zip(("raw", "whitened", "rotated"), each))
+                opinions = each_view if len(each) > 1 else opinions
+            if self.critic.taken:
+                opinions["critic"] = seen.bound
+            value = _soft(torch.stack(list(opinions.values())), self.goal)
+            self._turn += self.training
+            if self.training and torch.is_grad_enabled():
+                self.critic.learn(z, targets, mask)
+                if self.directions.needed(z, y):
+                    self.directions.learn(z, y, mask)
+        return Opinions(value, torch.stack(quantiles).mean(0), opinions)
+
+    def _lifted(
+        self, a: Tensor, b: Tensor, extra: tuple[Tensor, ...], network: QuantileNetwork,
+        mask: Tensor | None, bound: Tensor | None, plain: bool,
+    ) -> list[Tensor]:  # fmt: skip
+        """Quantiles of the raw and of the whitened view, with the critic's predictions."""
+        views = [(a, b)]
+        if max(a.shape[-1], 1 if plain else b.shape[-1]) > 1:
+            if not self.training or self._turn % 2:
+                views.append((whitened_view(a, mask), b if plain else whitened_view(b, mask)))
+            views = views[-1:] if self.training else views
+        x = torch.cat([torch.cat([side, extra[0]], -1) for side, _ in views])
+        other = torch.cat([torch.cat([side, *extra[1:]], -1) for _, side in views])
+        count = len(views)
+        masks = None if mask is None else mask.repeat(count, 1)
+        bounds = None if bound is None else bound.repeat(count)
+        return list(pair_quantiles(x, other, network, masks, bounds).chunk(count))
+
+    def _floor(self, a: Tensor, b: Tensor, of_y: Tensor, mask: Tensor | None) -> Tensor:
+        """The larger kernel estimate of the sides and of the predictions, on some samples."""
+        a, b, of_y = (side[:, :_ROWS] for side in (a, b, of_y))
+        mask = None if mask is None else mask[:, :_ROWS]
+        scores, found = normal_scores(b, mask), []
+        if not self.training or self._turn % 4 < 2:
+            found.append(kernel_floor(normal_scores(a, mask), scores, mask))
+        if not self.training or self._turn % 4 >= 2:
+            found.append(kernel_floor(standardise(of_y.mT, mask).mT, scores, mask))
+        return torch.stack(found).amax(0)
+
+
+def _soft(opinions: Tensor, goal: Pursued) -> Tensor:
+    """Soft maximum or minimum over the first axis: between the mean and the extreme."""
+    sign = 1.0 if goal == "minimize" else -1.0
+    whole = (sign * opinions / _SOFT).logsumexp(0) - math.log(len(opinions))
+    return sign * _SOFT * whole
