@@ -4,22 +4,30 @@ from torchmist.audit import AuditReport, audit
 from torchmist.conditional import conditional_mi, estimate_conditional
 from torchmist.estimate import MIEstimate, estimate
 from torchmist.functional import mist_mi
+from torchmist.lagged import Lagged, TransferEntropy, lagged, transfer_entropy
+from torchmist.pairwise import Pairwise, pairwise
 from torchmist.regularizer import MIRegularizer
 from torchmist.target import MITarget
 from torchmist.weights import load_pretrained
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 
 __all__ = [
     "AuditReport",
+    "Lagged",
     "MIEstimate",
     "MIRegularizer",
     "MITarget",
+    "Pairwise",
+    "TransferEntropy",
     "__version__",
     "audit",
     "conditional_mi",
     "estimate",
     "estimate_conditional",
+    "lagged",
     "load_pretrained",
     "mist_mi",
+    "pairwise",
+    "transfer_entropy",
 ]

@@ -1,4 +1,4 @@
-"""Command line: ``torchmist estimate data.csv --x a,b --y c``, ``torchmist audit``, ``adapt``.
+"""Command line: ``torchmist estimate data.csv --x a,b --y c``, ``audit``, ``adapt``, ``pairwise``.
 
 Reads CSV and Parquet through pandas, NPY and NPZ through numpy. Prints nats (or bits) with an
 interval, or JSON.
@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 
 from torchmist.audit import audit
 from torchmist.checks import check_level
+from torchmist.cli_pairwise import add_pairwise
 from torchmist.estimate import MIEstimate, estimate
 
-__all__ = ["main", "read_columns", "read_kinds"]
+__all__ = ["column_names", "main", "read_columns", "read_kinds"]
 
 
 def _table(path: Path) -> dict[str, NDArray[Any]]:
@@ -38,9 +39,9 @@ def _table(path: Path) -> dict[str, NDArray[Any]]:
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     """Named columns of a ``.npy`` matrix (by number) or the arrays of a ``.npz`` file."""
     if path.suffix.lower() == ".npz":
-        with np.load(path) as file:
+        with np.load(path, allow_pickle=False) as file:
             return {name: np.atleast_1d(file[name]) for name in file.files}
-    matrix = np.atleast_1d(np.load(path))
+    matrix = np.atleast_1d(np.load(path, allow_pickle=False))
     matrix = matrix.reshape(len(matrix), math.prod(matrix.shape[1:]))
     return {str(i): matrix[:, i] for i in range(matrix.shape[1])}
 
@@ -64,7 +65,7 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
     except ImportError as error:
         raise ValueError(
             f"expected pandas and pyarrow to read {path.suffix} files, got {error}; install them "
-            f"with pip install 'torchmist[cli]', or pass .npy or .npz files"
+            f"with pip install 'torchmist-mi[cli]', or pass .npy or .npz files"
         ) from error
     except PermissionError:
         raise
@@ -75,6 +76,11 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
     if not columns or not all(len(values) for values in columns.values()):
         raise ValueError(f"expected rows in {path.name}, found none")
     return columns
+
+
+def column_names(path: Path) -> list[str]:
+    """The names of the columns of a file."""
+    return list(_read(path))
 
 
 def _names(text: str) -> list[str]:
@@ -282,6 +288,7 @@ def _parser() -> argparse.ArgumentParser:
             text = "columns of X or Y that hold class labels, separated by commas"
             command.add_argument("--discrete", help=text)
             command.add_argument("--level", type=float, default=0.9, help="of the interval")
+    add_pairwise(commands)
     return parser
 
 

@@ -1,0 +1,123 @@
+r"""How dependent two sides look, from kernels of the rows: what permutation tests permute.
+
+Each side gives :math:`S = 4` matrices of similarities of its rows, which together see what single
+ones do not: products of the columns (lines), negative distances (broad shapes), and Gaussian
+kernels :math:`\exp(-d_{ij}^2 / (r_i r_j))` whose widths :math:`r_i` are the distance to the eighth
+neighbour (waves, clusters, interactions) and to three tenths of all rows. Every matrix of one side
+meets every matrix of the other:
+
+.. math:: T_{st} = \langle H K^{x,s} H, H K^{y,t} H \rangle, \qquad
+          \text{score} = \log \sum_{st} w_{st} / p_{st},
+
+where :math:`H` centres, the pair of distances is distance covariance (Székely et al. 2007), the
+others are the Hilbert-Schmidt criterion (Gretton et al. 2008), :math:`p_{st}` is the upper tail of
+the gamma law with the moments of :math:`T_{st}` under permutations, and the sum of reciprocals is
+that of the harmonic mean p-value (Wilson 2019). The score orders permutations and is no p-value
+itself: the level of a test rests on the permutations alone.
+
+Legend: ``B`` blocks of rows, ``m`` rows of a block, ``K`` columns, ``S`` kernels, ``P``
+permutations.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from torchmist.copula import normal_scores
+from torchmist.kinds import Sorted
+
+__all__ = ["KERNELS", "Dependence", "kernels", "normalised", "score_columns"]
+
+KERNELS = 4
+"""Kernels of a side: products, distances, near and far neighbours."""
+_NEAR, _FAR = 8, 0.3  # neighbours, and share of the rows, at the width of a kernel
+_TRUSTED = 3.0  # further weight of lines with lines and of distances with distances
+_TIED = 1e-6
+_ROWS = 64  # of a kernel that are moved at once: they stay in the cache
+_LEAST = 1e-300
+
+
+def score_columns(side: Sorted) -> Tensor:
+    """One dataset of a side as columns ``[N, K]`` float32, each of its columns with variance 1.
+
+    Numbers become normal scores; labels become one column for each class, whose variances sum to 1.
+    A constant column becomes 0.
+    """
+    values = side.values[0]
+    numbers = [k for k, label in enumerate(side.label) if not label]
+    parts = []
+    if numbers:
+        scores = normal_scores(values[:, numbers].double()).float()
+        parts.append(_scaled(scores[..., None]).flatten(1))
+    for k, label in enumerate(side.label):
+        if label:
+            codes = values[:, k].unique(return_inverse=True)[1]
+            parts.append(_scaled(F.one_hot(codes)[:, None].float()).flatten(1))
+    return torch.cat(parts, -1).float()
+
+
+def _scaled(columns: Tensor) -> Tensor:
+    """Groups of columns ``[N, G, K]``, centred, with variances that sum to 1 in each group."""
+    columns = columns - columns.mean(0)
+    total = columns.square().mean(0).sum(-1, keepdim=True)
+    return columns * (total > _TIED) * total.clamp(min=_TIED).rsqrt()
+
+
+def kernels(rows: Tensor) -> Tensor:
+    """Centred kernels ``[B, S, m, m]`` of rows ``[B, m, K]``, each of Frobenius norm 1."""
+    m = rows.shape[1]
+    square = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist").square()
+    ordered = square.sort(-1).values
+    out = [rows @ rows.mT, -square.sqrt()]
+    for near in (min(_NEAR, m // 2), int(_FAR * m)):
+        width = ordered[..., max(1, near)] + _TIED
+        out.append((-square / (width.unsqueeze(-1) * width.unsqueeze(-2)).sqrt()).exp())
+    return normalised(torch.stack(out, 1))
+
+
+def normalised(kernel: Tensor) -> Tensor:
+    """Kernels ``[..., m, m]`` centred in both axes and divided by their norm; 0 if constant."""
+    kernel = kernel - kernel.mean(-1, keepdim=True)
+    kernel = kernel - kernel.mean(-2, keepdim=True)
+    size: Tensor = torch.linalg.matrix_norm(kernel)[..., None, None]
+    return kernel / size.clamp(min=_TIED)
+
+
+class Dependence:
+    """Scores of dependence of two sides under permutations of the rows of Y.
+
+    Args:
+        x, y: kernels ``[B, Sx, m, m]`` and ``[B, Sy, m, m]``.
+    """
+
+    def __init__(self, x: Tensor, y: Tensor) -> None:
+        self._x, self._y = (k.permute(0, 2, 3, 1).contiguous() for k in (x, y))
+        weight = torch.ones(x.shape[1], y.shape[1], dtype=torch.float64, device=x.device)
+        weight[0, 0] += _TRUSTED
+        weight[1, 1] += _TRUSTED
+        self._log_weight = weight.log()
+
+    def products(self, orders: Tensor) -> Tensor:
+        """``T`` ``[P, Sx, Sy]`` for orders ``[P, B, m]`` of the rows of Y in each block."""
+        out = torch.zeros(len(orders), *self._log_weight.shape, dtype=torch.float64)
+        out = out.to(self._x.device)
+        for p, order in enumerate(orders):
+            for x, y, rows in zip(self._x, self._y, order):
+                for part, moved in zip(x.split(_ROWS), rows.split(_ROWS)):
+                    y_part = y.index_select(0, moved).index_select(1, rows)
+                    out[p] += (part.flatten(0, 1).mT @ y_part.flatten(0, 1)).double()
+        return out
+
+    def fit(self, products: Tensor) -> None:
+        """Take the moments of ``T`` from those of permutations ``[P, Sx, Sy]``, at least two."""
+        self._mean = products.mean(0).clamp(min=_TIED**2)
+        self._variance = products.var(0).clamp(min=_TIED**4)
+
+    def score(self, products: Tensor) -> Tensor:
+        """The score ``[P]`` of ``T`` ``[P, Sx, Sy]``; rises with dependence."""
+        shape = self._mean.square() / self._variance
+        tail = torch.special.gammaincc(shape, products.clamp(min=0) * self._mean / self._variance)
+        score: Tensor = (self._log_weight - tail.clamp(min=_LEAST).log()).flatten(1).logsumexp(1)
+        return score

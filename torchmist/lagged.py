@@ -1,0 +1,356 @@
+r"""Series: mutual information over lags, and transfer entropy, with block permutations.
+
+.. math:: I(X_t; Y_{t+l}), \qquad
+          T_{X \to Y} = I(Y_t; X_{t-1}, \dots, X_{t-p} \mid Y_{t-1}, \dots, Y_{t-q})
+
+(Schreiber 2000). Rows of a series are no independent samples: neighbours resemble each other on
+both sides, which chance alone makes look like dependence. Two things answer that.
+
+*Significance*: one series is cut into blocks of consecutive rows, longer than it remembers, and
+these are put together in random order; what the pair still shares then is chance, with the memory
+of each series kept within its blocks. The share of such orders that reach the estimate is the p
+value, :math:`(1 + \#\{\ge\}) / (1 + P)`.
+
+*Intervals*: the series is dealt into interleaved ones so thin that their rows resemble each other
+little, by Bartlett's number of rows that an estimate of dependence is worth,
+:math:`N / (1 + 2 \sum_k r_x(k) r_y(k))`; the quantiles are the average over these.
+
+Legend: ``T`` times, ``L`` lags, ``P`` permutations, ``N`` rows, ``d`` columns.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from torchmist.checks import check_level
+from torchmist.columns import Discrete
+from torchmist.conditional import estimate_conditional
+from torchmist.estimate import MIEstimate, estimate
+from torchmist.functional import Model
+from torchmist.progress import Bar
+from torchmist.scores import Columns, read_table, score_columns
+
+__all__ = ["Lagged", "TransferEntropy", "block_length", "lagged", "transfer_entropy"]
+
+_FEWEST = 30  # rows that must remain beside the lags
+_BLOCKS = 8  # fewest blocks of a permutation
+_MEMORY = 2.0  # standard errors below which an autocorrelation counts as none
+
+
+@dataclass(frozen=True)
+class Lagged:
+    """Mutual information over lags, in nats.
+
+    ``lags`` ``[L]``: times by which ``y`` is later than ``x``. ``estimate``, ``low``, ``high``
+    ``[L]``: mean and central interval of probability ``level``. ``p_value`` ``[L]``: of each lag by
+    itself; ``p_value_any``: of the largest estimate over all lags. ``chance`` ``[L]``: what the
+    upper 5 % of the block permutations exceed. ``block``: rows of a block.
+    """
+
+    lags: NDArray[np.int64]
+    estimate: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    p_value: NDArray[np.float64]
+    p_value_any: float
+    chance: NDArray[np.float64]
+    block: int
+    level: float
+
+    @property
+    def best(self) -> int:
+        """The lag of the largest estimate."""
+        return int(self.lags[self.estimate.argmax()])
+
+    def plot(self, path: Any = None) -> Any:
+        """Estimates with intervals over the lags, and what chance reaches; a matplotlib figure."""
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(5.2, 3.2), layout="constrained")
+        axes = figure.subplots()
+        axes.fill_between(self.lags, self.low, self.high, alpha=0.25, linewidth=0)
+        axes.plot(self.lags, self.estimate, marker="o", markersize=3)
+        axes.plot(self.lags, self.chance, color="black", linestyle=":", label="95 % of chance")
+        axes.set(xlabel="lag of y behind x", ylabel="mutual information, nats")
+        axes.legend(frameon=False)
+        if path is not None:
+            figure.savefig(path, dpi=120)
+        return figure
+
+
+@dataclass(frozen=True)
+class TransferEntropy:
+    """Transfer entropy from ``x`` to ``y`` in nats.
+
+    ``estimate``: with quantiles (:class:`torchmist.MIEstimate`), for rows taken as independent.
+    ``p_value``: by block permutations of ``x``; NaN without any. ``effective``: the estimate less
+    the mean of the permutations, at least 0 (Marschinski and Kantz 2002). ``block``: rows of a
+    block.
+    """
+
+    estimate: MIEstimate
+    p_value: float
+    effective: float
+    block: int
+
+
+def lagged(
+    x: Any,
+    y: Any,
+    lags: int | Iterable[int] = 10,
+    *,
+    permutations: int = 199,
+    block: int | None = None,
+    level: float = 0.9,
+    discrete_x: Discrete = "auto",
+    discrete_y: Discrete = "auto",
+    model: Model = "mist-pairs",
+    random_state: int = 0,
+    progress: bool = False,
+) -> Lagged:
+    """I(X_t; Y_{t+l}) of two series over lags, with intervals and block permutations.
+
+    All lags are estimated from the same times of ``x``, so that they compare.
+
+    Args:
+        x: ``[T]``, equally spaced in time; numbers or labels.
+        y: ``[T]``, at the same times.
+        lags: the lags ``l``, or a number for all from minus to plus it; where ``l`` is positive,
+            ``x`` comes before ``y``.
+        permutations: orders of blocks of ``x``; 0 for none (p values are NaN).
+        block: rows of a block; :func:`block_length` by default.
+        level: of the intervals.
+        discrete_x, discrete_y: as for :func:`torchmist.estimate`.
+        model: ``"mist-pairs"``, or weights for sets of columns as for :func:`torchmist.estimate`.
+        random_state: seed of the permutations.
+        progress: show a bar, where tqdm is installed.
+
+    Raises:
+        TypeError, ValueError: as :func:`torchmist.estimate`; for series of different lengths, of
+            several columns, or too short for the lags or blocks.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> x = rng.normal(size=400)
+        >>> y = np.roll(x, 3) + 0.5 * rng.normal(size=400)
+        >>> r = lagged(x, y, lags=5, permutations=49)
+        >>> r.best, bool(r.p_value_any <= 0.02)
+        (3, True)
+    """
+    level = check_level(level, "level")
+    first, second = _series(x, "x", discrete_x), _series(y, "y", discrete_y)
+    steps = _lags(lags, len(first.values))
+    if len(first.values) != len(second.values):
+        raise ValueError(
+            f"expected series of one length, got {len(first.values)} and {len(second.values)} times"
+        )
+    times = torch.arange(max(0, -min(steps)), len(first.values) - max(0, max(steps)))
+    anchor = first.rows(times)
+    table = _shifted(second, times, steps)
+    both = anchor.values[:, 0], second.values[:, 0]
+    size = block_length(*both) if block is None else block
+    rng = np.random.default_rng(random_state)
+    with Bar(len(steps) * (1 + permutations), "estimate", progress) as bar:
+        thin = min(_spacing(*both), len(times) // _FEWEST)
+        parts = [
+            score_columns(_shifted(second, times[k::thin], steps), first.rows(times[k::thin]),
+                          model=model)
+            for k in range(thin)
+        ]  # fmt: skip
+        lows, highs = zip(*(part.interval(level) for part in parts))
+        whole = np.asarray(score_columns(table, anchor, model=model, step=bar.step).mean)
+        chance = np.full((permutations, len(steps)), np.nan)
+        for k in range(permutations):
+            moved = anchor.rows(_permuted_blocks(len(times), size, rng))
+            chance[k] = score_columns(table, moved, model=model, step=bar.step).mean
+    reached = (chance >= whole).sum(0)
+    some = permutations > 0
+    return Lagged(
+        lags=np.array(steps),
+        estimate=whole,
+        low=np.minimum(np.mean(lows, 0), whole),
+        high=np.maximum(np.mean(highs, 0), whole),
+        p_value=(1 + reached) / (1 + permutations) if some else np.full(len(steps), np.nan),
+        p_value_any=_p_value(float(whole.max()), chance.max(1)) if some else math.nan,
+        chance=np.quantile(chance, 0.95, axis=0) if some else np.full(len(steps), np.nan),
+        block=size,
+        level=level,
+    )
+
+
+def transfer_entropy(
+    x: Any,
+    y: Any,
+    *,
+    lag: int = 1,
+    history_x: int = 1,
+    history_y: int = 1,
+    permutations: int = 99,
+    block: int | None = None,
+    model: Model = "mist-fast",
+    random_state: int = 0,
+    progress: bool = False,
+) -> TransferEntropy:
+    """Transfer entropy from ``x`` to ``y``: what the past of ``x`` tells of ``y`` beyond its own.
+
+    By :func:`torchmist.estimate_conditional`: a difference of two estimates that share the sample.
+    Block permutations take the past of ``x`` apart from ``y`` and its past. Their null is that
+    ``x`` knows nothing of either: a common cause of both series that the past of ``y`` does not
+    show looks like a transfer.
+
+    Args:
+        x: ``[T]`` or ``[T, d]``, the source, equally spaced in time; numbers.
+        y: ``[T]`` or ``[T, d]``, the target, at the same times.
+        lag: of the latest value of ``x`` behind ``y``.
+        history_x: past values of ``x``, from ``lag`` on.
+        history_y: past values of ``y``, from 1 on.
+        permutations: orders of blocks of ``x``; 0 for none.
+        block: rows of a block; :func:`block_length` by default.
+        model: weights for sets of columns, as for :func:`torchmist.estimate`; ``"mist"`` sees
+            more than ``"mist-fast"`` beyond smooth dependence and takes six times as long.
+        random_state: seed of the permutations.
+        progress: show a bar, where tqdm is installed.
+
+    Raises:
+        TypeError, ValueError: as :func:`torchmist.estimate`; for series of different lengths or
+            too short for the histories.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> x, y = rng.normal(size=500), np.zeros(500)
+        >>> for t in range(1, 500):
+        ...     y[t] = 0.5 * y[t - 1] + x[t - 1] + 0.5 * rng.normal()
+        >>> forward = transfer_entropy(x, y, permutations=0).estimate.mean
+        >>> bool(forward > 0.5), transfer_entropy(y, x, permutations=0).estimate.mean < 0.1
+        (True, True)
+    """
+    for name, value in (("lag", lag), ("history_x", history_x), ("history_y", history_y)):
+        if value < 1:
+            raise ValueError(f"expected {name} of at least 1, got {value}")
+    source, target = (_numbers(v, name) for v, name in ((x, "x"), (y, "y")))
+    if len(source) != len(target):
+        raise ValueError(
+            f"expected series of one length, got {len(source)} and {len(target)} times"
+        )
+    longest = max(lag + history_x - 1, history_y)
+    times = torch.arange(longest, len(source))
+    if len(times) < _FEWEST:
+        raise ValueError(
+            f"expected at least {_FEWEST} times beside the histories, got {len(times)}"
+        )
+    now = target[times]
+    past_x = torch.cat([source[times - lag - k] for k in range(history_x)], -1)
+    past_y = torch.cat([target[times - 1 - k] for k in range(history_y)], -1)
+    found = estimate_conditional(now, past_x, past_y, model=model, discrete_given=False)
+    size = block_length(source[:, 0], target[:, 0]) if block is None else block
+    if not permutations:
+        return TransferEntropy(found, math.nan, math.nan, size)
+    rng = np.random.default_rng(random_state)
+    own = float(estimate(now, past_y, model=model, discrete_x=False, discrete_y=False).mean)
+    chance = np.zeros(1 + permutations)  # the first is the order as it is
+    with Bar(1 + permutations, "estimate", progress) as bar:
+        for k in range(1 + permutations):
+            order = _permuted_blocks(len(times), size, rng) if k else torch.arange(len(times))
+            both = torch.cat([past_x[order], past_y], -1)
+            joint = estimate(now, both, model=model, discrete_x=False, discrete_y=False)
+            chance[k] = float(joint.mean) - own
+            bar.step(1)
+    return TransferEntropy(
+        found,
+        _p_value(chance[0], chance[1:]),
+        max(0.0, float(found.mean) - max(0.0, float(chance[1:].mean()))),
+        size,
+    )
+
+
+def block_length(x: Tensor, y: Tensor) -> int:
+    """Rows of a block for series ``[T]``: twice as long as the longer of them remembers.
+
+    A series remembers up to the last of its first lags whose autocorrelation of ranks is more than
+    two standard errors from 0. At least the cube root of ``T``, at most an eighth of it.
+
+    Example:
+        >>> white = torch.randn(1000, generator=torch.Generator().manual_seed(0))
+        >>> block_length(white, white.flip(0)) < block_length(white.cumsum(0), white)
+        True
+    """
+    n = len(x)
+    memory = max(_memory(_autocorrelation(side), n) for side in (x, y))
+    return int(min(max(2 * memory, round(n ** (1 / 3)), 1), max(1, n // _BLOCKS)))
+
+
+def _memory(correlation: NDArray[np.float64], n: int) -> int:
+    """Lags from 1 on whose correlation is not within chance."""
+    inside = np.abs(correlation[1:]) < _MEMORY / math.sqrt(n)
+    return int(inside.argmax()) if inside.any() else len(correlation) - 1
+
+
+def _autocorrelation(side: Tensor) -> NDArray[np.float64]:
+    """Correlations ``[K]`` of the ranks of ``[T]`` with those ``0 .. K - 1`` times later."""
+    ranks = np.unique(side.cpu().numpy(), return_inverse=True)[1].ravel().astype(np.float64)
+    n, centred = len(ranks), ranks - ranks.mean()
+    power = np.abs(np.fft.rfft(centred, 2 * n)) ** 2
+    found = np.fft.irfft(power)[: max(2, n // 4)]
+    out: NDArray[np.float64] = found / max(float(found[0]), 1e-12)
+    return out
+
+
+def _spacing(x: Tensor, y: Tensor) -> int:
+    """Every how many rows of both series ``[T]`` are worth one independent sample."""
+    rx, ry = _autocorrelation(x), _autocorrelation(y)
+    last = min(_memory(rx, len(x)), _memory(ry, len(y))) + 1
+    inflation = 1 + 2 * float((rx[1:last] * ry[1:last]).sum())
+    return max(1, math.ceil(inflation - 0.5))
+
+
+def _permuted_blocks(n: int, size: int, rng: np.random.Generator) -> Tensor:
+    """Rows ``[N]`` in blocks of ``size`` in random order, cut from a random place on."""
+    rows = np.roll(np.arange(n), int(rng.integers(n)))
+    blocks = np.split(rows, np.arange(size, n, size))
+    return torch.from_numpy(np.concatenate([blocks[k] for k in rng.permutation(len(blocks))]))
+
+
+def _p_value(found: float, chance: NDArray[np.float64]) -> float:
+    return float((1 + (chance >= found).sum()) / (1 + len(chance)))
+
+
+def _lags(lags: int | Iterable[int], n: int) -> list[int]:
+    steps = list(range(-abs(lags), abs(lags) + 1)) if isinstance(lags, int) else list(lags)
+    if not steps or not all(isinstance(k, (int, np.integer)) for k in steps):
+        raise ValueError(f"expected lags as an int or a list of them, got {lags!r}")
+    span = max(0, max(steps)) - min(0, min(steps))
+    if n - span < _FEWEST:
+        raise ValueError(
+            f"expected at least {_FEWEST} times beside lags of a span of {span}, got {n} in all"
+        )
+    return [int(k) for k in steps]
+
+
+def _shifted(series: Columns, times: Tensor, steps: list[int]) -> Columns:
+    """One column for each lag, ``[N, L]``."""
+    values = torch.stack([series.values[times + k, 0] for k in steps], -1)
+    return Columns(
+        values, series.names * len(steps), series.taken * len(steps), series.classes * len(steps)
+    )
+
+
+def _series(value: Any, name: str, discrete: Discrete) -> Columns:
+    found = read_table(value, name, discrete)
+    if len(found) != 1:
+        raise ValueError(
+            f"expected {name} as one series [T], got {len(found)} columns; take one at a time, or "
+            f"torchmist.estimate of shifted rows"
+        )
+    return Columns(found.values.cpu(), found.names, found.taken, found.classes)
+
+
+def _numbers(value: Any, name: str) -> Tensor:
+    return read_table(value, name, False).values.cpu()

@@ -1,0 +1,43 @@
+"""A progress bar for long work: tqdm where it is installed, nothing where it is not."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+__all__ = ["Bar"]
+
+
+class Bar:
+    """Counts ``total`` units while it is open.
+
+    Args:
+        total: how many there will be.
+        unit: what they are called.
+        show: False for no bar.
+    """
+
+    def __init__(self, total: int, unit: str, show: bool) -> None:
+        self.total, self.unit, self.show = total, unit, show
+        self._bar: Any = None
+
+    def __enter__(self) -> Bar:
+        if self.show:
+            try:
+                from tqdm.auto import tqdm
+            except ImportError:
+                return self
+            self._bar = tqdm(total=self.total, unit=self.unit)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        if self._bar is not None:
+            self._bar.close()
+
+    def step(self, count: int) -> None:
+        """Count so many units more."""
+        if self._bar is not None:
+            self._bar.update(count)

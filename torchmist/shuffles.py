@@ -1,0 +1,76 @@
+"""Permutations within groups of rows, and p-values from as few of them as it takes.
+
+Legend: ``N`` rows, ``B`` blocks of ``m`` rows, ``q`` columns, ``P`` permutations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+__all__ = ["near_order", "sequential_p_value", "shuffled"]
+
+
+def near_order(rows: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Rows ``[N, q]`` in an order in which near ones stand together, and their cells, both ``[N]``.
+
+    The rows are halved at the median of their widest column, and so are the halves, until no part
+    has more than ``size`` rows. The cell of the ``i``-th row of the order is ``cell[i]``, from 0.
+    """
+    order = torch.arange(len(rows), device=rows.device)
+    waiting, done = [order], []
+    while waiting:
+        part = waiting.pop()
+        if len(part) <= size:
+            done.append(part)
+            continue
+        values = rows[part]
+        widest = int((values.amax(0) - values.amin(0)).argmax())
+        part = part[values[:, widest].argsort(stable=True)]
+        half = len(part) // 2
+        waiting += [part[half:], part[:half]]
+    sizes = torch.tensor([len(part) for part in done], device=rows.device)
+    return torch.cat(done), torch.arange(len(done), device=rows.device).repeat_interleave(sizes)
+
+
+def shuffled(groups: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """``count`` random orders ``[P, B, m]`` that move rows within ``groups`` ``[B, m]`` only.
+
+    Drawn on the CPU, uniformly and independently of each other.
+    """
+    home = groups.cpu().argsort(dim=-1, stable=True)
+    draw = torch.rand(count, *groups.shape, generator=generator, dtype=torch.float64)
+    code = groups.cpu().unique(return_inverse=True)[1].double()
+    there = (code + draw).argsort(-1)
+    orders = torch.empty_like(there).scatter_(-1, home.expand_as(there), there)
+    return orders.to(groups.device)
+
+
+def sequential_p_value(
+    observed: float, draw: Callable[[int], Tensor], permutations: int, stop: int | None, chunk: int
+) -> tuple[float, int]:
+    """The p-value of a permutation test, and how many permutations were drawn.
+
+    Stops at the ``stop``-th permutation whose score is at least that of the data, with
+    ``p = stop / drawn``; else ``p = (1 + exceeding) / (1 + permutations)``. Both are exact, as the
+    stopping rule is one of the binomial sequence (Besag and Clifford 1991).
+
+    Args:
+        observed: the score of the data.
+        draw: gives that many scores of permuted data.
+        permutations: the most that are drawn.
+        stop: exceeding ones after which to stop; None: never.
+        chunk: how many are drawn at once.
+    """
+    exceeding, drawn = 0, 0
+    while drawn < permutations:
+        scores = draw(min(chunk, permutations - drawn))
+        over = (scores >= observed).cpu()
+        if stop is not None and exceeding + int(over.sum()) >= stop:
+            last = int((over.cumsum(0) >= stop - exceeding).nonzero()[0])
+            return stop / (drawn + last + 1), drawn + last + 1
+        exceeding += int(over.sum())
+        drawn += len(scores)
+    return (1 + exceeding) / (1 + permutations), drawn
