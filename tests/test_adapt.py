@@ -20,7 +20,7 @@ from torchmist.weights import save_weights
 
 def test_adapt_without_normflows_names_the_extra(small, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "normflows", None)
-    with pytest.raises(ImportError, match=r"torchmist\[adapt\]"):
+    with pytest.raises(ImportError, match=r"torchmist-mi\[adapt\]"):
         adapt(draw(250, 2), draw(250, 2), base=small, budget=1, show=False)
 
 

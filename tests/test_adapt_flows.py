@@ -129,7 +129,7 @@ def test_wrong_samples_are_errors(samples, error, message) -> None:
 
 def test_missing_normflows_names_the_extra(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "normflows", None)
-    with pytest.raises(ImportError, match=r"torchmist\[adapt\]"):
+    with pytest.raises(ImportError, match=r"torchmist-mi\[adapt\]"):
         fit_flow(draw(50, 2), seconds=1, show=False)
 
 

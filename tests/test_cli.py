@@ -161,7 +161,7 @@ def test_names_may_have_spaces_around_and_suffixes_capitals(data: Path, tmp_path
 def test_readers_that_are_not_installed(data: Path, monkeypatch, capsys) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
     assert main(["estimate", str(data), "--x", "a", "--y", "c"]) == 2
-    assert "pip install 'torchmist[cli]'" in capsys.readouterr().err
+    assert "pip install 'torchmist-mi[cli]'" in capsys.readouterr().err
 
 
 def test_too_few_rows_to_adapt(data: Path, tmp_path: Path, capsys) -> None:

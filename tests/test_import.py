@@ -8,7 +8,7 @@ import sys
 import torchmist
 
 OPTIONAL = ("normflows", "bmi", "jax", "matplotlib", "sklearn", "pandas", "scipy", "tensorboard",
-            "tqdm")  # fmt: skip
+            "tqdm", "torchmetrics", "lightning", "transformers")  # fmt: skip
 
 
 def run(code: str) -> str:

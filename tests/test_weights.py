@@ -49,7 +49,7 @@ def test_unknown_configuration_keys_are_refused(small, tmp_path) -> None:
     header = {"format": "torchmist", "model": "mist", "config": json.dumps(config),
               "provenance": "{}", "evaluation": "{}"}  # fmt: skip
     save_file(small.state_dict(), path, metadata=header)
-    with pytest.raises(TypeError, match=r"unknown MISTConfig keys \['depth'\]"):
+    with pytest.raises(ValueError, match=r"unknown MISTConfig keys \['depth'\]"):
         torchmist.load_pretrained(path)
 
 

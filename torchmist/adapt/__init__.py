@@ -1,6 +1,6 @@
 """Adapt the estimator to a modality: flows, warped meta-distributions, fine-tuning.
 
-Needs the extra ``torchmist[adapt]`` (normflows and tqdm).
+Needs the extra ``torchmist-mi[adapt]`` (normflows and tqdm).
 """
 
 from torchmist.adapt.cells import CellMeta, Pool

@@ -50,7 +50,7 @@ def _normflows() -> Any:
     except ImportError as error:
         raise ImportError(
             "expected normflows for torchmist.adapt, it is not installed; install it with "
-            "pip install 'torchmist[adapt]'"
+            "pip install 'torchmist-mi[adapt]'"
         ) from error
     return normflows
 

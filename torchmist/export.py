@@ -1,0 +1,87 @@
+"""The frozen network as one graph, for programs that do not have this library.
+
+Legend: ``N`` samples, ``dx``, ``dy`` columns, ``Q`` quantiles.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from torchmist.functional import Model, resolve_model
+from torchmist.models.mist import MIST
+
+__all__ = ["export_estimator"]
+
+_DENSE = 2000  # samples from which sums over them take another route
+_EXAMPLE = 7  # more samples than the least, in the example that is traced
+
+
+class _Quantiles(nn.Module):
+    """Quantiles ``[1, Q]`` in nats, not below 0, of ``[1, N, dx]`` and ``[1, N, dy]``."""
+
+    def __init__(self, network: MIST) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        out: Tensor = self.network(x, y)
+        return out.clamp(min=0)
+
+
+def export_estimator(
+    model: Model = "mist-fast", *, dx: int, dy: int, samples: tuple[int, int] = (32, 1999)
+) -> ExportedProgram:
+    """``torch.export`` of a network for ``dx`` and ``dy`` columns and any number of samples.
+
+    The program takes float32 ``x`` ``[1, N, dx]`` and ``y`` ``[1, N, dy]`` and returns quantiles
+    ``[1, Q]`` of I(X;Y) in nats at the levels ``(k + 1/2) / Q``; their mean is the point estimate.
+    It is the network alone: kinds of columns, notes and chunks of large samples are
+    :func:`torchmist.estimate`'s. Save it with ``torch.export.save``.
+
+    Args:
+        model: a registered name, the path of a ``.safetensors`` file, or a ``MIST``.
+        dx: columns of ``x``.
+        dy: columns of ``y``.
+        samples: the least and the most ``N``; both below 2,000 or both from there, since sums over
+            samples take another route there.
+
+    Raises:
+        TypeError: for a network with local statistics or several networks, whose neighbours are
+            counted by numbers that follow from ``N``, so that their graph is one of a single ``N``.
+        ValueError: for sizes outside of those that the weights were trained on.
+    """
+    network = resolve_model(model, torch.device("cpu"))
+    if type(network) is not MIST or network.config.local:
+        raise TypeError(
+            f"expected a MIST without local statistics, got {type(network).__name__}; export "
+            f"'mist-fast' or 'mist-paper-v1'"
+        )
+    _check_sizes(network, dx, dy, samples)
+    low, high = samples
+    n = Dim("n", min=low, max=high)
+    example = min(high, low + _EXAMPLE)
+    x, y = torch.zeros(1, example, dx), torch.zeros(1, example, dy)
+    frozen = _Quantiles(network).eval().requires_grad_(False)
+    with torch.no_grad():
+        return torch.export.export(
+            frozen, (x, y), dynamic_shapes={"x": {1: n}, "y": {1: n}}, strict=False
+        )
+
+
+def _check_sizes(network: MIST, dx: int, dy: int, samples: tuple[int, int]) -> None:
+    low, high = samples
+    trained: dict[str, Any] = getattr(network, "provenance", {}).get("trained_range", {})
+    least, most = trained.get("n", (2, 2**31))
+    least = max(least, network.config.inducing + 1)
+    narrow, wide = trained.get("d", (1, 2**31))
+    if not (least <= low < high <= most) or (low < _DENSE <= high):
+        raise ValueError(
+            f"expected samples of {least} <= low < high <= {most}, both below {_DENSE} or both "
+            f"from there, got {samples}"
+        )
+    if not all(narrow <= d <= wide for d in (dx, dy)):
+        raise ValueError(f"expected {narrow} to {wide} columns, got dx={dx} and dy={dy}")
