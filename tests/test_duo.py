@@ -122,3 +122,14 @@ def test_other_parents_are_refused(duo, tmp_path) -> None:
     save_file(duo.arbiter.state_dict(), path, metadata=header)
     with pytest.raises(ValueError, match="expected the weights mist-v1 of sha256 0.*install"):
         torchmist.load_pretrained(path)
+
+
+def test_more_members_than_a_file_holds_are_refused(duo, tmp_path) -> None:
+    path = tmp_path / "duo.safetensors"
+    parents = {name: registry()[name]["sha256"] for name in NAMES}
+    sizes = {**duo.arbiter.sizes(), "members": 100}
+    header = {"format": "torchmist", "model": "duo", "provenance": "{}", "evaluation": "{}",
+              "parents": json.dumps(parents), "arbiter": json.dumps(sizes)}  # fmt: skip
+    save_file(duo.arbiter.state_dict(), path, metadata=header)
+    with pytest.raises(ValueError, match="expected tensors for 100 members"):
+        torchmist.load_pretrained(path)

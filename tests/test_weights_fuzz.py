@@ -127,10 +127,11 @@ def test_hostile_entries_of_every_header_field_load_or_say_why(weights, tmp_path
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"head_width": 2**20}, "fit its tensors"),
-        ({"feature_layers": 2**40}, "expected tensors for"),
-        ({"quantiles": 2**50}, "fit its tensors"),
-        ({"seeds": 10**30}, "fit its tensors"),
+        ({"head_width": 2**20}, "at most the .* numbers in .*got head_width"),
+        ({"feature_layers": 500}, "expected tensors for"),
+        ({"odd": 2**50}, "at most the .* numbers in .*got odd"),
+        ({"seeds": 10**30}, "at most the .* numbers in .*got seeds"),
+        ({"seeds": 9}, "fit its tensors"),
     ],
     ids=str,
 )

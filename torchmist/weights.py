@@ -83,10 +83,23 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def _bound(sizes: dict[str, Any], file: WeightsFile) -> None:
+    """Raise ``ValueError`` for a size above the count of numbers in the file: none is larger."""
+    most = sum(value.numel() for value in file.tensors.values())
+    for name, size in sizes.items():
+        if isinstance(size, (int, float)) and not size <= most:
+            raise ValueError(
+                f"expected sizes of at most the {most} numbers in {file.path}, got {name}: {size}; "
+                f"write the file with save_weights"
+            )
+
+
 def _config(file: WeightsFile) -> MISTConfig:
     """The sizes in a header; each layer has tensors of its own, which bounds their number."""
+    sizes = header_object(file.header, "config")
+    _bound(sizes, file)
     try:
-        config = MISTConfig.from_dict(header_object(file.header, "config"))
+        config = MISTConfig.from_dict(sizes)
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"expected the sizes of a MIST in the header of {file.path}: {error}; install the "
@@ -114,6 +127,13 @@ def _duo(file: WeightsFile) -> DuoMIST:
     parents, sizes = header_object(file.header, "parents"), header_object(file.header, "arbiter")
     if len(parents) != 2:
         raise ValueError(f"expected two parents in the header of {file.path}, got {list(parents)}")
+    _bound(sizes, file)
+    members = sizes.get("members", 1)
+    if isinstance(members, int) and members > len(file.tensors):  # each has tensors of its own
+        raise ValueError(
+            f"expected tensors for {members} members of an arbiter in {file.path}, got "
+            f"{len(file.tensors)} tensors; write the file with save_weights"
+        )
     arbiter = build(lambda: Arbiter(**sizes), file)
     plain, local = (_parent(name, digest, arbiter) for name, digest in parents.items())
     first, second = parents
