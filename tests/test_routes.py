@@ -110,7 +110,8 @@ def test_wide_gaussians_are_found_and_not_invented() -> None:
     y[..., :4] = rho * x[..., :4] + (1 - rho**2).sqrt() * y[..., :4]
     turn = torch.linalg.qr(draw(128, 128, 2)[0]).Q * torch.arange(1, 129)[:, None] ** -0.5
     network = torchmist.load_pretrained()
-    assert 1.3 < route(x @ turn, y @ turn, network).mean() < 2.4
+    found = route(x @ turn, y @ turn, network)[0]
+    assert found[1] < 2.0 < found[-2] and 1.3 < found.median() < 2.6
     nothing = route(x @ turn, draw(512, 128, 3), network)  # with some doubt: a long upper tail
     assert nothing.mean() < 0.3 and nothing.median() < 0.2
 

@@ -80,6 +80,8 @@ class ProjectedMIST(MIST):
         projection: the sizes of the maps, which are buffers.
     """
 
+    fixed_columns = True
+
     mean_x: Tensor
     mean_y: Tensor
     map_x: Tensor
