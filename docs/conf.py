@@ -33,9 +33,6 @@ nb_execution_timeout = 300
 nb_merge_streams = True
 # a class at its module and at the front door are one; cells without a language are shown plain
 suppress_warnings = ["ref.python", "myst-nb.lexer"]
-    "ref.python",
-    "myst-nb.lexer",
-]  # a class at its module and at the front door are one
 
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
