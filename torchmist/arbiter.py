@@ -86,8 +86,8 @@ class Arbiter(nn.Module):
 
     def read(self, evidence: Evidence) -> Tensor:
         """The evidence as numbers of about one size, ``[B, R]``."""
-        t = from_nats(evidence.opinions.clamp(min=_LEAST))
-        own = [from_nats(q.clamp(min=_LEAST)) for q in (evidence.plain, evidence.local)]
+        t = _in_t(evidence.opinions)
+        own = [_in_t(q) for q in (evidence.plain, evidence.local)]
         quarter = self.quantiles // 4
         marks = [q[:, [1, quarter, -1 - quarter, -2]] for q in own]
         centres = [q.mean(-1, keepdim=True) for q in own]
@@ -128,10 +128,10 @@ class Arbiter(nn.Module):
 
     def _candidates(self, evidence: Evidence) -> Tensor:
         """Values of ``t`` ``[B, C]`` among which the estimate lies, but for a shift."""
-        plain, local = (from_nats(q.clamp(min=_LEAST)) for q in (evidence.plain, evidence.local))
+        plain, local = _in_t(evidence.plain), _in_t(evidence.local)
         return torch.cat(
             [plain.median(-1, keepdim=True).values, local.median(-1, keepdim=True).values,
-             from_nats(evidence.opinions.clamp(min=_LEAST)), evidence.centre[:, None].clamp(-3, 5),
+             _in_t(evidence.opinions), evidence.centre[:, None].clamp(-3, 5),
              local.mean(-1, keepdim=True)], -1,
         )  # fmt: skip
 
@@ -143,3 +143,8 @@ class Arbiter(nn.Module):
         middle = steps[:, (self.quantiles - 1) // 2 : self.quantiles // 2 + 1]
         quantiles: Tensor = centre + steps - middle.mean(-1, keepdim=True)
         return quantiles
+
+
+def _in_t(nats: Tensor) -> Tensor:
+    """``t`` of estimates in nats, which may lie below what it is defined for."""
+    return from_nats(nats.clamp(min=_LEAST))

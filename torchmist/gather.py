@@ -11,7 +11,7 @@ from torch import Tensor
 
 from torchmist.memory import weighed
 
-__all__ = ["gather_alone", "gather_samples"]
+__all__ = ["gather_samples"]
 
 
 def gather_samples(value: Tensor) -> Tensor:
@@ -39,13 +39,3 @@ def gather_samples(value: Tensor) -> Tensor:
     whole = [part[:n] for part, n in zip(parts, rows)]
     whole[rank] = weighed(value, float(world))
     return torch.cat(whole)
-
-
-def gather_alone(value: Tensor, name: str, mask: Tensor | None) -> Tensor:
-    """:func:`gather_samples` of one dataset as a whole; ``ValueError`` for others."""
-    if value.dim() > 2 or mask is not None:
-        raise ValueError(
-            f"expected {name} of shape [N] or [N, d] and no mask with gather=True, got "
-            f"{list(value.shape)}; estimate batches of datasets on their own process"
-        )
-    return gather_samples(value)

@@ -34,7 +34,7 @@ from torchmist.functional import (
     varies,
     warn_without_gradient,
 )
-from torchmist.gather import gather_alone
+from torchmist.gather import gather_samples
 from torchmist.goals import Goal, Pursued, check_goal
 from torchmist.lift import Lift, LiftConfig
 from torchmist.memory import Memory, weighed
@@ -47,6 +47,7 @@ from torchmist.weights import load_pretrained
 __all__ = ["MIRegularizer"]
 
 _CPU = torch.device("cpu")
+_ONE_PROCESS = "estimate batches of datasets on their own process"
 
 
 def _lifts(lift: int | LiftConfig | None) -> list[Lift]:
@@ -193,7 +194,8 @@ class MIRegularizer(nn.Module):
         if self.goal and y.is_floating_point() and not z.is_floating_point():
             z, y, wrt = y, z, {"z": "y", "y": "z"}.get(wrt, wrt)  # type: ignore[assignment]
         if self.gather:
-            z, y = gather_alone(z, "z", mask), gather_alone(y, "y", mask)
+            check_alone(z, y, mask, "gather=True", _ONE_PROCESS)
+            z, y = gather_samples(z), gather_samples(y)
         batch, own = (z, y), None
         if self.memory.size and self.training:
             check_alone(z, y, mask, "memory")

@@ -16,13 +16,15 @@ _PROBED = 2048  # most recent rows that a probe every few steps is fitted to
 _LEAST = 64  # rows without which there is no probe
 
 
-def check_alone(z: Tensor, y: Tensor, mask: Tensor | None, what: str) -> None:
+def check_alone(
+    z: Tensor, y: Tensor, mask: Tensor | None, what: str, fix: str | None = None
+) -> None:
     """Raise ``ValueError`` unless ``z``, ``y`` are one dataset as a whole, as ``what`` takes it."""
     for name, value in (("z", z), ("y", y)):
         if value.dim() > 2 or mask is not None:
             raise ValueError(
                 f"expected {name} of shape [N] or [N, d] and no mask with {what}, got "
-                f"{list(value.shape)}; use {what} for a single dataset"
+                f"{list(value.shape)}; {fix or f'use {what} for a single dataset'}"
             )
 
 

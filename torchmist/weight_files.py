@@ -7,9 +7,11 @@ something else than a model of this library. All of these are a ``ValueError``.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +19,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-__all__ = ["WeightsFile", "build", "header_object", "read_file", "read_provenance"]
+__all__ = ["WeightsFile", "build", "header_object", "read_file", "read_provenance",
+           "read_registered", "read_registry", "sha256_of"]  # fmt: skip
 
 Module = TypeVar("Module", bound=nn.Module)
 _FAILURES = (TypeError, ValueError, KeyError, RuntimeError, OverflowError, RecursionError)
@@ -53,6 +56,34 @@ def read_file(path: Path, registered: bool = False) -> WeightsFile:
         if value.is_floating_point() and not bool(value.isfinite().all()):
             raise ValueError(f"expected finite weights in {path}, got NaN or infinity in {name}")
     return WeightsFile(path, header, tensors, registered)
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file, in hex."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def read_registry(name: str) -> dict[str, dict[str, str]]:
+    """A registry that ships beside the weights: name to ``{"file": ..., "sha256": ...}``."""
+    text = files("torchmist.pretrained").joinpath(name).read_text()
+    content: dict[str, dict[str, str]] = json.loads(text)
+    return content
+
+
+def read_registered(name: str, entry: Mapping[str, str]) -> WeightsFile:
+    """What the shipped file of the weights ``name`` holds; ``entry``: theirs in a registry.
+
+    Raises:
+        ValueError: if its sha256 is not the registered one.
+    """
+    with as_file(files("torchmist.pretrained").joinpath(entry["file"])) as path:
+        found = sha256_of(path)
+        if found != entry["sha256"]:
+            raise ValueError(
+                f"expected sha256 {entry['sha256']} for {name}, got {found}; the file is damaged: "
+                f"install torchmist again"
+            )
+        return read_file(path, registered=True)
 
 
 def header_object(header: Mapping[str, str], name: str) -> dict[str, Any]:

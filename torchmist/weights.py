@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,16 @@ from torchmist.models.config import MISTConfig
 from torchmist.models.mist import MIST
 from torchmist.models.network import QuantileNetwork
 from torchmist.models.projected import ProjectedMIST, Projection
-from torchmist.weight_files import WeightsFile, build, header_object, read_file, read_provenance
+from torchmist.weight_files import (
+    WeightsFile,
+    build,
+    header_object,
+    read_file,
+    read_provenance,
+    read_registered,
+    read_registry,
+    sha256_of,
+)
 
 __all__ = ["ALIASES", "load_pretrained", "registry", "save_weights"]
 
@@ -28,9 +35,7 @@ ALIASES = {"mist": "mist-duo-v2", "mist-fast": "mist-v1"}
 
 def registry() -> dict[str, dict[str, str]]:
     """The registered weights: name to ``{"file": ..., "sha256": ...}``."""
-    text = files("torchmist.pretrained").joinpath("registry.json").read_text()
-    content: dict[str, dict[str, str]] = json.loads(text)
-    return content
+    return read_registry("registry.json")
 
 
 def save_weights(
@@ -60,7 +65,7 @@ def save_weights(
     state = model.arbiter.state_dict() if isinstance(model, DuoMIST) else model.state_dict()
     tensors = {name: value.contiguous() for name, value in state.items()}
     save_file(tensors, os.fspath(path), metadata=header)
-    return _sha256(Path(path))
+    return sha256_of(Path(path))
 
 
 def _sizes(model: QuantileNetwork) -> dict[str, str]:
@@ -79,38 +84,38 @@ def _sizes(model: QuantileNetwork) -> dict[str, str]:
     return sizes
 
 
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _bound(sizes: dict[str, Any], file: WeightsFile, repeated: tuple[str, ...]) -> None:
+    """Raise ``ValueError`` for a size that the file cannot have.
 
-
-def _bound(sizes: dict[str, Any], file: WeightsFile) -> None:
-    """Raise ``ValueError`` for a size above the count of numbers in the file: none is larger."""
-    most = sum(value.numel() for value in file.tensors.values())
+    None is above the count of numbers in it, and what is ``repeated`` has tensors of its own.
+    """
+    tensors, numbers = len(file.tensors), sum(value.numel() for value in file.tensors.values())
     for name, size in sizes.items():
-        if isinstance(size, (int, float)) and not size <= most:
+        if not isinstance(size, (int, float)):
+            continue
+        if not size <= numbers:
             raise ValueError(
-                f"expected sizes of at most the {most} numbers in {file.path}, got {name}: {size}; "
-                f"write the file with save_weights"
+                f"expected sizes of at most the {numbers} numbers in {file.path}, got {name}: "
+                f"{size}; write the file with save_weights"
+            )
+        if name in repeated and size > tensors:
+            raise ValueError(
+                f"expected tensors for {size} {name} in {file.path}, got {tensors} tensors; write "
+                f"the file with save_weights"
             )
 
 
 def _config(file: WeightsFile) -> MISTConfig:
-    """The sizes in a header; each layer has tensors of its own, which bounds their number."""
+    """The sizes in a header."""
     sizes = header_object(file.header, "config")
-    _bound(sizes, file)
+    _bound(sizes, file, ("feature_layers", "sample_layers"))
     try:
-        config = MISTConfig.from_dict(sizes)
+        return MISTConfig.from_dict(sizes)
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"expected the sizes of a MIST in the header of {file.path}: {error}; install the "
             f"torchmist that wrote it"
         ) from error
-    if config.feature_layers + config.sample_layers > len(file.tensors):
-        raise ValueError(
-            f"expected tensors for {config.feature_layers} and {config.sample_layers} layers in "
-            f"{file.path}, got {len(file.tensors)} tensors; write the file with save_weights"
-        )
-    return config
 
 
 def _plain(file: WeightsFile) -> MIST:
@@ -127,13 +132,7 @@ def _duo(file: WeightsFile) -> DuoMIST:
     parents, sizes = header_object(file.header, "parents"), header_object(file.header, "arbiter")
     if len(parents) != 2:
         raise ValueError(f"expected two parents in the header of {file.path}, got {list(parents)}")
-    _bound(sizes, file)
-    members = sizes.get("members", 1)
-    if isinstance(members, int) and members > len(file.tensors):  # each has tensors of its own
-        raise ValueError(
-            f"expected tensors for {members} members of an arbiter in {file.path}, got "
-            f"{len(file.tensors)} tensors; write the file with save_weights"
-        )
+    _bound(sizes, file, ("members",))
     arbiter = build(lambda: Arbiter(**sizes), file)
     plain, local = (_parent(name, digest, arbiter) for name, digest in parents.items())
     first, second = parents
@@ -164,13 +163,12 @@ _MODELS: dict[str, Callable[[WeightsFile], QuantileNetwork]] = {
 }
 
 
-def _read(path: Path, registered: bool = False) -> QuantileNetwork:
-    """The model in a safetensors file, with ``provenance`` and ``evaluation`` as attributes."""
-    file = read_file(path, registered)
+def _model(file: WeightsFile) -> QuantileNetwork:
+    """The model in a file, with ``provenance`` and ``evaluation`` as attributes."""
     header = file.header
     if header.get("format") != "torchmist" or header.get("model") not in _MODELS:
         raise ValueError(
-            f"expected a header with format 'torchmist' and model 'mist' in {path}, got "
+            f"expected a header with format 'torchmist' and model 'mist' in {file.path}, got "
             f"{ {k: header.get(k) for k in ('format', 'model')} }; write it with save_weights"
         )
     provenance, evaluation = read_provenance(header), header_object(header, "evaluation")
@@ -201,22 +199,14 @@ def load_pretrained(name: str | os.PathLike[str] = "mist") -> QuantileNetwork:
     if text.endswith(".safetensors") or os.sep in text:
         if not Path(text).is_file():
             raise FileNotFoundError(f"no weights at {text}; known names are {_names(known)}")
-        return _read(Path(text))
+        return _model(read_file(Path(text)))
     exact = ALIASES.get(text, text)
     if exact not in known:
         raise ValueError(
             f"expected a known model name or the path of a .safetensors file, got {text!r}; "
             f"known names are {_names(known)}"
         )
-    entry = known[exact]
-    with as_file(files("torchmist.pretrained").joinpath(entry["file"])) as path:
-        found = _sha256(path)
-        if found != entry["sha256"]:
-            raise ValueError(
-                f"expected sha256 {entry['sha256']} for {exact}, got {found}; the file is damaged: "
-                f"install torchmist again"
-            )
-        return _read(path, registered=True)
+    return _model(read_registered(exact, known[exact]))
 
 
 def _names(known: dict[str, dict[str, str]]) -> list[str]:

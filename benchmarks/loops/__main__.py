@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.loops.methods import METHODS, has_goal
+from benchmarks.loops.methods import METHODS
 from benchmarks.loops.registry import LOOPS
 from benchmarks.loops.report import write
 from benchmarks.loops.run import CHOICE, Runs
@@ -64,14 +64,11 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _run(runs: Runs, options: argparse.Namespace) -> None:
     """The methods in the order given, by default from the cheapest to the dearest, in all loops."""
-    if "goal" in options.method and not has_goal():
-        print("skipped goal: MIRegularizer has no goal=")
     cells = [
         (loop, method)
         for method in options.method
         for loop in options.only
         if method in METHODS[LOOPS[loop].direction]
-        if method != "goal" or has_goal()
     ]
     if options.redo:
         for cell in cells:

@@ -11,7 +11,6 @@ Legend: ``N`` rows, ``dz``, ``dy`` columns, ``C`` classes.
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable
 
@@ -25,7 +24,7 @@ from benchmarks.loops.registry import Batch, Direction, Host
 from benchmarks.rivals import RIVALS, Term
 from torchmist import MIRegularizer
 
-__all__ = ["METHODS", "Method", "has_goal", "is_ours", "make_method", "settings"]
+__all__ = ["METHODS", "Method", "is_ours", "make_method", "settings"]
 
 METHODS: dict[Direction, tuple[str, ...]] = {
     "remove": (
@@ -49,11 +48,6 @@ _OWN = {"InfoNCE": (0.1, 0.2, 0.5), "VICReg": (5.0, 25.0, 50.0), "Barlow": (0.00
 def is_ours(name: str) -> bool:
     """Whether a method is one of this library."""
     return name in ("plain", "lift", "goal")
-
-
-def has_goal() -> bool:
-    """Whether ``MIRegularizer`` knows ``goal=``."""
-    return "goal" in inspect.signature(MIRegularizer.__init__).parameters
 
 
 def settings(name: str, direction: Direction, beta: float) -> tuple[float, ...]:

@@ -9,21 +9,28 @@ Legend: ``B`` pairs, ``S`` statistics, ``O`` opinions, ``Q`` quantiles.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from functools import lru_cache
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from torchmist.heads import QuantileHead, quantile_levels, to_nats
 from torchmist.models.layers import mlp
+from torchmist.weight_files import (
+    WeightsFile,
+    build,
+    header_object,
+    read_file,
+    read_registered,
+    read_registry,
+    sha256_of,
+)
 
 __all__ = [
     "PAIR_MODEL",
@@ -37,6 +44,7 @@ __all__ = [
 PAIR_MODEL = "mist-pairs"
 """The name that moves: the weights that score single columns by default."""
 _EXACT = "mist-pairs-v1"
+_REGISTRY = "pairs.json"
 _FAR = 6.0  # standard deviations
 
 
@@ -118,7 +126,7 @@ def save_pair_network(model: PairNetwork, path: str | os.PathLike[str]) -> str:
     }
     tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
     save_file(tensors, os.fspath(path), metadata=header)
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    return sha256_of(Path(path))
 
 
 def is_pair_model(name: object) -> bool:
@@ -128,13 +136,7 @@ def is_pair_model(name: object) -> bool:
     if name.endswith(".safetensors") and Path(name).is_file():
         with safe_open(name, framework="pt") as file:
             return (file.metadata() or {}).get("model") == "pairs"
-    return name == PAIR_MODEL or name in _registry()
-
-
-def _registry() -> dict[str, dict[str, str]]:
-    text = files("torchmist.pretrained").joinpath("pairs.json").read_text()
-    content: dict[str, dict[str, str]] = json.loads(text)
-    return content
+    return name == PAIR_MODEL or name in read_registry(_REGISTRY)
 
 
 @lru_cache(maxsize=4)
@@ -151,40 +153,25 @@ def load_pair_network(name: str = PAIR_MODEL) -> PairNetwork:
         ['labels', 'mixed', 'numbers']
     """
     if name.endswith(".safetensors"):
-        return _read(Path(name))
-    known, exact = _registry(), _EXACT if name == PAIR_MODEL else name
+        return _model(read_file(Path(name)))
+    known, exact = read_registry(_REGISTRY), _EXACT if name == PAIR_MODEL else name
     if exact not in known:
         raise ValueError(
             f"expected weights for single columns, got {name!r}; known names are "
             f"{[PAIR_MODEL, *sorted(known)]}, and a .safetensors file will do"
         )
-    with as_file(files("torchmist.pretrained").joinpath(known[exact]["file"])) as path:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
-        if found != known[exact]["sha256"]:
-            raise ValueError(
-                f"expected sha256 {known[exact]['sha256']} for {exact}, got {found}; the file is "
-                f"damaged: install torchmist again"
-            )
-        return _read(path)
+    return _model(read_registered(exact, known[exact]))
 
 
-def _read(path: Path) -> PairNetwork:
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
-    except (SafetensorError, FileNotFoundError) as error:
-        raise ValueError(
-            f"expected a safetensors file written by torchmist, could not read {path}: {error}"
-        ) from error
+def _model(file: WeightsFile) -> PairNetwork:
+    header = file.header
     if header.get("model") != "pairs":
         raise ValueError(
-            f"expected weights for pairs of single columns in {path}, got a header with model "
+            f"expected weights for pairs of single columns in {file.path}, got a header with model "
             f"{header.get('model')!r}"
         )
-    with torch.random.fork_rng(devices=[]):  # what the constructor draws is replaced
-        model = PairNetwork(**json.loads(header["config"]))
-    model.load_state_dict(tensors, strict=True)
-    model.provenance = json.loads(header["provenance"])
-    model.evaluation = json.loads(header["evaluation"])
+    config = header_object(header, "config")
+    model = build(lambda: PairNetwork(**config), file)
+    model.provenance = header_object(header, "provenance")
+    model.evaluation = header_object(header, "evaluation")
     return model.eval().requires_grad_(False)
