@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 import torchmist
 from torchmist.functional import reduce_quantiles
-from torchmist.models.mist import MIST
+from torchmist.models.network import QuantileNetwork
 from torchmist.models.reference import ReferenceMIST
 from torchmist.weights import ALIASES, registry
 
@@ -80,7 +80,7 @@ def _bmi(name: str) -> Estimator:
     return run
 
 
-def _torchmist(model: MIST) -> Estimator:
+def _torchmist(model: QuantileNetwork) -> Estimator:
     def run(x: Array, y: Array) -> Estimate:
         with torch.no_grad():
             r = torchmist.estimate(x, y, model=model)

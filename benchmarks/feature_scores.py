@@ -61,7 +61,8 @@ def _normal_masses(mean: Array, spread: Array) -> Array:
     """Masses ``[Y, X]`` of normal laws in cells that hold all of them."""
     low, high = (mean - 6 * spread).min(), (mean + 6 * spread).max()
     edges = np.linspace(low, high, _CELLS + 1)
-    return np.diff(ndtr((edges - mean[:, None]) / spread[:, None]), axis=1)
+    masses: Array = np.diff(ndtr((edges - mean[:, None]) / spread[:, None]), axis=1)
+    return masses
 
 
 def _nodes(target: str) -> tuple[Array, Array]:
@@ -98,7 +99,8 @@ def _number(target: str, kind: str, g: np.random.Generator) -> Feature:
 
         def humps(v: Array, r: np.random.Generator) -> Array:
             sign = r.choice([-1, 1], len(v))
-            return sign * apart[v.astype(int)] + scale * r.normal(size=len(v))
+            x: Array = sign * apart[v.astype(int)] + scale * r.normal(size=len(v))
+            return x
 
         return Feature(kind, law_mi(masses, w), humps, False)
     masses = _normal_masses(curve(y), np.full(len(y), spread))
@@ -120,7 +122,8 @@ def _discrete(target: str, g: np.random.Generator) -> Feature:
     )
 
     def draw(v: Array, r: np.random.Generator) -> Array:
-        return name[np.searchsorted(cuts, curve(v) + spread * r.normal(size=len(v)))]
+        labels: Array = name[np.searchsorted(cuts, curve(v) + spread * r.normal(size=len(v)))]
+        return labels
 
     return Feature("discrete", law_mi(masses, w), draw, True)
 
@@ -134,7 +137,7 @@ def _mixed(target: str, g: np.random.Generator) -> Feature:
         share = g.uniform(0.2, 0.8)
 
         def draw(v: Array, r: np.random.Generator) -> Array:
-            x = curve(v) + spread * r.normal(size=len(v))
+            x: Array = curve(v) + spread * r.normal(size=len(v))
             return np.where(r.random(len(v)) < share, 0.0, x)
 
         return Feature("mixed", (1 - share) * law_mi(masses, w), draw, False)
@@ -144,7 +147,8 @@ def _mixed(target: str, g: np.random.Generator) -> Feature:
     masses = np.c_[masses[:, :cut].sum(1), masses[:, cut:]]
 
     def limited(v: Array, r: np.random.Generator) -> Array:
-        return np.maximum(curve(v) + spread * r.normal(size=len(v)), limit)
+        x: Array = np.maximum(curve(v) + spread * r.normal(size=len(v)), limit)
+        return x
 
     return Feature("mixed", law_mi(masses, w), limited, False)
 

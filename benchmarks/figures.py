@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,7 @@ _COLOURS = {
 }  # fmt: skip
 
 
-def _style(estimator: str) -> dict[str, object]:
+def _style(estimator: str) -> dict[str, Any]:
     """Colour and marker of an estimator in every figure."""
     colour = _COLOURS.get(estimator.removesuffix("-bootstrap"), "#00897b")
     dashed = "--" if estimator.endswith("-bootstrap") else "-"
@@ -233,9 +234,9 @@ def digits(frame: pd.DataFrame, folder: Path) -> str:
     wide = processed.groupby(["estimator", "case"], sort=False)["estimate"].mean().unstack("case")
     share = wide.div(wide["as it is"], axis=0).drop(columns="as it is")
     for offset, (name, row) in enumerate(share.iterrows()):
-        place = np.arange(len(row)) + 0.16 * (offset - (len(share) - 1) / 2)
+        places = np.arange(len(row)) + 0.16 * (offset - (len(share) - 1) / 2)
         style = {**_style(str(name)), "linestyle": ""}
-        axes[1].plot(row, place, **style)
+        axes[1].plot(row, places, **style)
     axes[1].axvline(1, color="black", linewidth=0.8)
     axes[1].set_yticks(range(share.shape[1]), [c.replace(" ", "\n", 1) for c in share.columns])
     axes[1].set(xlabel="I(f(X);Y) / I(X;Y), at most 1", xlim=(0, None))

@@ -4,13 +4,7 @@ Writes one record for each cell to ``OUT.csv`` and a summary to ``OUT.json``; ``
 registered name, a ``.safetensors`` file, or a ``checkpoint.pt`` of a run (its averaged weights).
 The draws have seeds of their own, which neither training nor validation uses.
 
-**The ideal estimator.** For Gaussian pairs with canonical correlations :math:`\rho_k` the sample
-ones are asymptotically independent with variance :math:`(1 - \rho_k^2)^2 / n` (Hotelling 1936), and
-:math:`dI/d\rho_k = \rho_k / (1 - \rho_k^2)`, so by the delta method the maximum-likelihood estimate
-of I has the standard error :math:`\sqrt{\sum_k \rho_k^2 / n}`. Of single columns ranks lose
-nothing: normal scores reach the same variance with unknown marginals (Klaassen and Wellner 1997).
-Of columns mixed by an ill-conditioned matrix they do, as their noise hides directions of little
-variance; such pairs are measured apart, beside the plug-in on normal scores.
+The cells of Gaussian pairs and classes are those of :mod:`benchmarks.general_cells`.
 
 Legend: ``B`` datasets, ``N`` samples, ``dx``, ``dy`` columns, ``Q`` quantiles.
 """
@@ -21,12 +15,10 @@ import argparse
 import csv
 import itertools
 import json
-import math
 import statistics
 import time
 import warnings
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -35,174 +27,26 @@ from torch import Tensor
 
 import torchmist
 from benchmarks.evaluate import load
+from benchmarks.general_cells import (
+    CLASSES,
+    SIZES,
+    Cell,
+    appended_pairs,
+    dense_pairs,
+    gaussian_classes,
+    gaussian_pairs,
+    ideal_standard_error,
+    plug_in,
+    seeded,
+)
 from benchmarks.pages import markdown, write_table
-from torchmist.copula import normal_scores
-from torchmist.models.gaussian import gaussian_bias
-from torchmist.models.mist import MIST
+from torchmist.models.network import QuantileNetwork
 from torchmist.synthetic.general import GeneralMeta
-from torchmist.synthetic.general.canonical import canonical_mi, sample_canonical
-from torchmist.synthetic.general.mixing import mix_linearly
-from torchmist.synthetic.general.mixtures import MixtureParameters, class_mi, sample_mixture
 
-__all__ = ["Cell", "ideal_standard_error", "main"]
+__all__ = ["Cell", "ideal_standard_error", "main", "plug_in"]
 
-_SEED = 770_000_000
-_SIZES = (256, 1000, 4000)
-_EQUAL = ((1, 1), (2, 2), (5, 5), (10, 10))
-_UNEQUAL = ((1, 4), (2, 6), (8, 2), (3, 12))
-_DENSE = ((5, 5), *_UNEQUAL)
-_APPENDED = ((2, 2), (5, 5), (8, 2))
-_PAIRS = 96  # datasets of a cell of Gaussian pairs
-_CLASSES, _CLASS_DIMS, _CLASS_SETS = (2, 3, 5, 10), (1, 2, 4, 8, 16, 32), 12
 _SHAPES, _BATCH = 250, 8  # of held-out draws of the meta-distribution
 _APART = 60  # shapes of independent pairs
-
-
-@dataclass(frozen=True)
-class Cell:
-    """Errors over datasets of one size, in nats; ``ideal_se`` and the ``plug_in`` where known.
-
-    ``width`` is that of the 90 % interval, ``coverage`` the share of them that hold the truth;
-    ``rank_plug_in_mae`` is the error of the plug-in on normal scores.
-    """
-
-    section: str
-    n: int
-    dx: int
-    dy: int
-    classes: int
-    datasets: int
-    truth: float
-    mae: float
-    bias: float
-    width: float
-    coverage: float
-    ideal_se: float | None = None
-    plug_in_mae: float | None = None
-    rank_plug_in_mae: float | None = None
-
-
-def ideal_standard_error(correlations: Tensor, n: int) -> Tensor:
-    """Asymptotic standard error of the ideal estimate of Gaussian pairs ``[B, r]``, ``[B]``."""
-    return (correlations.square().sum(-1) / n).sqrt()
-
-
-def plug_in(x: Tensor, y: Tensor) -> Tensor:
-    """Gaussian MI from sample covariances, less its bias at independence, ``[B]``."""
-    n, dx, dy = x.shape[1], x.shape[2], y.shape[2]
-    joint = torch.cat([x, y], -1).double()
-    joint = joint - joint.mean(1, keepdim=True)
-    cov = joint.mT @ joint / n
-    raw = cov[:, :dx, :dx].logdet() + cov[:, dx:, dx:].logdet() - cov.logdet()
-    return raw / 2 - gaussian_bias(torch.full((1,), n), dx, dy)
-
-
-def _generator(*key: int) -> torch.Generator:
-    return torch.Generator().manual_seed(_SEED + sum(k * 4099**i for i, k in enumerate(key)))
-
-
-def _cell(section: str, x: Tensor, y: Tensor, truth: Tensor, network: MIST, **more: Any) -> Cell:
-    r = torchmist.estimate(x, y, model=network)
-    low, high = (torch.as_tensor(v) for v in r.interval(0.9))
-    error = torch.as_tensor(r.median) - truth.double()
-    dy = y.shape[-1] if y.is_floating_point() else 1
-    return Cell(
-        section, x.shape[1], x.shape[2], dy, more.pop("classes", 0), len(x),
-        truth.mean().item(), error.abs().mean().item(), error.mean().item(),
-        (high - low).mean().item(), ((low <= truth) & (truth <= high)).double().mean().item(),
-        **more,
-    )  # fmt: skip
-
-
-def _canonical(
-    dims: tuple[int, int], n: int, key: int
-) -> tuple[Tensor, Tensor, Tensor, Tensor, torch.Generator]:
-    """x, y, MI, and the correlations, uniform in 0.1 to 0.9 in all pairs of columns."""
-    draw = _generator(key, *dims)
-    rho = 0.1 + 0.8 * torch.rand(_PAIRS, min(dims), generator=draw, dtype=torch.float64)
-    df = torch.full((_PAIRS,), torch.inf, dtype=torch.float64)
-    generator = _generator(key + 1, *dims, n)
-    x, y = sample_canonical(rho, df, n, *dims, generator=generator)
-    return x, y, canonical_mi(rho, df, *dims), rho, generator
-
-
-def _pairs(
-    section: str,
-    network: MIST,
-    dims: tuple[int, int],
-    n: int,
-    key: int,
-    mixed: slice,
-    mix: Callable[..., Tensor],
-) -> Cell:
-    """Gaussian pairs; the datasets of ``mixed`` are mixed."""
-    x, y, truth, rho, generator = _canonical(dims, n, key)
-    x[mixed] = mix(x[mixed], generator=generator)
-    y[mixed] = mix(y[mixed], generator=generator)
-    known = {
-        "plug_in_mae": plug_in(x, y),
-        "rank_plug_in_mae": plug_in(normal_scores(x), normal_scores(y)),
-    }
-    return _cell(
-        section, x, y, truth, network, ideal_se=ideal_standard_error(rho, n).mean().item(),
-        **{name: (value - truth).abs().mean().item() for name, value in known.items()},
-    )  # fmt: skip
-
-
-def gaussian_pairs(network: MIST) -> list[Cell]:
-    """Half of the datasets mixed as those of the meta-distribution are."""
-    return [
-        _pairs("gaussian", network, dims, n, 1, slice(None, None, 2), mix_linearly)
-        for dims, n in itertools.product((*_EQUAL, *_UNEQUAL), _SIZES)
-    ]
-
-
-def mix_densely(x: Tensor, *, generator: torch.Generator) -> Tensor:
-    """``x`` ``[B, N, d]`` times standard normal matrices, the condition of which grows as d."""
-    return x @ torch.randn(len(x), x.shape[-1], x.shape[-1], generator=generator)
-
-
-def dense_pairs(network: MIST) -> list[Cell]:
-    """All datasets mixed by ill-conditioned matrices."""
-    return [
-        _pairs("dense", network, dims, n, 11, slice(None), mix_densely)
-        for dims, n in itertools.product(_DENSE, _SIZES)
-    ]
-
-
-def appended_pairs(network: MIST) -> list[Cell]:
-    """Mixed columns of X beside what they predict of Y, and the squares of that: as a lift has."""
-    cells = []
-    for dims, n in itertools.product(_APPENDED, _SIZES):
-        x, y, truth, rho, generator = _canonical(dims, n, 21)
-        predicted = x[..., : min(dims)] * rho[:, None].float()
-        x = torch.cat([mix_linearly(x, generator=generator), predicted, predicted.square()], -1)
-        ideal = ideal_standard_error(rho, n).mean().item()
-        cells.append(_cell("appended", x, y, truth, network, ideal_se=ideal))
-    return cells
-
-
-def gaussian_classes(network: MIST) -> list[Cell]:
-    """Spherical classes at n = 512, their distances log-uniform in 0.5 to 6 deviations.
-
-    Truth by Monte Carlo over 131,072 draws (standard error below 0.003 nats).
-    """
-    cells = []
-    for k, d in itertools.product(_CLASSES, _CLASS_DIMS):
-        generator = _generator(3, k, d)
-        sets = _CLASS_SETS
-        apart = 0.5 * 12 ** torch.rand(sets, 1, 1, generator=generator)
-        mean = apart / math.sqrt(2 * d) * torch.randn(sets, k, d, generator=generator)
-        weight = 0.5 * torch.randn(sets, k, generator=generator)
-        weight[::2] = 0
-        one = torch.ones(sets, k, 1)
-        m = MixtureParameters(
-            weight.softmax(-1), mean, torch.ones(sets, k, d), 0 * one, one, 0 * one
-        )
-        truth = torch.stack([class_mi(m, generator=generator)[0] for _ in range(16)]).mean(0)
-        x, _, label = sample_mixture(m, 512, generator=generator)
-        cells.append(_cell("classes", x, label[..., None], truth, network, classes=k))
-    return cells
 
 
 def _shape(u: Tensor) -> tuple[int, int, int]:
@@ -213,25 +57,26 @@ def _shape(u: Tensor) -> tuple[int, int, int]:
 
 
 @torch.no_grad()
-def coverage(network: MIST) -> dict[str, Any]:
+def coverage(network: QuantileNetwork) -> dict[str, Any]:
     """Share of truths below each quantile, of held-out draws of ``GeneralMeta``, and errors.
 
     The quantiles are those of the network before they are cut at 0, where all independent datasets
     would tie.
     """
     meta = GeneralMeta()
-    below, error, sizes = [], [], []
+    below, error = [], []
+    sizes: list[int] = []
     for index in range(_SHAPES):
-        generator = _generator(4, index)
+        generator = seeded(4, index)
         n, dx, dy = _shape(torch.rand(4, generator=generator))
         batch = meta.sample(_BATCH, n, dx, dy, generator=generator)
         quantiles = network(batch.x, batch.y)
         below.append(batch.mi[:, None] <= quantiles)
         error.append(quantiles.clamp(min=0).mean(-1) - batch.mi)
         sizes += [n] * _BATCH
-    held, errors, n = torch.cat(below).double(), torch.cat(error), torch.tensor(sizes)
-    groups = {"all": n > 0, "16-100": n < 100, "100-1000": (n >= 100) & (n < 1000),
-              "1000-4096": n >= 1000}  # fmt: skip
+    held, errors, ns = torch.cat(below).double(), torch.cat(error), torch.tensor(sizes)
+    groups = {"all": ns > 0, "16-100": ns < 100, "100-1000": (ns >= 100) & (ns < 1000),
+              "1000-4096": ns >= 1000}  # fmt: skip
     out: dict[str, Any] = {"levels": [round(v, 4) for v in network.levels.tolist()]}
     for name, rows in groups.items():
         share = held[rows].mean(0)
@@ -247,12 +92,12 @@ def coverage(network: MIST) -> dict[str, Any]:
     return out
 
 
-def independence(network: MIST) -> dict[str, float]:
+def independence(network: QuantileNetwork) -> dict[str, float]:
     """Means of the mean, the median and the 5 % quantile of independent pairs at n = 256."""
     meta = GeneralMeta(independent=1.0)
     mean, middle, low, size = [], [], [], []
     for index in range(_APART):
-        generator = _generator(5, index)
+        generator = seeded(5, index)
         _, dx, dy = _shape(torch.rand(4, generator=generator))
         batch = meta.sample(_BATCH, 256, dx, dy, generator=generator)
         r = torchmist.estimate(batch.x, batch.y, model=network)
@@ -270,11 +115,11 @@ def independence(network: MIST) -> dict[str, float]:
     return out
 
 
-def speed(network: MIST, repeats: int = 15) -> dict[str, float]:
+def speed(network: QuantileNetwork, repeats: int = 15) -> dict[str, float]:
     """Median milliseconds of one estimate at n = 1000, 5 + 5 columns, in turn with bmi's KSG."""
     from bmi.estimators import KSGEnsembleFirstEstimator
 
-    generator = _generator(6)
+    generator = seeded(6)
     x = torch.randn(1000, 5, generator=generator)
     y = (0.6 * x + 0.8 * torch.randn(1000, 5, generator=generator)).double().numpy()
     a = x.double().numpy()
@@ -291,7 +136,7 @@ def speed(network: MIST, repeats: int = 15) -> dict[str, float]:
 
 
 def _pooled(cells: list[Cell], key: str, n: int) -> float:
-    return statistics.mean(getattr(c, key) for c in cells if c.n == n)
+    return float(statistics.mean(getattr(c, key) for c in cells if c.n == n))
 
 
 def _lines(summary: dict[str, Any]) -> list[tuple[str, str, float]]:
@@ -319,7 +164,7 @@ def _lines(summary: dict[str, Any]) -> list[tuple[str, str, float]]:
     return lines
 
 
-def measure(network: MIST) -> tuple[list[Cell], dict[str, Any]]:
+def measure(network: QuantileNetwork) -> tuple[list[Cell], dict[str, Any]]:
     """All cells, and the summary."""
     pairs, dense, appended, classes = (
         part(network) for part in (gaussian_pairs, dense_pairs, appended_pairs, gaussian_classes)
@@ -328,21 +173,21 @@ def measure(network: MIST) -> tuple[list[Cell], dict[str, Any]]:
     kinds = {"1x1": [c for c in equal if c.dx == 1], "dx=dy": equal,
              "dx!=dy": [c for c in pairs if c.dx != c.dy]}  # fmt: skip
     ratio = {
-        name: {n: _pooled(part, "mae", n) / _pooled(part, "ideal_se", n) for n in _SIZES}
+        name: {n: _pooled(part, "mae", n) / _pooled(part, "ideal_se", n) for n in SIZES}
         for name, part in kinds.items()
     }
     errors = {"mist": "mae", "plug-in": "plug_in_mae", "plug-in of ranks": "rank_plug_in_mae"}
     hard = {
-        name: {n: _pooled(dense, key, n) / _pooled(dense, "ideal_se", n) for n in _SIZES}
+        name: {n: _pooled(dense, key, n) / _pooled(dense, "ideal_se", n) for n in SIZES}
         for name, key in errors.items()
     }
-    lifted = {n: _pooled(appended, "mae", n) / _pooled(appended, "ideal_se", n) for n in _SIZES}
+    lifted = {n: _pooled(appended, "mae", n) / _pooled(appended, "ideal_se", n) for n in SIZES}
     summary = {
         "trained_range": network.provenance.get("trained_range", {}),
         "gaussian": {
-            "mae": {n: _pooled(equal, "mae", n) for n in _SIZES},
-            "width": {n: _pooled(equal, "width", n) for n in _SIZES},
-            "plug_in_mae": {n: _pooled(equal, "plug_in_mae", n) for n in _SIZES},
+            "mae": {n: _pooled(equal, "mae", n) for n in SIZES},
+            "width": {n: _pooled(equal, "width", n) for n in SIZES},
+            "plug_in_mae": {n: _pooled(equal, "plug_in_mae", n) for n in SIZES},
             "mae_ratio": _pooled(equal, "mae", 1000) / _pooled(equal, "mae", 256),
             "width_ratio": _pooled(equal, "width", 1000) / _pooled(equal, "width", 256),
             "mae_over_ideal_se": ratio,
@@ -352,7 +197,7 @@ def measure(network: MIST) -> tuple[list[Cell], dict[str, Any]]:
         "classes": {
             "mae": statistics.mean(c.mae for c in classes),
             "mae_by_classes": {
-                k: statistics.mean(c.mae for c in classes if c.classes == k) for k in _CLASSES
+                k: statistics.mean(c.mae for c in classes if c.classes == k) for k in CLASSES
             },
             "bias": statistics.mean(c.bias for c in classes),
         },

@@ -22,6 +22,7 @@ import statistics
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -30,7 +31,7 @@ from torch import Tensor
 from benchmarks.evaluate import load
 from benchmarks.pages import markdown, write_table
 from torchmist.copula import normal_scores
-from torchmist.models.mist import MIST
+from torchmist.models.network import QuantileNetwork
 from torchmist.routes import route
 from torchmist.synthetic.general import GeneralMeta
 
@@ -70,7 +71,8 @@ def embeddings(
             return v
         if kind == "random":
             v = v @ torch.linalg.qr(normal(d, d)).Q
-        return v * torch.arange(1, d + 1) ** -0.5 @ torch.linalg.qr(normal(d, d)).Q
+        out: Tensor = v * torch.arange(1, d + 1) ** -0.5 @ torch.linalg.qr(normal(d, d)).Q
+        return out
 
     return embed(x)[None], embed(y)[None]
 
@@ -79,17 +81,27 @@ def _principal(side: Tensor, keep: int) -> Tensor:
     if side.shape[-1] <= keep:
         return side
     z = normal_scores(side)
-    return z @ torch.linalg.svd(z, full_matrices=False).Vh[:, :keep].mT
+    directions: Tensor = torch.linalg.svd(z, full_matrices=False).Vh[:, :keep].mT
+    return z @ directions
 
 
 def _random(side: Tensor, keep: int, generator: torch.Generator) -> Tensor:
     d = side.shape[-1]
     if d <= keep:
         return side
-    return normal_scores(side) @ torch.linalg.qr(torch.randn(d, keep, generator=generator)).Q
+    directions: Tensor = torch.linalg.qr(torch.randn(d, keep, generator=generator)).Q
+    return normal_scores(side) @ directions
 
 
-def _columns(network: MIST, most: int, seeds: int) -> Iterator[Record]:
+def _reduced(
+    x: Tensor, y: Tensor, network: QuantileNetwork, reduce: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """Quantiles ``[B, Q]`` of both sides with fewer columns."""
+    quantiles: Tensor = network(reduce(x), reduce(y))
+    return quantiles
+
+
+def _columns(network: QuantileNetwork, most: int, seeds: int) -> Iterator[Record]:
     for (dx, dy, sizes), kind, seed in itertools.product(_CASES, _KINDS, range(seeds)):
         for n in sizes:
             if kind == "spread" and dy <= _RANK:
@@ -97,10 +109,10 @@ def _columns(network: MIST, most: int, seeds: int) -> Iterator[Record]:
             generator = torch.Generator().manual_seed(_SEED + 1000 * dx + 10 * dy + n + seed)
             x, y = embeddings(kind, dx, dy, n, generator)
             methods: dict[str, Callable[[], Tensor]] = {
-                "route": lambda x=x, y=y: route(x, y, network),
-                "principal": lambda x=x, y=y: network(_principal(x, most), _principal(y, most)),
-                "random": lambda x=x, y=y, g=generator: network(
-                    _random(x, most, g), _random(y, most, g)
+                "route": partial(route, x, y, network),
+                "principal": partial(_reduced, x, y, network, partial(_principal, keep=most)),
+                "random": partial(
+                    _reduced, x, y, network, partial(_random, keep=most, generator=generator)
                 ),
             }
             truth = 0.0 if kind == "none" else _NATS
@@ -108,7 +120,7 @@ def _columns(network: MIST, most: int, seeds: int) -> Iterator[Record]:
                                 truth=truth)  # fmt: skip
 
 
-def _samples(network: MIST, most: int, seeds: int) -> Iterator[Record]:
+def _samples(network: QuantileNetwork, most: int, seeds: int) -> Iterator[Record]:
     for times, kind, d, seed in itertools.product(
         (2, 8), ("gaussian", "paper"), (2, 5, 10), range(2 * seeds)
     ):
@@ -117,8 +129,8 @@ def _samples(network: MIST, most: int, seeds: int) -> Iterator[Record]:
         batch = meta.sample(2, times * most, d, d, generator=generator)
         for x, y, mi in zip(batch.x.split(1), batch.y.split(1), batch.mi.tolist()):
             methods: dict[str, Callable[[], Tensor]] = {
-                "route": lambda x=x, y=y: route(x, y, network),
-                "one pass": lambda x=x, y=y: network(x, y),
+                "route": partial(route, x, y, network),
+                "one pass": partial(network, x, y),
             }
             yield from _records(methods, part="samples", kind=kind, dx=d, dy=d, n=times * most,
                                 seed=seed, truth=mi)  # fmt: skip

@@ -91,7 +91,7 @@ def critic_mi(draw: Draw, *, steps: int = 1000, batch: int = 512) -> float:
         with torch.no_grad():
             pair = [(v - m) / d for v, (m, d) in zip(draw(n), moments)]
         a, b = (net(v) for net, v in zip(nets, pair))
-        scores = a @ b.T / 8
+        scores: Tensor = a @ b.T / 8
         return scores.diagonal().mean() - torch.logsumexp(scores, 1).mean() + math.log(n)
 
     optimizer = torch.optim.Adam(nets.parameters(), 2e-3)

@@ -6,7 +6,10 @@ those of a finite list of items with noise added, so that their MI is known to a
 at every snapshot. Encoders, optimisers, sources and seeds are others than those of
 :mod:`training.pursuit`. It is evaluation only.
 
-Records go to ``benchmarks/results/pursuits.csv``; snapshots that are in it are left out.
+``--judge mist`` asks other weights than those that were pursued what the codes share.
+
+Records go to ``benchmarks/results/pursuits.csv``; snapshots that are in it are left out. Their
+model is the one that was pursued, and ``(judge)`` behind it where another one was asked.
 
 Legend: ``M`` items, ``N`` rows, ``R`` dimensions of a source, ``dx``, ``dy`` columns.
 """
@@ -24,7 +27,7 @@ from torch import Tensor, nn
 from benchmarks.records import Records, exact_name
 from benchmarks.run import RESULTS
 from torchmist.functional import mist_mi, resolve_model
-from torchmist.models.mist import MIST
+from torchmist.models.network import QuantileNetwork
 from torchmist.synthetic.engines.mixture_information import mixture_information
 
 __all__ = ["COLUMNS", "GOALS", "SNAPSHOTS", "Encoder", "Pursuit", "main", "summary"]
@@ -82,10 +85,13 @@ def source(kind: int, items: int, dimensions: int, generator: torch.Generator) -
 
 
 class Pursuit:
-    """One encoder, or two, against ``model``; all of it follows from ``seed``."""
+    """One encoder, or two, against ``model``; all of it follows from ``seed``. ``judge`` is asked
+    what the codes share, the model itself by default."""
 
-    def __init__(self, model: MIST, seed: int) -> None:
-        self.model = model
+    def __init__(
+        self, model: QuantileNetwork, seed: int, judge: QuantileNetwork | None = None
+    ) -> None:
+        self.model, self.judge = model, judge or model
         self.generator = g = torch.Generator().manual_seed(9_000_000 + seed)
         self.goal = seed % len(GOALS)
         self.dx = (2, 4, 8, 16, 3, 6)[seed // len(GOALS) % 6]
@@ -156,9 +162,9 @@ class Pursuit:
 
     @torch.no_grad()
     def estimate(self, n: int) -> float:
-        """The model's estimate on ``n`` fresh rows, in nats."""
+        """The judge's estimate on ``n`` fresh rows, in nats."""
         _, x, y = self.sample(n)
-        return mist_mi(x, y, model=self.model).item()
+        return mist_mi(x, y, model=self.judge).item()
 
     def _target(self, dimensions: int) -> Tensor:
         """What is to be hidden: one or two coordinates, a wave of one, or a label."""
@@ -190,11 +196,14 @@ def snapshots(pursuit: Pursuit) -> Iterator[tuple[int, float]]:
             yield step, task
 
 
-def run(model: MIST, name: str, seed: int, records: Records) -> None:
+def run(
+    model: QuantileNetwork, name: str, seed: int, records: Records,
+    judge: QuantileNetwork | None = None,
+) -> None:  # fmt: skip
     """Record the snapshots of one pursuit that are not in ``records``."""
     if all(records.has(name, seed, step) for step in SNAPSHOTS):
         return
-    pursuit = Pursuit(model, seed)
+    pursuit = Pursuit(model, seed, judge)
     kind = type(pursuit.optimiser).__name__
     for step, task in snapshots(pursuit):
         truth, error = pursuit.truth()
@@ -223,16 +232,20 @@ def main(arguments: list[str] | None = None) -> None:
     """Command line; see the module's docstring."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--model", default="mist", help="a registered name or a .safetensors file")
+    parser.add_argument("--judge", help="likewise; the pursued model itself by default")
     parser.add_argument("--out", type=Path, default=RESULTS / "pursuits.csv")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(_SEEDS)))
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     name = exact_name(options.model)
-    model = resolve_model(options.model, torch.device("cpu"))
+    model, judge = resolve_model(options.model, torch.device("cpu")), None
+    if options.judge is not None:
+        judge = resolve_model(options.judge, torch.device("cpu"))
+        name = f"{name} ({exact_name(options.judge)})"
     records = Records(options.out, COLUMNS, keys=3)
     for seed in options.seeds:
-        run(model, name, seed, records)
+        run(model, name, seed, records, judge)
     for when, (median, high) in summary(records, name, options.seeds).items():
         print(f"gap of {name} ({when}): median {median:.2f}, 95th percentile {high:.2f} nats")
 

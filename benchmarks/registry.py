@@ -148,6 +148,7 @@ def benchmarks_of(models: tuple[str, ...], threads: int) -> dict[str, Benchmark]
         Benchmark("loops", "training loops with a term",
                   (Command("loops.__main__"),), (f"{_RESULTS}/loops.csv",)),
         _single("feature_scores", "scores of features beside those of scikit-learn", resumes=False),
+        _single("independence", "tests of independence: level, power, graphs"),
         _single("conflict", "tasks that need what the term removes"),
         _single("head_to_head", "terms against each other at equal wall-clock"),
         _single("gradient_quality", "the gradient beside the analytic one"),

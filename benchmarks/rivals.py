@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 import torchmist
 from torchmist.copula import normal_scores
-from torchmist.functional import Model
+from torchmist.functional import Model, Statistic
 from torchmist.lift import LiftConfig
 
 __all__ = ["RIVALS", "Term", "is_ours", "make_term"]
@@ -55,7 +56,7 @@ class Mist(Term):
 
     def __init__(
         self, dz: int, dy: int, *, model: Model = "mist-fast", lift: LiftConfig | None = None,
-        statistic: str | float = "mean",
+        statistic: Statistic = "mean",
     ) -> None:  # fmt: skip
         super().__init__(dz, dy)
         self.regularizer = torchmist.MIRegularizer(model, lift=lift, statistic=statistic)
@@ -79,7 +80,8 @@ class LogDet(Term):
         r = both.T @ both / len(both) + 1e-4 * torch.eye(both.shape[1])
         parts = (r[: self.dz, : self.dz], r[self.dz :, self.dz :], r)
         a, b, c = (torch.linalg.slogdet(part).logabsdet for part in parts)
-        return 0.5 * (a + b - c)
+        out: Tensor = 0.5 * (a + b - c)
+        return out
 
 
 class RankLogDet(LogDet):
@@ -164,7 +166,8 @@ class Mine(_Critic):
         other = y[torch.randperm(len(y))]
         joint = self.networks[0](torch.cat([z, y], -1)).mean()
         product = self.networks[0](torch.cat([z, other], -1)).squeeze(-1)
-        return joint - (torch.logsumexp(product, 0) - math.log(len(z)))
+        bound: Tensor = joint - (torch.logsumexp(product, 0) - math.log(len(z)))
+        return bound
 
     def loss(self, z: Tensor, y: Tensor) -> Tensor:
         return -self.term(z, y)
@@ -178,7 +181,7 @@ class InfoNCE(_Critic):
         self._start([_mlp(dz, 32), _mlp(dy, 32)])
 
     def term(self, z: Tensor, y: Tensor) -> Tensor:
-        scores = self.networks[0](z) @ self.networks[1](y).T / 32**0.5
+        scores: Tensor = self.networks[0](z) @ self.networks[1](y).T / 32**0.5
         return scores.diagonal().mean() - torch.logsumexp(scores, 1).mean() + math.log(len(z))
 
     def loss(self, z: Tensor, y: Tensor) -> Tensor:
@@ -193,7 +196,7 @@ class Adversary(_Critic):
         self._start([_mlp(dz, dy)])
 
     def term(self, z: Tensor, y: Tensor) -> Tensor:
-        error = (self.networks[0](z) - y).square().mean(0)
+        error: Tensor = (self.networks[0](z) - y).square().mean(0)
         return 0.5 * ((y.var(0) + 1e-6) / (error + 1e-6)).log().sum()
 
     def loss(self, z: Tensor, y: Tensor) -> Tensor:
@@ -233,10 +236,14 @@ def make_term(name: str, dz: int, dy: int, model: Model = "mist-fast") -> Term:
     kind, _, text = name.partition(":")
     fields = dict(part.split("=", 1) for part in text.split(",") if part)
     word = fields.pop("statistic", "mean")
-    statistic = word if word in ("mean", "median") else float(word)
+    named: dict[str, Statistic] = {"mean": "mean", "median": "median"}
+    statistic = named[word] if word in named else float(word)
     if kind not in ("mist", "mist-lift") or (fields and kind == "mist"):
         raise ValueError(f"expected mist[-lift][:key=value,...], options of a lift, got {name!r}")
     lift = None
     if kind == "mist-lift":
-        lift = LiftConfig(dz, **{k: float(v) if k == "pace" else int(v) for k, v in fields.items()})
+        options: dict[str, Any] = {
+            k: float(v) if k == "pace" else int(v) for k, v in fields.items()
+        }
+        lift = LiftConfig(dz, **options)
     return Mist(dz, dy, model=model, lift=lift, statistic=statistic)

@@ -8,7 +8,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 
 from benchmarks.bmi_families import bmi_sampler
 from benchmarks.evaluate import CHANGES
-from benchmarks.m_test import m_test
+from benchmarks.m_test import TestSet, m_test
 from torchmist.synthetic import draw_parameters
 
 __all__ = ["SUITES", "Case"]
@@ -42,14 +44,14 @@ def _bmi40() -> Iterator[Case]:
     sizes, seeds = (64, 128, 256, 512, 1000, 5000, 10_000), (0, 1, 2)
     for n, seed, (name, task) in itertools.product(sizes, seeds, BENCHMARK_TASKS.items()):
         truth = float(task.mutual_information)
-        yield Case(name, n, seed, truth, lambda t=task, n=n, s=seed: _arrays(*t.sample(n, seed=s)))
+        yield Case(name, n, seed, truth, partial(_drawn, task, n, seed))
 
 
 def _m_test() -> Iterator[Case]:
     """M_test of the MIST paper: 13 families, 20 sizes, 9 data sets each (seed 20260301)."""
     for i, test in enumerate(m_test(Path("runs"))):
         name = f"{test.suite}/{test.family}"
-        yield Case(name, len(test.x), i, test.mi, lambda t=test: _arrays(t.x, t.y))
+        yield Case(name, len(test.x), i, test.mi, partial(_arrays, test.x, test.y))
 
 
 def _m_test_extended() -> Iterator[Case]:
@@ -64,7 +66,7 @@ def _m_test_extended() -> Iterator[Case]:
         sampler = bmi_sampler(family, draw_parameters(family, dim, generator))
         yield Case(
             family, n, seed, float(sampler.mutual_information()),
-            lambda s=sampler, n=n, seed=seed: _arrays(*s.sample(n, seed)),
+            partial(_drawn, sampler, n, seed),
         )  # fmt: skip
 
 
@@ -73,8 +75,8 @@ def _symmetry() -> Iterator[Case]:
     chosen = [t for t in m_test(Path("runs")) if len(t.x) >= 100][::15]
     for change, (i, test) in itertools.product(CHANGES, enumerate(chosen)):
 
-        def sample(c: str = change, x: Array = test.x, y: Array = test.y) -> tuple[Array, Array]:
-            a, b = CHANGES[c](torch.as_tensor(x)[None], torch.as_tensor(y)[None])
+        def sample(c: str = change, test: TestSet = test) -> tuple[Array, Array]:
+            a, b = CHANGES[c](torch.as_tensor(test.x)[None], torch.as_tensor(test.y)[None])
             return _arrays(a[0].numpy(), b[0].numpy())
 
         yield Case(f"{test.family}/{change}", len(test.x), i, test.mi, sample)
@@ -92,6 +94,11 @@ def _speed() -> Iterator[Case]:
 
         for seed in range(3):
             yield Case(f"gaussian-{d}", n, seed, -0.5 * d * float(np.log1p(-0.36)), sample)
+
+
+def _drawn(sampler: Any, n: int, seed: int) -> tuple[Array, Array]:
+    """A data set of a sampler of bmi."""
+    return _arrays(*sampler.sample(n, seed))
 
 
 def _arrays(x: object, y: object) -> tuple[Array, Array]:

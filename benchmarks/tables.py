@@ -231,7 +231,7 @@ def _reached(curve: pd.Series, target: float) -> float:
         return np.nan
     first = int(np.argmax(error <= target))
     if first == 0:
-        return n[0]
+        return float(n[0])
     share = np.log(error[first - 1] / target) / np.log(error[first - 1] / error[first])
     return float(np.exp(np.log(n[first - 1]) + share * np.log(n[first] / n[first - 1])))
 

@@ -14,6 +14,7 @@ from torchmist.arbiter import Arbiter, Evidence
 from torchmist.duo import DuoMIST
 from torchmist.models.mist import MIST, MISTConfig
 from torchmist.models.neighbourhood import FEATURE_COUNT, OPINION_COUNT
+from torchmist.models.variates import VARIATE_COUNT, VARIATE_OPINIONS
 from torchmist.weights import registry, save_weights
 
 SMALL = dict(
@@ -69,17 +70,28 @@ def test_a_gradient_reaches_both_sides(duo, sample) -> None:
         assert v.grad is not None and bool(v.grad.isfinite().all()) and bool((v.grad != 0).any())
 
 
+def test_autocast_changes_nothing_of_the_variates(duo, sample) -> None:
+    x, y = sample
+    plain = duo.ask(x, y)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        cast = duo.ask(x, y)
+    torch.testing.assert_close(cast.variates, plain.variates)
+    torch.testing.assert_close(cast.correlations, plain.correlations)
+
+
 def evidence(opinions: float) -> Evidence:
     """Networks of medians about 0.7 and 1.4 nats, and opinions that agree."""
     plain, local = torch.linspace(0.5, 1.0, 24)[None], torch.linspace(1.0, 2.0, 24)[None]
     said, sizes = torch.full((1, OPINION_COUNT), opinions), torch.tensor([[50.0, 2.0, 3.0]])
-    return Evidence(plain, local, said, torch.zeros(1), torch.zeros(1, FEATURE_COUNT), sizes)
+    found = torch.full((1, VARIATE_OPINIONS), opinions), torch.zeros(1, VARIATE_COUNT)
+    features = torch.zeros(1, FEATURE_COUNT)
+    return Evidence(plain, local, said, torch.zeros(1), features, *found, sizes)
 
 
 def test_an_untrained_arbiter_has_the_mean_of_all_candidates_as_its_median() -> None:
     seen = evidence(1.0)
     out = Arbiter()(seen)
-    t = torch.log(torch.tensor([1.0] * OPINION_COUNT) + 0.2)
+    t = torch.log(torch.tensor([1.0] * (OPINION_COUNT + VARIATE_OPINIONS)) + 0.2)
     plain, local = (torch.log(q + 0.2) for q in (seen.plain, seen.local))
     medians = plain[0, 11], local[0, 11]  # the lower of both middle quantiles
     others = torch.stack([*medians, torch.zeros(()), local.mean()])
@@ -88,16 +100,21 @@ def test_an_untrained_arbiter_has_the_mean_of_all_candidates_as_its_median() -> 
     torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)
 
 
-def test_members_are_averaged_in_t() -> None:
+def test_members_are_averaged_in_t_and_stretched_by_the_doubt() -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
         arbiter = Arbiter(16, members=3)
-        for p in arbiter.parameters():
+        for p in arbiter.members.parameters():
             p.data.add_(0.1 * torch.randn_like(p))
-    seen = evidence(0.4)
-    each = arbiter.each(seen)
-    assert each.shape == (3, 1, 24)
-    torch.testing.assert_close(arbiter(seen), each.mean(0).exp() - 0.2)
+        seen = evidence(0.4)
+        each = arbiter.each(seen)
+        assert each.shape == (3, 1, 24)
+        torch.testing.assert_close(arbiter(seen), each.mean(0).exp() - 0.2)
+        for p in arbiter.doubt.parameters():
+            p.data.add_(0.1 * torch.randn_like(p))
+    stretched = arbiter.doubt(each)
+    torch.testing.assert_close(arbiter(seen), stretched.exp() - 0.2)
+    assert not torch.allclose(stretched, each.mean(0))
 
 
 def test_a_file_holds_the_arbiter_and_names_its_parents(duo, tmp_path) -> None:
@@ -105,7 +122,7 @@ def test_a_file_holds_the_arbiter_and_names_its_parents(duo, tmp_path) -> None:
     save_weights(duo, path, provenance={"seed": 3}, evaluation={})
     with safe_open(path, framework="pt") as file:
         header = file.metadata()
-        assert all(name.startswith(("members", "mean", "scale")) for name in file.keys())
+        assert all(name.startswith(("members", "doubt", "mean", "scale")) for name in file.keys())
     parents = json.loads(header["parents"])
     assert parents == {name: registry()[name]["sha256"] for name in NAMES}
     loaded = torchmist.load_pretrained(path)

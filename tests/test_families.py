@@ -7,6 +7,7 @@ import torch
 
 from torchmist.synthetic.engines import ENGINES
 from torchmist.synthetic.general import GeneralMeta
+from torchmist.synthetic.general.strong import StrongMeta
 from torchmist.synthetic.registry import FAMILIES, Registered
 
 
@@ -47,7 +48,10 @@ def test_sizes_that_are_no_positive_integers_are_refused(family, sizes) -> None:
 def test_families_draw_what_their_samplers_draw() -> None:
     """Seeds of data and of validation name their draws for good."""
     kinds = {"gaussian": 0.6, "factors": 0.2, "student": 0.2}
-    samplers = {"general": GeneralMeta(), "gaussian": GeneralMeta(kinds, warped=0.0), **ENGINES}
+    samplers = {
+        "general": GeneralMeta(), "gaussian": GeneralMeta(kinds, warped=0.0), **ENGINES,
+        "strong": StrongMeta(),
+    }  # fmt: skip
     assert list(FAMILIES) == list(samplers)
     for name, sampler in samplers.items():
         made = FAMILIES[name].sample(6, 12, 2, 3, generator=generator(4))

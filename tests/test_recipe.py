@@ -12,6 +12,7 @@ import torch
 from safetensors import safe_open
 
 from torchmist.synthetic.engines import ENGINES
+from torchmist.synthetic.registry import FAMILIES
 from torchmist.weights import load_pretrained
 from training.pursuit import Pursuits
 from training.recipe import main
@@ -272,7 +273,7 @@ def test_weights_that_exist_are_never_written_over(file, tmp_path) -> None:
 def test_committed_recipes_load_and_name_known_families(name) -> None:
     recipe = load_recipe(name)
     for stage in recipe.stages:
-        assert set(stage.families) <= {"general", "gaussian", *ENGINES}
+        assert set(stage.families) <= set(FAMILIES)
         for share in (stage.long, stage.few, stage.wide, stage.moved, stage.pursuit):
             assert 0 <= share <= 1
         assert stage.moved + stage.pursuit <= 1

@@ -4,6 +4,7 @@ from torchmist.audit import AuditReport, audit
 from torchmist.conditional import conditional_mi, estimate_conditional
 from torchmist.estimate import MIEstimate, estimate
 from torchmist.functional import mist_mi
+from torchmist.independence import conditional_independence_test, independence_test
 from torchmist.lagged import Lagged, TransferEntropy, lagged, transfer_entropy
 from torchmist.pairwise import Pairwise, pairwise
 from torchmist.regularizer import MIRegularizer
@@ -22,9 +23,11 @@ __all__ = [
     "TransferEntropy",
     "__version__",
     "audit",
+    "conditional_independence_test",
     "conditional_mi",
     "estimate",
     "estimate_conditional",
+    "independence_test",
     "lagged",
     "load_pretrained",
     "mist_mi",

@@ -1,13 +1,15 @@
 r"""The arbiter: quantiles of mutual information from what two networks and neighbours say of it.
 
-Its candidates are the medians of both networks, the estimates of neighbours and kernels, and what
-the second network measures from. It returns quantiles of ``t = log(I + 0.2)``
+Its candidates are the medians of both networks, the estimates of neighbours and kernels, those
+between cross-fitted variates, and what the second network measures from. It returns quantiles of
+``t = log(I + 0.2)``
 
 .. math:: t_q = \sum_c w_c t_c + a + g_q,
 
 with shares :math:`w` that sum to one, a shift :math:`a` and increasing :math:`g` of median 0, all
 decided by small networks from the :class:`Evidence`; the mean of their quantiles counts, so that
-what only one of them makes of unusual evidence counts less. All that is read is free of the order
+what only one of them makes of unusual evidence counts less, and a :class:`~torchmist.doubt.Doubt`
+stretches them by how far they disagree. All that is read is free of the order
 of samples and columns and of the swap of the sides. Legend: ``B`` datasets, ``Q`` quantiles, ``O``
 opinions, ``C`` candidates, ``F`` features.
 """
@@ -21,8 +23,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from torchmist.doubt import Doubt
 from torchmist.heads import from_nats, to_nats
 from torchmist.models.neighbourhood import FEATURE_COUNT, OPINION_COUNT
+from torchmist.models.variates import VARIATE_COUNT, VARIATE_OPINIONS
 
 __all__ = ["Arbiter", "Evidence"]
 
@@ -37,9 +41,10 @@ class Evidence(NamedTuple):
     """What an arbiter reads of ``B`` datasets.
 
     ``plain``, ``local``: quantiles of both networks ``[B, Q]`` in nats; ``opinions``: estimates of
-    neighbours and kernels ``[B, O]`` in nats; ``centre`` ``[B]``: the ``t`` that the second network
-    measures from; ``features``: means and deviations of its local statistics ``[B, F]``;
-    ``sizes`` ``[B, 3]``: N, dx and dy.
+    neighbours and kernels ``[B, O]`` in nats; ``variates`` ``[B, V]``: those between cross-fitted
+    functions of both sides, whose ``correlations`` are ``[B, k]``; ``centre`` ``[B]``: the ``t``
+    that the second network measures from; ``features``: means and deviations of its local
+    statistics ``[B, F]``; ``sizes`` ``[B, 3]``: N, dx and dy.
     """
 
     plain: Tensor
@@ -47,6 +52,8 @@ class Evidence(NamedTuple):
     opinions: Tensor
     centre: Tensor
     features: Tensor
+    variates: Tensor
+    correlations: Tensor
     sizes: Tensor
 
 
@@ -65,10 +72,11 @@ class Arbiter(nn.Module):
     def __init__(self, width: int = 128, members: int = 4, quantiles: int = 24) -> None:
         super().__init__()
         self.width, self.quantiles = width, quantiles
+        self.candidates = OPINION_COUNT + VARIATE_OPINIONS + 4
         read = 3 * OPINION_COUNT + 2 * _MARKS + 4 + _SIZES + FEATURE_COUNT
+        read += 2 * VARIATE_OPINIONS + VARIATE_COUNT
         self.register_buffer("mean", torch.zeros(read))
         self.register_buffer("scale", torch.ones(read))
-        self.candidates = OPINION_COUNT + 4
         self.members = nn.ModuleList(
             nn.Sequential(
                 nn.Linear(read, width), nn.GELU(), nn.Linear(width, width), nn.GELU(),
@@ -79,6 +87,7 @@ class Arbiter(nn.Module):
         for member in self.members:
             nn.init.zeros_(member[-1].weight)  # type: ignore[index]
             nn.init.zeros_(member[-1].bias)  # type: ignore[index]
+        self.doubt = Doubt()
 
     def sizes(self) -> dict[str, int]:
         """The arguments that make an arbiter of the same sizes."""
@@ -86,7 +95,7 @@ class Arbiter(nn.Module):
 
     def read(self, evidence: Evidence) -> Tensor:
         """The evidence as numbers of about one size, ``[B, R]``."""
-        t = _in_t(evidence.opinions)
+        t, found = _in_t(evidence.opinions), _in_t(evidence.variates)
         own = [_in_t(q) for q in (evidence.plain, evidence.local)]
         quarter = self.quantiles // 4
         marks = [q[:, [1, quarter, -1 - quarter, -2]] for q in own]
@@ -96,7 +105,8 @@ class Arbiter(nn.Module):
         logs += [(dx + dy).log() - n.log(), n.rsqrt()]
         return torch.cat(
             [*marks, *centres, centres[1] - centres[0], t.std(-1, keepdim=True), t,
-             t - centres[0], torch.stack(logs, -1), evidence.features, t - centres[1]], -1,
+             t - centres[0], torch.stack(logs, -1), evidence.features, t - centres[1], found,
+             found - centres[1], evidence.correlations], -1,
         )  # fmt: skip
 
     def standardise(self, read: Tensor) -> None:
@@ -105,22 +115,23 @@ class Arbiter(nn.Module):
         self.mean.copy_(read.mean(0))
         self.scale.copy_(read.std(0).clamp(min=1e-3))
 
-    def forward(
-        self, evidence: Evidence, run: Callable[[nn.Module, Tensor], Tensor] | None = None
-    ) -> Tensor:
-        """Quantiles ``[B, Q]`` in nats.
-
-        ``run``: how a member is applied to what it sees, by default as it is.
-        """
-        out: Tensor = to_nats(self.each(evidence, run).mean(0))
+    def forward(self, evidence: Evidence) -> Tensor:
+        """Quantiles ``[B, Q]`` in nats."""
+        out: Tensor = to_nats(self.doubt(self.each(evidence)))
         return out
+
+    def seen(self, evidence: Evidence) -> Tensor:
+        """The evidence ``[B, R]`` as the members see it."""
+        return ((self.read(evidence) - self.mean) / self.scale).clamp(-_FAR, _FAR)
 
     def each(
         self, evidence: Evidence, run: Callable[[nn.Module, Tensor], Tensor] | None = None
     ) -> Tensor:
-        """Quantiles of ``t`` of every member, ``[M, B, Q]``."""
-        seen = ((self.read(evidence) - self.mean) / self.scale).clamp(-_FAR, _FAR)
-        candidates = self._candidates(evidence)
+        """Quantiles of ``t`` of every member, ``[M, B, Q]``.
+
+        ``run``: how a member is applied to what it sees, by default as it is.
+        """
+        seen, candidates = self.seen(evidence), self._candidates(evidence)
         return torch.stack([
             self._quantiles(member(seen) if run is None else run(member, seen), candidates)
             for member in self.members
@@ -131,8 +142,8 @@ class Arbiter(nn.Module):
         plain, local = _in_t(evidence.plain), _in_t(evidence.local)
         return torch.cat(
             [plain.median(-1, keepdim=True).values, local.median(-1, keepdim=True).values,
-             _in_t(evidence.opinions), evidence.centre[:, None].clamp(-3, 5),
-             local.mean(-1, keepdim=True)], -1,
+             _in_t(evidence.opinions), _in_t(evidence.variates),
+             evidence.centre[:, None].clamp(-3, 5), local.mean(-1, keepdim=True)], -1,
         )  # fmt: skip
 
     def _quantiles(self, out: Tensor, candidates: Tensor) -> Tensor:

@@ -35,7 +35,8 @@ KERNELS = 4
 _NEAR, _FAR = 8, 0.3  # neighbours, and share of the rows, at the width of a kernel
 _TRUSTED = 3.0  # further weight of lines with lines and of distances with distances
 _TIED = 1e-6
-_ROWS = 64  # of a kernel that are moved at once: they stay in the cache
+_ORDERS = 20  # that are multiplied at once
+_CELLS = 2**16  # of kernels that are moved at once: they stay in the cache
 _LEAST = 1e-300
 
 
@@ -101,14 +102,24 @@ class Dependence:
 
     def products(self, orders: Tensor) -> Tensor:
         """``T`` ``[P, Sx, Sy]`` for orders ``[P, B, m]`` of the rows of Y in each block."""
-        out = torch.zeros(len(orders), *self._log_weight.shape, dtype=torch.float64)
-        out = out.to(self._x.device)
-        for p, order in enumerate(orders):
-            for x, y, rows in zip(self._x, self._y, order):
-                for part, moved in zip(x.split(_ROWS), rows.split(_ROWS)):
-                    y_part = y.index_select(0, moved).index_select(1, rows)
-                    out[p] += (part.flatten(0, 1).mT @ y_part.flatten(0, 1)).double()
-        return out
+        return torch.cat([self._products(part) for part in orders.split(_ORDERS)])
+
+    def _products(self, orders: Tensor) -> Tensor:
+        """The same for few orders, from one triangle of the kernels, which are symmetric."""
+        count, _, m = orders.shape
+        out = self._log_weight.new_zeros(len(self._log_weight), count, self._log_weight.shape[1])
+        step = max(1, _CELLS // (m * count))
+        for x, y, rows in zip(self._x, self._y, orders.unbind(1)):
+            rows = rows.T.int().contiguous()
+            begin, cells = rows * m, y.flatten(0, 1)
+            for i in range(0, m, step):
+                square = slice(i, min(i + step, m))
+                part = x[square, i:].clone()
+                part[:, step:] *= 2
+                place = begin[square, None] + rows[None, i:]
+                moved = cells.index_select(0, place.flatten()).view(-1, count * y.shape[-1])
+                out += (part.flatten(0, 1).T @ moved).view(out.shape).double()
+        return out.transpose(0, 1)
 
     def fit(self, products: Tensor) -> None:
         """Take the moments of ``T`` from those of permutations ``[P, Sx, Sy]``, at least two."""

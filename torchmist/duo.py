@@ -15,6 +15,7 @@ from torchmist.arbiter import Arbiter, Evidence
 from torchmist.heads import quantile_levels
 from torchmist.models.mist import MIST
 from torchmist.models.network import QuantileNetwork
+from torchmist.models.variates import variate_opinions, variates
 from torchmist.routes import route
 
 __all__ = ["DuoMIST"]
@@ -51,4 +52,10 @@ class DuoMIST(QuantileNetwork):
             n = mask.sum(-1, keepdim=True).float()
         dims = torch.tensor([[x.shape[-1], y.shape[-1]]], dtype=n.dtype, device=n.device)
         sizes = torch.cat([n, dims.expand(len(n), -1)], -1)
-        return Evidence(plain, local, around.opinions, around.centre, around.features, sizes)
+        with torch.autocast(x.device.type, enabled=False):
+            found = variates(x, y, mask)
+            said = variate_opinions(found)
+        return Evidence(
+            plain, local, around.opinions, around.centre, around.features, said,
+            found.correlations, sizes,
+        )  # fmt: skip

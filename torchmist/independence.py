@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -26,11 +27,12 @@ from torchmist.functional import Model, resolve_model
 from torchmist.kinds import Sorted, joint_codes, network_columns, settle_integers, sort_kinds
 from torchmist.residuals import Smoother, alignment, predictors
 from torchmist.routes import route
-from torchmist.shuffles import near_order, sequential_p_value, shuffled
+from torchmist.shuffles import near_order, sequential_p_value, shuffled, shuffled_blocks
 
 __all__ = ["Score", "TestResult", "conditional_independence_test", "independence_test"]
 
 Score = Literal["kernels", "network"]
+Orders = Callable[..., Tensor]  # count -> [P, B, m]
 _BLOCK, _MOST = 1024, 8192  # rows of a block, and rows that are tested
 _CELL = 12  # most rows that are taken for alike in numbers of the condition
 _INDIRECT = 0.3  # weight of the columns of the condition beside what they predict
@@ -65,8 +67,9 @@ class TestResult:
 
 def independence_test(
     x: Any, y: Any, *, model: Model | None = "mist", score: Score = "kernels",
-    permutations: int = 199, stop: int | None = _STOP, discrete_x: Discrete = "auto",
-    discrete_y: Discrete = "auto", generator: torch.Generator | None = None,
+    permutations: int = 199, stop: int | None = _STOP, block: int = 1,
+    discrete_x: Discrete = "auto", discrete_y: Discrete = "auto",
+    generator: torch.Generator | None = None,
 ) -> TestResult:  # fmt: skip
     """Whether x and y of a sample are dependent.
 
@@ -85,12 +88,15 @@ def independence_test(
         permutations: the most that are drawn.
         stop: early end, exact as well (Besag and Clifford 1991): the number of permutations that
             score as high as the data; None draws all.
+        block: rows that stay together, for series, whose rows are not independent
+            (:func:`torchmist.lagged.block_length`); of more than 8,192 the first are tested. The
+            level is exact for 1 alone.
         discrete_x, discrete_y: which columns are class labels, as for :func:`~torchmist.estimate`.
         generator: of the permutations (on the CPU); by default one of seed 0.
 
     Raises:
         TypeError, ValueError: as :func:`~torchmist.estimate`; for batches, and for a ``score``,
-            ``permutations`` or ``stop`` that make no sense.
+            ``permutations``, ``stop`` or ``block`` that make no sense.
 
     Example:
         >>> import numpy as np
@@ -98,22 +104,29 @@ def independence_test(
         >>> independence_test(x, np.cos(3 * x), model="mist-fast").p_value
         0.005
     """
-    _check(score, permutations, stop, model)
+    _check(score, permutations, stop, model, block)
     sides = _read(("x", x, discrete_x), ("y", y, discrete_y))
     a, b, _ = settle_integers(*sides)
     generator = _generator(generator)
     n = a.values.shape[1]
+    if block > min(n, _BLOCK) // 2:
+        raise ValueError(f"expected block of at most {min(n, _BLOCK) // 2} rows, got {block}")
     if score == "network":
         assert model is not None
         groups = torch.zeros(1, n, dtype=torch.int64, device=a.values.device)
         columns = network_columns(a)[0], network_columns(b)[0]
-        draw = _network_scores(columns, None, groups, model)
+        draw = _network_scores(columns, None, model)
     else:
-        rows = torch.randperm(n, generator=generator)[:_MOST].to(a.values.device)
+        rows = torch.randperm(n, generator=generator)[:_MOST]
+        rows = (rows if block == 1 else torch.arange(min(n, _MOST))).to(a.values.device)
         u, v = (_blocks(score_columns(side), rows) for side in (a, b))
         groups = torch.zeros(u.shape[:2], dtype=torch.int64, device=u.device)
-        draw = _kernel_scores(Dependence(kernels(u), kernels(v)), groups, generator)
-    p, drawn = _p_value(draw, groups, permutations, stop, generator)
+    orders = partial(shuffled, groups, generator=generator)
+    if block > 1:
+        orders = partial(shuffled_blocks, groups, block, generator=generator)
+    if score == "kernels":
+        draw = _kernel_scores(Dependence(kernels(u), kernels(v)), groups, orders)
+    p, drawn = _p_value(draw, orders, permutations, stop)
     found = None if model is None else estimate_sides(a.side, b.side, model)
     return _result(found, p, drawn)
 
@@ -162,18 +175,19 @@ def conditional_independence_test(
     if score == "network":
         assert model is not None
         sides = tuple(network_columns(side)[0][:, order] for side in (a, b, c))
-        groups = cell[None]
-        draw = _network_scores((sides[0], sides[1]), sides[2], groups, model)
+        orders = partial(shuffled, cell[None], generator=generator)
+        draw = _network_scores((sides[0], sides[1]), sides[2], model)
     else:
         kept = torch.randperm(len(order), generator=generator)[:_MOST].sort().values
         rows = order[kept.to(order.device)]
         u, v, w, fitted = (_blocks(value, rows) for value in (*columns, index))
         groups = _blocks(cell[kept.to(cell.device), None], None)[..., 0]
-        dependence, factor = _residual_dependence(u, v, w, fitted)
+        dependence, factor = _residual_dependence(u, v, w, fitted, groups)
         if all(c.label):  # orders within labels are exact as they are
             factor = torch.ones_like(factor)
-        draw = _kernel_scores(dependence, groups, generator, factor)
-    p, drawn = _p_value(draw, groups, permutations, stop, generator)
+        orders = partial(shuffled, groups, generator=generator)
+        draw = _kernel_scores(dependence, groups, orders, factor)
+    p, drawn = _p_value(draw, orders, permutations, stop)
     found = None
     if model is not None:
         marks = {"discrete_x": discrete_x, "discrete_y": discrete_y}
@@ -183,12 +197,14 @@ def conditional_independence_test(
     return _result(found, p, drawn)
 
 
-def _check(score: Score, permutations: int, stop: int | None, model: Model | None) -> None:
+def _check(
+    score: Score, permutations: int, stop: int | None, model: Model | None, block: int = 1
+) -> None:
     if score not in ("kernels", "network"):
         raise ValueError(f"expected score 'kernels' or 'network', got {score!r}")
     if score == "network" and model is None:
         raise ValueError("expected a model with score='network', got None; pass 'mist-fast'")
-    for name, value in (("permutations", permutations), ("stop", stop)):
+    for name, value in (("permutations", permutations), ("stop", stop), ("block", block)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
             raise TypeError(f"expected {name} to be an int, got {type(value).__name__}")
         if value is not None and value < 1:
@@ -249,16 +265,16 @@ def _alike(given: Sorted, columns: Tensor, index: Tensor) -> tuple[Tensor, Tenso
 
 
 def _residual_dependence(
-    x: Tensor, y: Tensor, given: Tensor, index: Tensor
+    x: Tensor, y: Tensor, given: Tensor, index: Tensor, groups: Tensor
 ) -> tuple[Dependence, Tensor]:
     """The dependence of what is left of both sides ``[B, m, K]``, and by how much the residuals of
     independent sides agree more than permuted ones, ``[Sx, Sy]``."""
     left: list[list[Tensor]] = [[], []]
     factors = []
-    for u, v, z, fitted in zip(kernels(x), kernels(y), given, index):
+    for u, v, z, fitted, cells in zip(kernels(x), kernels(y), given, index, groups):
         smoother = Smoother(z, fitted)
         (p, kept_p), (q, kept_q) = smoother.residual(u), smoother.residual(v)
-        factors.append(alignment(kept_p, kept_q))
+        factors.append(alignment(kept_p, kept_q, smoother.vectors, cells))
         for side, kernel in zip(left, (p, q)):
             size = torch.linalg.matrix_norm(kernel).clamp(min=1e-12)
             side.append((kernel / size[:, None, None]).float())
@@ -267,10 +283,10 @@ def _residual_dependence(
 
 
 def _kernel_scores(
-    dependence: Dependence, groups: Tensor, generator: torch.Generator, factor: Tensor | None = None
+    dependence: Dependence, groups: Tensor, orders: Orders, factor: Tensor | None = None
 ) -> Callable[[Tensor | None], Tensor]:
     """Scores of orders ``[P, B, m]``, or of the data (None), ``[P]``."""
-    dependence.fit(dependence.products(shuffled(groups, _PILOT, generator)))
+    dependence.fit(dependence.products(orders(count=_PILOT)))
     own = torch.arange(groups.shape[1], device=groups.device).expand(1, *groups.shape)
 
     def score(orders: Tensor | None) -> Tensor:
@@ -283,7 +299,7 @@ def _kernel_scores(
 
 
 def _network_scores(
-    sides: tuple[Tensor, Tensor], given: Tensor | None, groups: Tensor, model: Model
+    sides: tuple[Tensor, Tensor], given: Tensor | None, model: Model
 ) -> Callable[[Tensor | None], Tensor]:
     """Estimates of orders ``[P, 1, N]``, or of the data (None), in nats ``[P]``."""
     network = resolve_model(model, sides[0].device)
@@ -311,11 +327,10 @@ def _network_scores(
 
 
 def _p_value(
-    score: Callable[[Tensor | None], Tensor], groups: Tensor, permutations: int, stop: int | None,
-    generator: torch.Generator,
-) -> tuple[float, int]:  # fmt: skip
+    score: Callable[[Tensor | None], Tensor], orders: Orders, permutations: int, stop: int | None
+) -> tuple[float, int]:
     def draw(count: int) -> Tensor:
-        return score(shuffled(groups, count, generator))
+        return score(orders(count=count))
 
     return sequential_p_value(float(score(None)), draw, permutations, stop, _CHUNK)
 

@@ -30,6 +30,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from torchmist.autocorrelation import block_length, permuted_blocks, spacing
 from torchmist.checks import check_level
 from torchmist.columns import Discrete
 from torchmist.conditional import estimate_conditional
@@ -41,8 +42,6 @@ from torchmist.scores import Columns, read_table, score_columns
 __all__ = ["Lagged", "TransferEntropy", "block_length", "lagged", "transfer_entropy"]
 
 _FEWEST = 30  # rows that must remain beside the lags
-_BLOCKS = 8  # fewest blocks of a permutation
-_MEMORY = 2.0  # standard errors below which an autocorrelation counts as none
 
 
 @dataclass(frozen=True)
@@ -159,7 +158,7 @@ def lagged(
     size = block_length(*both) if block is None else block
     rng = np.random.default_rng(random_state)
     with Bar(len(steps) * (1 + permutations), "estimate", progress) as bar:
-        thin = min(_spacing(*both), len(times) // _FEWEST)
+        thin = min(spacing(*both), len(times) // _FEWEST)
         parts = [
             score_columns(_shifted(second, times[k::thin], steps), first.rows(times[k::thin]),
                           model=model)
@@ -169,7 +168,7 @@ def lagged(
         whole = np.asarray(score_columns(table, anchor, model=model, step=bar.step).mean)
         chance = np.full((permutations, len(steps)), np.nan)
         for k in range(permutations):
-            moved = anchor.rows(_permuted_blocks(len(times), size, rng))
+            moved = anchor.rows(permuted_blocks(len(times), size, rng))
             chance[k] = score_columns(table, moved, model=model, step=bar.step).mean
     reached = (chance >= whole).sum(0)
     some = permutations > 0
@@ -258,7 +257,7 @@ def transfer_entropy(
     chance = np.zeros(1 + permutations)  # the first is the order as it is
     with Bar(1 + permutations, "estimate", progress) as bar:
         for k in range(1 + permutations):
-            order = _permuted_blocks(len(times), size, rng) if k else torch.arange(len(times))
+            order = permuted_blocks(len(times), size, rng) if k else torch.arange(len(times))
             both = torch.cat([past_x[order], past_y], -1)
             joint = estimate(now, both, model=model, discrete_x=False, discrete_y=False)
             chance[k] = float(joint.mean) - own
@@ -269,53 +268,6 @@ def transfer_entropy(
         max(0.0, float(found.mean) - max(0.0, float(chance[1:].mean()))),
         size,
     )
-
-
-def block_length(x: Tensor, y: Tensor) -> int:
-    """Rows of a block for series ``[T]``: twice as long as the longer of them remembers.
-
-    A series remembers up to the last of its first lags whose autocorrelation of ranks is more than
-    two standard errors from 0. At least the cube root of ``T``, at most an eighth of it.
-
-    Example:
-        >>> white = torch.randn(1000, generator=torch.Generator().manual_seed(0))
-        >>> block_length(white, white.flip(0)) < block_length(white.cumsum(0), white)
-        True
-    """
-    n = len(x)
-    memory = max(_memory(_autocorrelation(side), n) for side in (x, y))
-    return int(min(max(2 * memory, round(n ** (1 / 3)), 1), max(1, n // _BLOCKS)))
-
-
-def _memory(correlation: NDArray[np.float64], n: int) -> int:
-    """Lags from 1 on whose correlation is not within chance."""
-    inside = np.abs(correlation[1:]) < _MEMORY / math.sqrt(n)
-    return int(inside.argmax()) if inside.any() else len(correlation) - 1
-
-
-def _autocorrelation(side: Tensor) -> NDArray[np.float64]:
-    """Correlations ``[K]`` of the ranks of ``[T]`` with those ``0 .. K - 1`` times later."""
-    ranks = np.unique(side.cpu().numpy(), return_inverse=True)[1].ravel().astype(np.float64)
-    n, centred = len(ranks), ranks - ranks.mean()
-    power = np.abs(np.fft.rfft(centred, 2 * n)) ** 2
-    found = np.fft.irfft(power)[: max(2, n // 4)]
-    out: NDArray[np.float64] = found / max(float(found[0]), 1e-12)
-    return out
-
-
-def _spacing(x: Tensor, y: Tensor) -> int:
-    """Every how many rows of both series ``[T]`` are worth one independent sample."""
-    rx, ry = _autocorrelation(x), _autocorrelation(y)
-    last = min(_memory(rx, len(x)), _memory(ry, len(y))) + 1
-    inflation = 1 + 2 * float((rx[1:last] * ry[1:last]).sum())
-    return max(1, math.ceil(inflation - 0.5))
-
-
-def _permuted_blocks(n: int, size: int, rng: np.random.Generator) -> Tensor:
-    """Rows ``[N]`` in blocks of ``size`` in random order, cut from a random place on."""
-    rows = np.roll(np.arange(n), int(rng.integers(n)))
-    blocks = np.split(rows, np.arange(size, n, size))
-    return torch.from_numpy(np.concatenate([blocks[k] for k in rng.permutation(len(blocks))]))
 
 
 def _p_value(found: float, chance: NDArray[np.float64]) -> float:

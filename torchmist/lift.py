@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from torchmist.copula import standardise
 
-__all__ = ["Lift", "LiftConfig", "lift_targets"]
+__all__ = ["Lift", "LiftConfig", "lift_targets", "make_lifts"]
 
 
 @dataclass(frozen=True)
@@ -165,3 +165,20 @@ class Lift(nn.Module):
             x = F.silu(layer(x, seen))
         out: Tensor = self.leave(x, seen)
         return out
+
+
+def make_lifts(lift: int | LiftConfig | None) -> list[Lift]:
+    """The lifts of a configuration, or of a number of columns of ``z``; none for None.
+
+    Raises:
+        TypeError: for anything else.
+    """
+    if lift is None:
+        return []
+    if isinstance(lift, int):
+        lift = LiftConfig(lift)
+    if not isinstance(lift, LiftConfig):
+        raise TypeError(
+            f"expected lift to be the number of columns of z or a LiftConfig, got {lift!r}"
+        )
+    return [Lift(lift) for _ in range(lift.count)]

@@ -36,7 +36,7 @@ from torchmist.functional import (
 )
 from torchmist.gather import gather_samples
 from torchmist.goals import Goal, Pursued, check_goal
-from torchmist.lift import Lift, LiftConfig
+from torchmist.lift import LiftConfig, make_lifts
 from torchmist.memory import Memory, weighed
 from torchmist.models.network import QuantileNetwork
 from torchmist.places import LabelPlaces, labelled
@@ -48,18 +48,6 @@ __all__ = ["MIRegularizer"]
 
 _CPU = torch.device("cpu")
 _ONE_PROCESS = "estimate batches of datasets on their own process"
-
-
-def _lifts(lift: int | LiftConfig | None) -> list[Lift]:
-    if lift is None:
-        return []
-    if isinstance(lift, int):
-        lift = LiftConfig(lift)
-    if not isinstance(lift, LiftConfig):
-        raise TypeError(
-            f"expected lift to be the number of columns of z or a LiftConfig, got {lift!r}"
-        )
-    return [Lift(lift) for _ in range(lift.count)]
 
 
 class MIRegularizer(nn.Module):
@@ -147,7 +135,7 @@ class MIRegularizer(nn.Module):
         self.trainable = trainable
         self.gather = gather
         self.log = log
-        self.lifts = nn.ModuleList(_lifts(lift))
+        self.lifts = nn.ModuleList(make_lifts(lift))
         if isinstance(model, QuantileNetwork):
             network = copy.deepcopy(model)
         elif trainable:

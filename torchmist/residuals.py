@@ -68,25 +68,44 @@ class Smoother:
             kernel = kernel + _gaussian(index.double(), _INDEX)
         kernel = kernel - kernel.mean(0)
         kernel = kernel - kernel.mean(1, keepdim=True)
-        self._values, self._vectors = torch.linalg.eigh((kernel + kernel.mT) / 2)
+        self._values, self.vectors = torch.linalg.eigh((kernel + kernel.mT) / 2)
 
     def residual(self, kernels: Tensor) -> tuple[Tensor, Tensor]:
         """What is left of kernels ``[S, m, m]``, and the squares of the shares that are left of
         the eigenvectors, ``[S, m]``; float64."""
-        within = self._vectors.mT @ kernels.double() @ self._vectors
+        within = self.vectors.mT @ kernels.double() @ self.vectors
         diagonal = within.diagonal(dim1=-2, dim2=-1)
         ridges = _RIDGES.to(diagonal.device)[:, None]
         left = ridges / (self._values.clamp(min=0) + ridges)
         loss = diagonal @ left.square().mT / left.mean(-1).square()
         share = left[loss.argmin(-1)]
-        kept = self._vectors @ (within * share[:, :, None] * share[:, None]) @ self._vectors.mT
+        kept = self.vectors @ (within * share[:, :, None] * share[:, None]) @ self.vectors.mT
         return kept, share.square()
 
 
-def alignment(x: Tensor, y: Tensor) -> Tensor:
+def alignment(x: Tensor, y: Tensor, vectors: Tensor, cells: Tensor) -> Tensor:
     """By how much residuals of independent sides agree more than permuted ones, ``[Sx, Sy]``.
 
-    Both sides lost the same directions. ``x``, ``y``: shares ``[S, m]`` of
-    :meth:`Smoother.residual`.
+    Both sides lost the same directions, which permutations within small cells nearly keep: with
+    :math:`A = V diag(share) V^T` of each side, :math:`tr A_x A_y` over its mean under permutations
+    of the rows of one side within cells.
+
+    Args:
+        x, y: shares ``[S, m]`` of :meth:`Smoother.residual`.
+        vectors: the eigenvectors ``[m, m]``.
+        cells: of the rows ``[m]``.
     """
-    return x.shape[1] * (x @ y.mT) / (x.sum(1)[:, None] * y.sum(1)).clamp(min=_LEAST)
+    code = cells.unique(return_inverse=True)[1]
+    member = torch.nn.functional.one_hot(code).to(vectors.dtype)  # [m, C]
+    size = member.sum(0)
+    into = member.mT @ vectors
+    sums, diagonals = [], []
+    for share in (x, y):
+        sums.append((into * share[:, None]) @ into.mT)  # [S, C, C]
+        diagonals.append((share @ vectors.square().mT) @ member)  # [S, C]
+    outside = [v - torch.diag_embed(v.diagonal(dim1=-2, dim2=-1)) for v in sums]
+    inside = [v.diagonal(dim1=-2, dim2=-1) - d for v, d in zip(sums, diagonals)]
+    other = (outside[0] / (size[:, None] * size)).flatten(1) @ outside[1].flatten(1).mT
+    mean = other + (diagonals[0] / size) @ diagonals[1].mT
+    mean = mean + (inside[0] / (size * (size - 1)).clamp(min=1)) @ inside[1].mT
+    return (x @ y.mT) / mean.clamp(min=_LEAST)

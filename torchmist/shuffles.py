@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-__all__ = ["near_order", "sequential_p_value", "shuffled"]
+__all__ = ["near_order", "sequential_p_value", "shuffled", "shuffled_blocks"]
 
 
 def near_order(rows: Tensor, size: int) -> tuple[Tensor, Tensor]:
@@ -46,6 +46,20 @@ def shuffled(groups: Tensor, count: int, generator: torch.Generator) -> Tensor:
     there = (code + draw).argsort(-1)
     orders = torch.empty_like(there).scatter_(-1, home.expand_as(there), there)
     return orders.to(groups.device)
+
+
+def shuffled_blocks(groups: Tensor, size: int, count: int, generator: torch.Generator) -> Tensor:
+    """``count`` random orders ``[P, B, m]`` that keep ``size`` consecutive rows together.
+
+    The rows of each block of ``groups`` ``[B, m]``, all in one group, are a ring, which is cut at a
+    random place, and so are the ends of what is kept together.
+    """
+    m = groups.shape[1]
+    place = torch.arange(m) // size
+    keys = torch.rand(count, len(groups), int(place[-1]) + 1, generator=generator)
+    order: Tensor = keys[..., place].argsort(dim=-1, stable=True)
+    start = torch.randint(m, (count, len(groups), 1), generator=generator)
+    return ((order + start) % m).to(groups.device)
 
 
 def sequential_p_value(

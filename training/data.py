@@ -129,7 +129,8 @@ class StepData(NamedTuple):
 
     def to(self, device: torch.device) -> StepData:
         """The same on ``device``."""
-        return StepData(*(v.to(device) for v in (self.x, self.y, self.mi)), self.moved)
+        x, y, mi = (v.to(device) for v in (self.x, self.y, self.mi))
+        return StepData(x, y, mi, self.moved)
 
 
 def step_data(

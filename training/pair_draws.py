@@ -308,7 +308,7 @@ def _gaussian(g: torch.Generator, b: int, n: int) -> Draw:
 
 def draw_pairs(g: torch.Generator, kind: Kind, b: int, sizes: list[int]) -> list[Draw]:
     """``b`` pairs of one kind and family at each of several sizes, from the same ``b`` laws."""
-    other = ("gaussian",) if kind == "labels" else ("copies", "dirichlet")
+    other: tuple[str, ...] = ("gaussian",) if kind == "labels" else ("copies", "dirichlet")
     if kind == "mixed":
         other += ("gaussian",)
     names = [name for name in _SHARES if name not in other]

@@ -50,12 +50,12 @@ def statistics_of(draw: Draw) -> Tensor:
         x, y = draw.x.long(), draw.y.long()
         return label_statistics(x, y, (int(x.max()) + 1, int(y.max()) + 1))[0]
     y_scores = rank_transform(draw.y.mT[None])
-    y = y_scores.scores[0], y_scores.codes[0]
+    number = y_scores.scores[0], y_scores.codes[0]
     if draw.kind == "mixed":
         label = draw.x.long()
-        return mixed_statistics(label, int(label.max()) + 1, y)[0]
+        return mixed_statistics(label, int(label.max()) + 1, number)[0]
     x_scores = rank_transform(draw.x.mT[None])
-    return number_statistics((x_scores.scores[0], x_scores.codes[0]), y)[0]
+    return number_statistics((x_scores.scores[0], x_scores.codes[0]), number)[0]
 
 
 def _size(g: torch.Generator) -> int:
@@ -86,7 +86,7 @@ def collect(seed: int, minutes: float, folder: Path) -> Path:
     return path
 
 
-def _read(folder: Path, kind: Kind) -> tuple[Tensor, Tensor]:
+def _read(folder: Path, kind: str) -> tuple[Tensor, Tensor]:
     """Statistics ``[B, S]`` and true MI ``[B]`` of all that was collected of a kind."""
     paths = sorted(folder.glob("pairs-*.npz"))
     if not paths:
@@ -125,7 +125,8 @@ def fit_head(
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(head.parameters(), 1.0)
-            optimizer.step(), schedule.step()
+            optimizer.step()
+            schedule.step()
             done += 1
     with torch.no_grad():
         quantiles = to_nats(head(stats[cut:]))

@@ -62,7 +62,8 @@ class StreamData(NamedTuple):
 
     def to(self, device: torch.device) -> StreamData:
         """The same on ``device``."""
-        return StreamData(*(v.to(device) for v in self[:4]), self.moved)
+        x, y, mi, family = (v.to(device) for v in self[:4])
+        return StreamData(x, y, mi, family, self.moved)
 
 
 def check_families(recipe: Recipe) -> None:

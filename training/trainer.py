@@ -146,8 +146,9 @@ class RecipeTrainer:
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
         finite = torch.isfinite(norm)
-        self.optimizer.grad_scale = None
-        self.optimizer.found_inf = (~finite).float()
+        # what torch's GradScaler sets on an optimiser of its own accord
+        self.optimizer.grad_scale = None  # type: ignore[attr-defined]
+        self.optimizer.found_inf = (~finite).float()  # type: ignore[attr-defined]
         self.optimizer.step()
         update_average(self.average, self.model, self.recipe.average, self.step)
         losses = loss.detach().expand(len(data.family)) if each is None else each.detach()

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from scipy.special import digamma
 
-from benchmarks.general import plug_in as covariance_mi
+from benchmarks.general_cells import plug_in as covariance_mi
 from benchmarks.kinds.truths import table_mi
 
 __all__ = ["BASELINES", "cca", "neighbours", "plug_in"]

@@ -15,7 +15,7 @@ import torchmist
 from benchmarks.kinds.baselines import BASELINES
 from benchmarks.kinds.registry import Kind
 from benchmarks.records import Records
-from torchmist.models.mist import MIST
+from torchmist.models.network import QuantileNetwork
 
 __all__ = ["BASELINE_COLUMNS", "COLUMNS", "Appended", "run_cell"]
 
@@ -47,7 +47,7 @@ def run_cell(
     kind: Kind,
     n: int,
     seeds: Iterable[int],
-    model: tuple[MIST, str],
+    model: tuple[QuantileNetwork, str],
     records: tuple[Appended, Appended],
     folder: Path | None = None,
 ) -> None:
@@ -75,7 +75,9 @@ def run_cell(
             theirs.add(kind.name, n, seed, name, truth, BASELINES[name](x, y))
 
 
-def _estimate(network: MIST, name: str, x: object, y: object) -> tuple[float, float, float, int]:
+def _estimate(
+    network: QuantileNetwork, name: str, x: object, y: object
+) -> tuple[float, float, float, int]:
     """Mean, 5 % and 95 % quantile, and number of warnings; nan where the data are refused."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

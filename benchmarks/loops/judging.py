@@ -52,7 +52,8 @@ class _Bank(nn.Module):
     def decayed(self) -> Tensor:
         """The penalty of the networks that are held back, 0-dim."""
         squares = sum(w.square().sum((1, 2)) for w in self.weights)
-        return (_DECAY * squares).sum() / 100
+        penalty: Tensor = (_DECAY * squares).sum() / 100
+        return penalty
 
 
 class _Views:

@@ -21,7 +21,7 @@ from torch import Tensor
 from torchmist.constant import constant
 from torchmist.copula import normal_scores
 
-__all__ = ["WIDEST", "Through", "see_through"]
+__all__ = ["WIDEST", "Through", "fixed_numbers", "orthonormal", "see_through"]
 
 WIDEST = 64
 """Columns of a side that the network takes as they are."""
@@ -73,14 +73,14 @@ def see_through(x: Tensor, y: Tensor, mask: Tensor | None = None) -> tuple[Throu
     return out[0], out[1]
 
 
-def _start(size: int, count: int, like: Tensor) -> Tensor:
-    """Fixed numbers ``[size, count]``, from which the subspace iteration starts."""
+def fixed_numbers(size: int, count: int, like: Tensor) -> Tensor:
+    """Fixed numbers ``[size, count]``, from which subspace iterations start."""
     i = torch.arange(1, size + 1, dtype=torch.float64, device=like.device)[:, None]
     j = torch.arange(1, count + 1, dtype=torch.float64, device=like.device)
     return torch.frac(torch.sin(12.9898 * i + 78.233 * j) * 43758.5453).to(like.dtype) - 0.5
 
 
-def _orthonormal(u: Tensor) -> Tensor:
+def orthonormal(u: Tensor) -> Tensor:
     """An orthonormal basis of the columns of ``[..., n, p]`` by two rounds of Cholesky QR."""
     eye = torch.eye(u.shape[-1], dtype=u.dtype, device=u.device)
     u = u / u.norm(dim=-2, keepdim=True).clamp(min=1e-12)
@@ -98,10 +98,10 @@ def _components(z: Tensor, place: Tensor) -> _Components:
     count = max(1, min(_COMPONENTS, d, n // 4))
     with torch.no_grad():
         fixed = z.detach().double()
-        u = constant(_start, n, count, like=fixed)[place]
+        u = constant(fixed_numbers, n, count, like=fixed)[place]
         u = u * (fixed.abs().sum(-1, keepdim=True) > 0)
         for _ in range(_ITERATIONS):
-            v = _orthonormal(fixed.mT @ u)
+            v = orthonormal(fixed.mT @ u)
             u = fixed @ v
         values, vectors = torch.linalg.eigh(u.mT @ u / n)
         directions = (v @ vectors).flip(-1).to(z.dtype)
@@ -144,7 +144,7 @@ def _singular(cross: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 def _leading(cross: Tensor, count: int) -> Tensor:
     """An orthonormal basis ``[..., p, k]`` of about the leading left singular vectors."""
-    u = _orthonormal(cross[..., :count])
+    u = orthonormal(cross[..., :count])
     for _ in range(_ITERATIONS):
-        u = _orthonormal(cross @ (cross.mT @ u))
+        u = orthonormal(cross @ (cross.mT @ u))
     return u

@@ -32,8 +32,8 @@ from torchmist.constant import constant
 from torchmist.models.kernel_table import kernel_table
 from torchmist.models.statistics import Features
 
-__all__ = ["LOCAL", "NEIGHBOURS", "OPINIONS", "Local", "Subset", "local_statistics", "subset",
-           "whitened"]  # fmt: skip
+__all__ = ["LOCAL", "NEIGHBOURS", "OPINIONS", "Local", "Subset", "local_statistics", "nearest",
+           "subset", "whitened"]  # fmt: skip
 
 SCALES = 4
 NEIGHBOURS = (3, 8)
@@ -219,6 +219,13 @@ def _kraskov(joint: Tensor, sides: tuple[Tensor, Tensor], others: Tensor) -> Ten
         inside = torch.stack([_counted(side <= r) for r in reach.split(1, -1)], -1)
         out = out - torch.digamma((inside + (~tied)).clamp(min=1))
     return out
+
+
+def nearest(rows: tuple[Tensor, Tensor], chosen: Subset) -> Tensor:
+    """Estimates ``[B, 2]`` in nats by nearest neighbours alone, without gradient, of rows
+    ``[B, Q, kx]`` and ``[B, Q, ky]``."""
+    dx, dy = (_squares(side, chosen)[0] for side in rows)
+    return chosen.mean(_kraskov(torch.maximum(dx, dy), (dx, dy), chosen.others))
 
 
 def _counted(condition: Tensor) -> Tensor:

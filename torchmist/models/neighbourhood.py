@@ -105,7 +105,7 @@ class Neighbourhood(nn.Module):
         if z.shape[1] > 2:  # single columns look the same in all views
             samples = _samples(z, mask)
             white = [chosen.at_queries(whitened(side, samples)).mT for side in parts]
-            logits = affine(self.metric, tokens).to(z.dtype)
+            logits = affine(self.metric, tokens.to(z.dtype))
             weighed = [
                 side * (logit.log_softmax(1) / 2).exp().mT
                 for side, logit in zip(asked, logits.split([dx, z.shape[1] - dx], 1))

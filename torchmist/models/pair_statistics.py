@@ -20,12 +20,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from torchmist.constant import constant
+from torchmist.models.count_table import CountTable, count_pairs, entropy_sum
 
 __all__ = [
     "GRID",
@@ -66,50 +66,6 @@ def bins(codes: Tensor, count: int) -> Tensor:
     below = place * count // twice
     above = count - 1 - (twice - place) * count // twice
     return torch.where(2 * place <= twice, below, above)
-
-
-def _entropy_sum(counts: Tensor, axes: Sequence[int]) -> Tensor:
-    return torch.xlogy(counts, counts).sum(tuple(axes))
-
-
-class _Table:
-    """Counts ``[B, R, C]`` with their totals, and what is read off them."""
-
-    def __init__(self, counts: Tensor) -> None:
-        self.counts = counts
-        self.rows, self.columns = counts.sum(2), counts.sum(1)
-        self.n = float(counts[0].sum())
-
-    def plug_in(self) -> tuple[Tensor, Tensor]:
-        """The plug-in estimate and its bias by the numbers of cells seen, ``[B]`` in nats."""
-        n = self.n
-        whole = _entropy_sum(self.counts, (1, 2))
-        sides = _entropy_sum(self.rows, (1,)) + _entropy_sum(self.columns, (1,))
-        seen = [(v > 0).flatten(1).sum(1) for v in (self.counts, self.rows, self.columns)]
-        bias = (seen[0] - seen[1] - seen[2] + 1) / (2 * n)
-        return (whole - sides) / n + math.log(n), bias
-
-    def share_of(self, count: int) -> Tensor:
-        """Share of the samples ``[B]`` in cells of ``count``."""
-        return (self.counts == count).flatten(1).sum(1) * (count / self.n)
-
-    def entropies(self) -> tuple[Tensor, Tensor]:
-        """Entropies of rows and columns ``[B]`` in nats."""
-        rows, columns = (
-            math.log(self.n) - _entropy_sum(v, (1,)) / self.n for v in (self.rows, self.columns)
-        )
-        return rows, columns
-
-    def left_out(self, joint: Tensor, rows: Tensor, columns: Tensor, mix: float) -> Tensor:
-        """Mean log ratio ``[B]`` of smoothed counts without the sample itself.
-
-        ``joint`` ``[B, R, C]``, ``rows`` ``[B, R]``, ``columns`` ``[B, C]``: sums of weights, 1 of
-        which is the sample's own; ``mix``: share of independence in the density.
-        """
-        product = (rows - 1).clamp(min=1e-3)[:, :, None] * (columns - 1).clamp(min=1e-3)[:, None]
-        ratio = (joint - 1).clamp(min=0) * (self.n - 1) / product
-        logs = (mix + (1 - mix) * ratio.clamp(max=1e6)).log()
-        return (self.counts * logs).sum((1, 2)) / self.n
 
 
 def _make_kernel(count: int, width: float, like: Tensor) -> Tensor:
@@ -159,11 +115,11 @@ def number_statistics(x: tuple[Tensor, Tensor], y: tuple[Tensor, Tensor]) -> tup
     """
     (zx, cx), (zy, cy) = x, y
     n = zx.shape[-1]
-    counts = _count(bins(cx, GRID), bins(cy, GRID), (GRID, GRID)).to(torch.float32)
-    tables = {GRID: _Table(counts)}
+    counts = count_pairs(bins(cx, GRID), bins(cy, GRID), (GRID, GRID)).to(torch.float32)
+    tables = {GRID: CountTable(counts)}
     for level in reversed(_LEVELS[:-1]):
         counts = counts.unflatten(1, (level, 3)).unflatten(3, (level, 3)).sum((2, 4))
-        tables[level] = _Table(counts)
+        tables[level] = CountTable(counts)
     opinions, others = [_gaussian(zx, zy)], []
     for level in _LEVELS:
         table = tables[level]
@@ -179,14 +135,6 @@ def number_statistics(x: tuple[Tensor, Tensor], y: tuple[Tensor, Tensor]) -> tup
     hx, hy = fine.entropies()
     others += [hx + hy, (hx - hy).abs(), _sizes(n, hx)]
     return _joined(opinions, others)
-
-
-def _count(x: Tensor, y: Tensor, shape: tuple[int, int]) -> Tensor:
-    """How often each pair of places ``[B, N]`` and ``[B or 1, N]`` occurs, ``[B, *shape]``."""
-    size = shape[0] * shape[1]
-    first = torch.arange(0, len(x) * size, size, device=x.device)[:, None]
-    place = (first + x * shape[1] + y).flatten()
-    return place.bincount(minlength=len(x) * size).view(len(x), *shape)
 
 
 def _gaussian(zx: Tensor, zy: Tensor) -> Tensor:
@@ -208,12 +156,12 @@ def _sparse(cx: Tensor, cy: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         cells = torch.div(key, wide, rounding_mode="floor")
         size, run = _runs(cells)
         margins = [
-            _count(side // (_FINE // level), side.new_zeros(1, n), (level, 1))[..., 0].float()
+            count_pairs(side // (_FINE // level), side.new_zeros(1, n), (level, 1))[..., 0].float()
             for side in (i, j)
         ]
         seen = (run[:, -1] + 1).to(torch.float32)
         entropy = size.log().sum(-1)  # the sum over cells of c log c
-        plain = (entropy - sum(_entropy_sum(m, (1,)) for m in margins)) / n + math.log(n)
+        plain = (entropy - sum(entropy_sum(m, (1,)) for m in margins)) / n + math.log(n)
         bias = (seen - sum((m > 0).sum(1) for m in margins) + 1) / (2 * n)
         expected = math.prod((m.square().sum(1) for m in margins), start=torch.ones_like(plain))
         pairs = (size.sum(-1) - n).clamp(min=0)
@@ -243,7 +191,7 @@ def _runs(cells: Tensor) -> tuple[Tensor, Tensor]:
     return size.to(torch.float32), run
 
 
-def _rectangles(table: _Table) -> list[Tensor]:
+def _rectangles(table: CountTable) -> list[Tensor]:
     """Kernels of different bandwidths on both sides: the larger and the smaller of each two."""
     kernels = [_kernel(_COARSE, width, table.counts) for width in _WIDTHS]
     left = [kernel @ table.counts for kernel in kernels]
@@ -261,7 +209,7 @@ def _rectangles(table: _Table) -> list[Tensor]:
     return out
 
 
-def _squares(table: _Table) -> list[Tensor]:
+def _squares(table: CountTable) -> list[Tensor]:
     out = []
     for width in _SQUARE:
         kernel = _kernel(GRID, width, table.counts)
@@ -270,7 +218,7 @@ def _squares(table: _Table) -> list[Tensor]:
     return out
 
 
-def _moments(table: _Table) -> list[Tensor]:
+def _moments(table: CountTable) -> list[Tensor]:
     """Squares of the cosine moments of the copula less their expectation under independence."""
     cosines = constant(_make_cosines, _COARSE, like=table.counts)
     power = (cosines @ table.counts @ cosines.mT / table.n).square()
@@ -296,11 +244,11 @@ def mixed_statistics(
     places = bins(number[1], GRID)
     count = max(len(label), len(places))
     n = label.shape[-1]
-    counts = _count(label.expand(count, n), places, (classes, GRID)).to(torch.float32)
-    fine = _Table(counts)
+    counts = count_pairs(label.expand(count, n), places, (classes, GRID)).to(torch.float32)
+    fine = CountTable(counts)
     opinions, others = [], []
     for level in _LEVELS:
-        table = _Table(counts.unflatten(2, (level, GRID // level)).sum(3))
+        table = CountTable(counts.unflatten(2, (level, GRID // level)).sum(3))
         plain, bias = table.plug_in()
         opinions.append(plain - bias)
         others += [plain, bias, table.share_of(1)]
@@ -319,7 +267,7 @@ def mixed_statistics(
     return _joined(opinions, others)
 
 
-def _variances(table: _Table) -> list[Tensor]:
+def _variances(table: CountTable) -> list[Tensor]:
     """MI of classes that differ in mean, and in mean and variance, were they normal."""
     z = constant(_make_normal, GRID, like=table.counts)
     share = table.rows / table.n
@@ -344,8 +292,8 @@ def label_statistics(x: Tensor, y: Tensor, classes: tuple[int, int]) -> tuple[Te
         x: codes from 0 below ``classes[0]``, ``[B, N]``.
         y: codes from 0 below ``classes[1]``, ``[B, N]`` or ``[1, N]``.
     """
-    counts = _count(x, y, classes).to(torch.float32)
-    table = _Table(counts)
+    counts = count_pairs(x, y, classes).to(torch.float32)
+    table = CountTable(counts)
     plain, bias = table.plug_in()
     opinions, others = [plain - bias], [plain, bias, table.share_of(1), table.share_of(2)]
     for share in _SHARES:
@@ -365,7 +313,7 @@ def label_statistics(x: Tensor, y: Tensor, classes: tuple[int, int]) -> tuple[Te
     return _joined(opinions, others)
 
 
-def _shrunk(table: _Table, product: Tensor, share: Tensor) -> Tensor:
+def _shrunk(table: CountTable, product: Tensor, share: Tensor) -> Tensor:
     """Plug-in ``[B]`` of the table drawn towards independence by ``share`` ``[B]``."""
     share = share[:, None, None]
     mixed = (1 - share) * table.counts + share * product

@@ -15,6 +15,7 @@ import torch
 
 from torchmist.synthetic.engines import ENGINES
 from torchmist.synthetic.general import GeneralMeta
+from torchmist.synthetic.general.strong import StrongMeta
 from torchmist.synthetic.paper import Batch
 
 __all__ = ["FAMILIES", "Registered", "Sampler"]
@@ -56,5 +57,6 @@ FAMILIES: Mapping[str, Registered] = {
     "general": Registered(GeneralMeta(), wide=False),
     "gaussian": Registered(GeneralMeta(_GAUSSIAN, warped=0.0), wide=False),
     **{name: Registered(engine, wide=True) for name, engine in ENGINES.items()},
+    "strong": Registered(StrongMeta(), wide=False),
 }
 """Every family by its name; seeds of validation draws follow their order, so new ones come last."""

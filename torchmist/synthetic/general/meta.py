@@ -16,11 +16,9 @@ from numbers import Integral
 import torch
 from torch import Tensor
 
-from torchmist.synthetic.additive import additive_mi, sample_additive
-from torchmist.synthetic.general.canonical import canonical_mi, draw_correlations, sample_canonical
+from torchmist.synthetic.general.blocks import BLOCKS, Block, Pair, canonical_pairs
 from torchmist.synthetic.general.channel import channel_mi, draw_channels, sample_channels
 from torchmist.synthetic.general.discrete import draw_thresholds, sample_thresholds, threshold_mi
-from torchmist.synthetic.general.factors import draw_loadings, factor_mi, sample_factors
 from torchmist.synthetic.general.mixing import (
     append_features,
     couple,
@@ -29,15 +27,8 @@ from torchmist.synthetic.general.mixing import (
     spiral,
     warp_marginals,
 )
-from torchmist.synthetic.general.mixtures import (
-    class_mi,
-    draw_mixture,
-    mixture_mi,
-    sample_mixture,
-)
-from torchmist.synthetic.general.relations import draw_relations, relation_mi, sample_relations
-from torchmist.synthetic.paper import Batch, PaperMeta
-from torchmist.synthetic.parameters import ParameterBatch
+from torchmist.synthetic.general.mixtures import class_mi, draw_mixture, sample_mixture
+from torchmist.synthetic.paper import Batch
 
 __all__ = ["KINDS", "GeneralMeta"]
 
@@ -54,8 +45,6 @@ KINDS: Mapping[str, float] = {
 }
 """Kinds of block and their shares."""
 
-Pair = tuple[Tensor, Tensor, Tensor]
-Block = tuple[Tensor, Tensor, Tensor, Tensor | float]  # x, y, MI and its standard error
 _LABELS = range(3, 21)
 _LABELLED = ("classes", "channel")
 _ELLIPTICAL = (
@@ -107,7 +96,6 @@ class GeneralMeta:
         self.kinds = kinds
         self.families = tuple(kinds)
         self.independent, self.mixed, self.warped = independent, mixed, warped
-        self._paper = PaperMeta()
 
     def sample(
         self, batch_size: int, n: int, dx: int, dy: int, *, generator: torch.Generator,
@@ -160,7 +148,7 @@ class GeneralMeta:
             q = self._columns(kind, dy, generator)
             if kind in ("relation", "paper"):
                 p = q = min(p, q)
-            x, y, mi, error = _BLOCKS[kind](self, batch, n, p, q, generator)
+            x, y, mi, error = BLOCKS[kind](batch, n, p, q, generator)
             free = (True, True)
         plain = kind in _ELLIPTICAL
         x, y, more, derived = self._fill(x, y, dx, dy, n, generator, free, plain)
@@ -238,7 +226,7 @@ class GeneralMeta:
         if not p and not q:
             return x, y, none, derived
         if p and q and u[2] < 0.5:
-            rest_x, rest_y, more = _elliptical(len(x), n, p, q, generator, scale=0.3)
+            rest_x, rest_y, more = canonical_pairs(len(x), n, p, q, generator, scale=0.3)
         else:
             shape = (len(x), n)
             rest_x = torch.randn(*shape, p, generator=generator, device=x.device)
@@ -291,84 +279,3 @@ class GeneralMeta:
                     out = mix_linearly(out, generator=generator)
                 x[rows] = out
         return x
-
-
-def _elliptical(
-    batch: int, n: int, p: int, q: int, generator: torch.Generator, *, scale: float = 1.0,
-    student: bool = False,
-) -> Pair:  # fmt: skip
-    """Canonical Gaussian or Student pairs."""
-    device = generator.device
-    rho = draw_correlations(batch, p, q, generator=generator, scale=scale)
-    df = torch.full((batch,), torch.inf, dtype=torch.float64, device=device)
-    if student:
-        u = torch.rand(batch, generator=generator, device=device, dtype=torch.float64)
-        df = 20**u
-        # near independence of the dispersion is as common as strong dependence
-        weak = torch.rand(batch, 1, generator=generator, device=device) < 0.3
-        rho = torch.where(weak, 0.0, rho)
-    x, y = sample_canonical(rho, df, n, p, q, generator=generator)
-    return x, y, canonical_mi(rho, df, p, q)
-
-
-def _gaussian(
-    meta: GeneralMeta, batch: int, n: int, p: int, q: int, generator: torch.Generator
-) -> Block:
-    return *_elliptical(batch, n, p, q, generator), 0.0
-
-
-def _factors(
-    meta: GeneralMeta, batch: int, n: int, p: int, q: int, generator: torch.Generator
-) -> Block:
-    loadings = draw_loadings(batch, p, q, generator=generator)
-    x, y = sample_factors(loadings, n, p, generator=generator)
-    return x, y, factor_mi(loadings, p), 0.0
-
-
-def _student(
-    meta: GeneralMeta, batch: int, n: int, p: int, q: int, generator: torch.Generator
-) -> Block:
-    return *_elliptical(batch, n, p, q, generator, student=True), 0.0
-
-
-def _paper(
-    meta: GeneralMeta, batch: int, n: int, p: int, q: int, generator: torch.Generator
-) -> Block:
-    """The paper's families; of single columns, uniform additive noise and plain Gaussian pairs."""
-    if p < 2:
-        if torch.rand(1, generator=generator, device=generator.device) < 0.5:
-            return _gaussian(meta, batch, n, p, q, generator)
-        epsilon = ParameterBatch.draw(batch, 1, generator=generator).epsilon
-        x, y = sample_additive(epsilon, n, generator=generator)
-        return x, y, additive_mi(epsilon), 0.0
-    part = meta._paper.sample(batch, n, p, generator=generator)
-    return part.x, part.y, part.mi.double(), 0.0
-
-
-def _relation(
-    meta: GeneralMeta, batch: int, n: int, p: int, q: int, generator: torch.Generator
-) -> Block:
-    relation, log_scale = draw_relations(batch, p, generator=generator)
-    x, y = sample_relations(relation, log_scale, n, generator=generator)
-    mi = relation_mi(relation, log_scale)
-    swap = torch.rand(1, generator=generator, device=generator.device) < 0.5
-    return (y, x, mi, 0.0) if bool(swap) else (x, y, mi, 0.0)
-
-
-def _mixture(
-    meta: GeneralMeta, batch: int, n: int, p: int, q: int, generator: torch.Generator
-) -> Block:
-    u = torch.rand(1, generator=generator, device=generator.device)
-    m = draw_mixture(batch, 2 + int(u * 7), p, q, generator=generator)
-    x, y, _ = sample_mixture(m, n, generator=generator)
-    return x, y, *mixture_mi(m, generator=generator)
-
-
-_BLOCKS: dict[str, Callable[..., Block]] = {
-    "gaussian": _gaussian,
-    "factors": _factors,
-    "student": _student,
-    "paper": _paper,
-    "relation": _relation,
-    "mixture": _mixture,
-}

@@ -1,0 +1,59 @@
+"""The benchmark of pursuits: what is recorded, of whom, and once."""
+
+from __future__ import annotations
+
+import csv
+
+import pytest
+import torch
+
+from benchmarks import pursuits
+from torchmist.models.network import QuantileNetwork
+
+
+class Constant(QuantileNetwork):
+    """Says 0.7 nats of everything, whatever the codes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("levels", torch.tensor([0.25, 0.75]))
+
+    def forward(
+        self, x: torch.Tensor, y: torch.Tensor, mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        return (0 * (x.sum() + y.sum()) + 0.7).expand(len(x), 2)
+
+
+@pytest.fixture
+def quick(monkeypatch) -> None:
+    monkeypatch.setattr(pursuits, "SNAPSHOTS", (1, 2))
+
+
+def rows(path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_judge_sees_the_codes_that_were_trained_against_the_model(quick, tmp_path) -> None:
+    found = []
+    for name, judge in (("alone", []), ("judged", ["--judge", "mist-paper-v1"])):
+        path = tmp_path / f"{name}.csv"
+        arguments = ["--model", "mist-v1", "--seeds", "0", "--out", str(path), *judge]
+        pursuits.main(arguments)
+        before = path.read_text()
+        pursuits.main(arguments)
+        assert path.read_text() == before
+        found.append(rows(path))
+    alone, judged = found
+    assert [r["model"] for r in judged] == ["mist-v1 (mist-paper-v1)"] * 2
+    assert [r["truth"] for r in alone] == [r["truth"] for r in judged]
+    assert [r["estimate_512"] for r in alone] != [r["estimate_512"] for r in judged]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_goal_records_the_gap_between_truth_and_estimate(quick, tmp_path, seed) -> None:
+    records = pursuits.Records(tmp_path / "r.csv", pursuits.COLUMNS, keys=3)
+    pursuits.run(Constant(), "constant", seed, records)
+    for row in records:
+        assert row["goal"] == pursuits.GOALS[seed]
+        assert float(row["gap_512"]) == pytest.approx(abs(float(row["truth"]) - 0.7), abs=1e-3)

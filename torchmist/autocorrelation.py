@@ -1,0 +1,65 @@
+"""How long a series remembers, and orders of its rows that keep that memory within blocks.
+
+Legend: ``T`` times, ``N`` rows, ``K`` lags.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+__all__ = ["block_length", "permuted_blocks", "spacing"]
+
+_BLOCKS = 8  # fewest blocks of a permutation
+_MEMORY = 2.0  # standard errors below which an autocorrelation counts as none
+
+
+def block_length(x: Tensor, y: Tensor) -> int:
+    """Rows of a block for series ``[T]``: twice as long as the longer of them remembers.
+
+    A series remembers up to the last of its first lags whose autocorrelation of ranks is more than
+    two standard errors from 0. At least the cube root of ``T``, at most an eighth of it.
+
+    Example:
+        >>> white = torch.randn(1000, generator=torch.Generator().manual_seed(0))
+        >>> block_length(white, white.flip(0)) < block_length(white.cumsum(0), white)
+        True
+    """
+    n = len(x)
+    memory = max(_memory(_autocorrelation(side), n) for side in (x, y))
+    return int(min(max(2 * memory, round(n ** (1 / 3)), 1), max(1, n // _BLOCKS)))
+
+
+def _memory(correlation: NDArray[np.float64], n: int) -> int:
+    """Lags from 1 on whose correlation is not within chance."""
+    inside = np.abs(correlation[1:]) < _MEMORY / math.sqrt(n)
+    return int(inside.argmax()) if inside.any() else len(correlation) - 1
+
+
+def _autocorrelation(side: Tensor) -> NDArray[np.float64]:
+    """Correlations ``[K]`` of the ranks of ``[T]`` with those ``0 .. K - 1`` times later."""
+    ranks = np.unique(side.cpu().numpy(), return_inverse=True)[1].ravel().astype(np.float64)
+    n, centred = len(ranks), ranks - ranks.mean()
+    power = np.abs(np.fft.rfft(centred, 2 * n)) ** 2
+    found = np.fft.irfft(power)[: max(2, n // 4)]
+    out: NDArray[np.float64] = found / max(float(found[0]), 1e-12)
+    return out
+
+
+def spacing(x: Tensor, y: Tensor) -> int:
+    """Every how many rows of both series ``[T]`` are worth one independent sample."""
+    rx, ry = _autocorrelation(x), _autocorrelation(y)
+    last = min(_memory(rx, len(x)), _memory(ry, len(y))) + 1
+    inflation = 1 + 2 * float((rx[1:last] * ry[1:last]).sum())
+    return max(1, math.ceil(inflation - 0.5))
+
+
+def permuted_blocks(n: int, size: int, rng: np.random.Generator) -> Tensor:
+    """Rows ``[N]`` in blocks of ``size`` in random order, cut from a random place on."""
+    rows = np.roll(np.arange(n), int(rng.integers(n)))
+    blocks = np.split(rows, np.arange(size, n, size))
+    return torch.from_numpy(np.concatenate([blocks[k] for k in rng.permutation(len(blocks))]))
