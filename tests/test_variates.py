@@ -24,7 +24,7 @@ def opinions(x: torch.Tensor, y: torch.Tensor, mask: torch.Tensor | None = None)
 
 
 def near(a: torch.Tensor, b: torch.Tensor) -> bool:
-    return bool(torch.allclose(a, b, atol=2e-3))
+    return bool(torch.allclose(a, b, atol=5e-3))
 
 
 def test_a_sum_of_functions_of_many_columns_is_found_where_no_column_shows_it() -> None:
