@@ -20,12 +20,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from torchmist.autocorrelation import block_length
 from torchmist.columns import Discrete
 from torchmist.conditional import estimate_conditional
 from torchmist.estimate import estimate
 from torchmist.functional import Model
 from torchmist.independence import conditional_independence_test, independence_test
-from torchmist.lagged import block_length
 from torchmist.scores import read_table
 
 __all__ = ["CausalLearnTest", "TigramiteTest"]

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from torchmist.arbiter import Arbiter, Evidence
 from torchmist.heads import quantile_levels
+from torchmist.models.directions import see_narrow
 from torchmist.models.mist import MIST
 from torchmist.models.network import QuantileNetwork
 from torchmist.models.variates import variate_opinions, variates
@@ -45,16 +46,17 @@ class DuoMIST(QuantileNetwork):
     def ask(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> Evidence:
         """What the arbiter is given of ``[B, N, dx]`` and ``[B, N, dy]``."""
         plain = route(x, y, self.plain, mask)
-        local, around = self.local.with_surroundings(x, y, mask)
+        with torch.autocast(x.device.type, enabled=False):
+            through = see_narrow(x, y, mask)
+            found = variates(x, y, mask, through=through)
+            said = variate_opinions(found)
+        local, around = self.local.with_surroundings(x, y, mask, through=through)
         if mask is None:
             n = torch.full((len(x), 1), float(x.shape[1]), device=x.device)
         else:
             n = mask.sum(-1, keepdim=True).float()
         dims = torch.tensor([[x.shape[-1], y.shape[-1]]], dtype=n.dtype, device=n.device)
         sizes = torch.cat([n, dims.expand(len(n), -1)], -1)
-        with torch.autocast(x.device.type, enabled=False):
-            found = variates(x, y, mask)
-            said = variate_opinions(found)
         return Evidence(
             plain, local, around.opinions, around.centre, around.features, said,
             found.correlations, sizes,

@@ -167,8 +167,8 @@ class Reversal(Method):
         return own - against
 
 
-class Vib(Method):
-    """VIB (Alemi et al. 2017): the divergence of ``N(mean, noise^2)`` from a standard normal."""
+class OfMeans(Method):
+    """A value of the codes before their noise, whose standard deviation is known."""
 
     nats = True
 
@@ -178,23 +178,27 @@ class Vib(Method):
 
     def value(self, batch: Batch) -> Tensor:
         assert batch.mean is not None
+        return self.of(batch.mean)
+
+    def of(self, mean: Tensor) -> Tensor:
+        """The value of means ``[N, dz]``, 0-dim."""
+        raise NotImplementedError
+
+
+class Vib(OfMeans):
+    """VIB (Alemi et al. 2017): the divergence of ``N(mean, noise^2)`` from a standard normal."""
+
+    def of(self, mean: Tensor) -> Tensor:
         variance = self.noise**2
-        each = batch.mean.square() + variance - 1 - math.log(variance)
+        each = mean.square() + variance - 1 - math.log(variance)
         return 0.5 * each.sum(-1).mean()
 
 
-class Mixture(Method):
+class Mixture(OfMeans):
     """The pairwise bound of Kolchinsky and Tracey (2017), KL form, of the batch's mixture."""
 
-    nats = True
-
-    def __init__(self, noise: float) -> None:
-        super().__init__()
-        self.noise = noise
-
-    def value(self, batch: Batch) -> Tensor:
-        assert batch.mean is not None
-        square = (batch.mean[:, None] - batch.mean).square().sum(-1)
+    def of(self, mean: Tensor) -> Tensor:
+        square = (mean[:, None] - mean).square().sum(-1)
         near = torch.logsumexp(-square / (2 * self.noise**2), 1)
         return math.log(len(square)) - near.mean()
 

@@ -21,7 +21,8 @@ from torch import Tensor
 from torchmist.constant import constant
 from torchmist.copula import normal_scores
 
-__all__ = ["WIDEST", "Through", "fixed_numbers", "orthonormal", "see_through"]
+__all__ = ["WIDEST", "Through", "fixed_numbers", "orthonormal", "see_narrow",
+           "see_through"]  # fmt: skip
 
 WIDEST = 64
 """Columns of a side that the network takes as they are."""
@@ -44,6 +45,12 @@ class _Components(NamedTuple):
 
     values: Tensor
     deviation: Tensor
+
+
+def see_narrow(x: Tensor, y: Tensor, mask: Tensor | None = None) -> tuple[Through, Through] | None:
+    """:func:`see_through` where a side has more than 64 columns, else None."""
+    wide = max(x.shape[-1], y.shape[-1]) > WIDEST
+    return see_through(x, y, mask) if wide else None
 
 
 def see_through(x: Tensor, y: Tensor, mask: Tensor | None = None) -> tuple[Through, Through]:

@@ -33,7 +33,7 @@ from torchmist.models.kernel_table import kernel_table
 from torchmist.models.statistics import Features
 
 __all__ = ["LOCAL", "NEIGHBOURS", "OPINIONS", "Local", "Subset", "local_statistics", "nearest",
-           "subset", "whitened"]  # fmt: skip
+           "sample_order", "subset", "whitened"]  # fmt: skip
 
 SCALES = 4
 NEIGHBOURS = (3, 8)
@@ -121,14 +121,7 @@ def subset(scores: Tensor, mask: Tensor | None = None) -> Subset:
         count = (mask.sum(-1)[:, None, None] - 1).to(scores.dtype)
         real = mask[..., None].to(scores.dtype)
         return Subset(None, None, own | ~mask[:, None], count, real, real)
-    z = scores.detach().double()
-    key = z.abs().sum(1)
-    # samples at the mirrored place of a column, or of one class, would tie: a cubic form parts them
-    z = z if mask is None else z * mask[:, None]
-    key = key + 1e-2 * ((z @ z.mT / n @ z) * z).sum(1)
-    if mask is not None:
-        key = key.masked_fill(~mask, torch.inf)
-    order = key.argsort(dim=-1, stable=True)
+    order = sample_order(scores, mask, n)
     total = torch.full((batch, 1), n, device=device) if mask is None else mask.sum(-1, keepdim=True)
     queries: Tensor | None = None
     if n <= _QUERIES:
@@ -147,6 +140,23 @@ def subset(scores: Tensor, mask: Tensor | None = None) -> Subset:
         masks = [v[..., None].to(scores.dtype) for v in (asked_mask, referred)]
     count = torch.full((1, 1, 1), float(_REFERENCES - 1), dtype=scores.dtype, device=device)
     return Subset(queries, references, own, count, *masks)
+
+
+def sample_order(scores: Tensor, mask: Tensor | None, count: Tensor | float) -> Tensor:
+    """Places ``[B, N]`` of the samples of scores ``[B, D, N]`` in an order that no permutation
+    changes, padding last: by the sum of the absolute scores.
+
+    ``count``: by which products over the samples are divided, ``[B, 1, 1]`` or one for all.
+    """
+    z = scores.detach().double()
+    key = z.abs().sum(1)
+    # samples at the mirrored place of a column, or of one class, would tie: a cubic form parts them
+    z = z if mask is None else z * mask[:, None]
+    key = key + 1e-2 * ((z @ z.mT / count @ z) * z).sum(1)
+    if mask is not None:
+        key = key.masked_fill(~mask, torch.inf)
+    order: Tensor = key.argsort(dim=-1, stable=True)
+    return order
 
 
 def _spread(total: Tensor, size: int) -> Tensor:

@@ -21,7 +21,7 @@ from torchmist.heads import QuantileHead, from_nats, quantile_levels, to_nats
 from torchmist.models.basis import Basis
 from torchmist.models.channels import ANCHORS, SIDE, SIZES
 from torchmist.models.config import MISTConfig
-from torchmist.models.directions import WIDEST, see_through
+from torchmist.models.directions import Through, see_narrow
 from torchmist.models.layers import (
     ChannelLinear,
     ColumnLinear,
@@ -138,14 +138,17 @@ class MIST(QuantileNetwork):
         return out.clone()  # an ordinary tensor again
 
     def with_surroundings(
-        self, x: Tensor, y: Tensor, mask: Tensor | None = None
-    ) -> tuple[Tensor, Surroundings]:
+        self, x: Tensor, y: Tensor, mask: Tensor | None = None, *,
+        through: tuple[Through, Through] | None = None,
+    ) -> tuple[Tensor, Surroundings]:  # fmt: skip
         """Quantiles as :meth:`forward`, and what the local statistics say of the whole sample.
+
+        ``through``: what ``see_narrow(x, y, mask)`` gives, where it is known.
 
         Raises:
             ValueError: if the network reads no local statistics.
         """
-        out, around = self._estimate(x, y, mask)
+        out, around = self._estimate(x, y, mask, through)
         if around is None:
             raise ValueError("expected a network of config local=1, got one without opinions")
         return out, around
@@ -163,12 +166,15 @@ class MIST(QuantileNetwork):
         return {**state, name: weight[:, columns]}
 
     def _estimate(
-        self, x: Tensor, y: Tensor, mask: Tensor | None
-    ) -> tuple[Tensor, Surroundings | None]:
+        self, x: Tensor, y: Tensor, mask: Tensor | None,
+        through: tuple[Through, Through] | None = None,
+    ) -> tuple[Tensor, Surroundings | None]:  # fmt: skip
         rows = None
         with _full_precision(x):
-            if self.neighbourhood is not None and max(x.shape[-1], y.shape[-1]) > WIDEST:
-                (x, by_x), (y, by_y) = see_through(x, y, mask)
+            if self.neighbourhood is not None and through is None:
+                through = see_narrow(x, y, mask)
+            if through is not None:
+                (x, by_x), (y, by_y) = through
                 rows = by_x, by_y
             scores, codes = rank_transform(torch.cat([x.mT, y.mT], 1).mT, mask)
             counts = full_count(x.shape[1], scores) if mask is None else mask.sum(-1)

@@ -29,8 +29,8 @@ from torch import Tensor
 from torchmist.checks import visible
 from torchmist.constant import constant
 from torchmist.copula import normal_scores
-from torchmist.models.directions import WIDEST, fixed_numbers, orthonormal, see_through
-from torchmist.models.local import NEIGHBOURS, nearest, subset
+from torchmist.models.directions import Through, fixed_numbers, orthonormal, see_narrow
+from torchmist.models.local import NEIGHBOURS, nearest, sample_order, subset
 
 __all__ = ["VARIATE_COUNT", "VARIATE_OPINIONS", "Variates", "variate_opinions", "variates"]
 
@@ -93,20 +93,24 @@ def variate_opinions(found: Variates) -> Tensor:
     return torch.cat([exact + gaussian - gaussian.detach(), gaussian], -1)
 
 
-def variates(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Variates:
+def variates(
+    x: Tensor, y: Tensor, mask: Tensor | None = None, *,
+    through: tuple[Through, Through] | None = None,
+) -> Variates:  # fmt: skip
     """Pairs of functions of samples ``[B, N, dx]`` and ``[B, N, dy]``.
 
-    ``mask``: ``[B, N]`` bool, True for real samples.
+    ``mask``: ``[B, N]`` bool, True for real samples; ``through``: both sides where they have many
+    columns (:func:`torchmist.models.directions.see_narrow`).
     """
     n = x.shape[1]
     scores = [normal_scores(side, mask) for side in (x, y)]
     lines, rows = scores, scores
-    if max(x.shape[-1], y.shape[-1]) > WIDEST:
-        through = see_through(x, y, mask)
+    through = see_narrow(x, y, mask) if through is None else through
+    if through is not None:
         lines = [normal_scores(side.columns, mask) for side in through]
         rows = [side.rows for side in through]
-    order = _order(torch.cat(lines, -1), mask)
     real = torch.full((len(x), 1), n, device=x.device) if mask is None else mask.sum(-1)[:, None]
+    order = sample_order(torch.cat(lines, -1).mT, mask, real[..., None])
     folds = _Folds(F.pad(order, (0, -n % _FOLDS), value=n))
     at, counts = _spread(real, min(_CENTRES, max(1, n // 4)), 4)
     centres = order.gather(1, at), counts
@@ -127,19 +131,6 @@ def variates(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Variates:
     left, right = (_standard(f @ w, present) for f, w in zip(features, maps))
     rho = (left * right).sum((1, 2)) / real
     return Variates(left, right, present.squeeze(-1) > 0, rho)
-
-
-def _order(z: Tensor, mask: Tensor | None) -> Tensor:
-    """Places ``[B, N]`` of the samples in an order that no permutation changes, padding last."""
-    z = z.detach().double().mT
-    key = z.abs().sum(1)
-    # samples at the mirrored place of a column would tie: a cubic form parts them
-    count = z.shape[-1] if mask is None else mask.sum(-1)[:, None, None]
-    key = key + 1e-2 * ((z @ z.mT / count @ z) * z).sum(1)
-    if mask is not None:
-        key = key.masked_fill(~mask, torch.inf)
-    order: Tensor = key.argsort(dim=-1, stable=True)
-    return order
 
 
 def _spread(total: Tensor, size: int, share: int = 1) -> tuple[Tensor, Tensor]:
