@@ -144,6 +144,7 @@ def benchmarks_of(models: tuple[str, ...], threads: int) -> dict[str, Benchmark]
                 records=(f"{_RESULTS}/general.json", f"{_RESULTS}/general.csv")),
         _single("high_dim", "more columns and samples than in training", resumes=False),
         _single("published", "settings that other papers report"),
+        _single("ablation", "what the parts of an arbiter's evidence and prior are worth"),
         _single("pursuits", "whether an encoder can hide from a model or fool it"),
         Benchmark("loops", "training loops with a term",
                   (Command("loops.__main__"),), (f"{_RESULTS}/loops.csv",)),

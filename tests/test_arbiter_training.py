@@ -4,40 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from arbiter_draws import draws
 
 from torchmist.arbiter import Arbiter, Evidence
 from torchmist.heads import quantile_levels
-from torchmist.models.neighbourhood import FEATURE_COUNT, OPINION_COUNT
-from torchmist.models.variates import VARIATE_COUNT, VARIATE_OPINIONS
 from training import arbiter as command
-from training.arbiter_fit import Data, fit
+from training.arbiter_fit import fit
 from training.stages import load_recipe
-
-
-def draws(count: int = 4000) -> Data:
-    """Two families: in the first the plain network is right, in the second its rival, which errs
-    eight times as far, and the features tell which."""
-    generator = torch.Generator().manual_seed(0)
-
-    def normal(*shape: int) -> torch.Tensor:
-        return torch.randn(shape, generator=generator)
-
-    family = (torch.arange(count) % 2).float()
-    t = normal(count).clamp(min=-1.5)
-    right = t + torch.where(family == 0, 0.1, 0.8) * normal(count)
-    wrong = t + 1 + 0.5 * normal(count)
-    plain, local = (torch.where(family == k, right, wrong) for k in (0, 1))
-    steps = torch.linspace(-0.2, 0.2, 24)
-    sizes = torch.tensor([200.0, 2.0, 3.0]).expand(count, -1)
-    evidence = Evidence(
-        *((side[:, None] + steps).exp() - 0.2 for side in (plain, local)),
-        (local[:, None] + normal(count, OPINION_COUNT)).exp() - 0.2, plain,
-        family[:, None] + normal(count, FEATURE_COUNT),
-        (t[:, None] + 0.5 * normal(count, VARIATE_OPINIONS)).exp() - 0.2,
-        torch.zeros(count, VARIATE_COUNT), sizes,
-    )  # fmt: skip
-    check = (torch.arange(count) // 2 % 8 == 0).float()
-    return {**evidence._asdict(), "mi": t.exp() - 0.2, "family": family, "check": check}
 
 
 @pytest.fixture(scope="module")
@@ -74,11 +47,11 @@ def test_fits_repeat_and_leave_the_global_random_state_alone() -> None:
 
 
 def test_collected_draws_are_those_of_the_recipe(tmp_path) -> None:
-    recipe = command._part(load_recipe("mist-duo-v3"), "small", 3)
+    recipe = command._part(load_recipe("mist-duo-v4"), "small", 3)
     paths = [tmp_path / name for name in ("one.pt", "two.pt")]
     for path in paths:
         command.collect(recipe, path, minutes=0.0)  # one step
-    one, two = (command._collected([path]) for path in paths)
+    one, two = (command.collected([path]) for path in paths)
     assert len(one["mi"]) == 8 and (one["check"] == 1).all()
     for name in ("mi", "family", *Evidence._fields):
         torch.testing.assert_close(one[name], two[name])
@@ -87,4 +60,4 @@ def test_collected_draws_are_those_of_the_recipe(tmp_path) -> None:
 
 def test_an_unknown_stage_is_refused() -> None:
     with pytest.raises(ValueError, match="expected a stage among .*'middle'.*got 'late'"):
-        command._part(load_recipe("mist-duo-v3"), "late", 0)
+        command._part(load_recipe("mist-duo-v4"), "late", 0)

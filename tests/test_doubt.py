@@ -1,4 +1,4 @@
-"""Doubt: how quantiles are stretched about their median."""
+"""Doubt: how quantiles are stretched, and that the estimate stays."""
 
 from __future__ import annotations
 
@@ -21,29 +21,25 @@ def learned() -> Doubt:
     return doubt.requires_grad_(False)
 
 
-def middle(t: torch.Tensor) -> torch.Tensor:
-    return (t[..., 11] + t[..., 12]) / 2
-
-
 def test_nothing_changes_before_anything_is_learned() -> None:
     t = each()
     torch.testing.assert_close(Doubt()(t), t.mean(0))
 
 
-def test_no_quantile_crosses_the_median_and_they_increase() -> None:
+def test_quantiles_increase_and_their_mean_in_nats_stays() -> None:
     t = each()
-    out, centre = learned()(t), middle(t.mean(0))[:, None]
-    assert (out[:, :12] <= centre).all() and (out[:, 12:] >= centre).all()
-    assert (out.diff(dim=-1) >= 0).all()
+    out = learned()(t)
+    assert (out.diff(dim=-1) >= 0).all() and not torch.allclose(out, t.mean(0), atol=0.1)
+    torch.testing.assert_close(out.exp().mean(-1), t.mean(0).exp().mean(-1))
 
 
 def test_both_sides_are_stretched_by_factors_of_their_own() -> None:
     t = each()
     doubt = learned()
-    factors, mean = doubt.stretch(t), t.mean(0)
-    before, after = (q - middle(mean)[:, None] for q in (mean, doubt(t)))
-    torch.testing.assert_close(after[:, :11], factors[:, :1] * before[:, :11])
-    torch.testing.assert_close(after[:, 13:], factors[:, 1:] * before[:, 13:])
+    factors = doubt.stretch(t)
+    before, after = (q.diff(dim=-1) for q in (t.mean(0), doubt(t)))
+    torch.testing.assert_close(after[:, :11], factors[:, :1] * before[:, :11], atol=1e-4, rtol=0)
+    torch.testing.assert_close(after[:, 12:], factors[:, 1:] * before[:, 12:], atol=1e-4, rtol=0)
     assert not torch.allclose(factors[:, 0], factors[:, 1])
 
 

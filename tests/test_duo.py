@@ -14,7 +14,7 @@ from torchmist.arbiter import Arbiter, Evidence
 from torchmist.duo import DuoMIST
 from torchmist.models.mist import MIST, MISTConfig
 from torchmist.models.neighbourhood import FEATURE_COUNT, OPINION_COUNT
-from torchmist.models.variates import VARIATE_COUNT, VARIATE_OPINIONS
+from torchmist.models.variates import SHARPNESS_COUNT, VARIATE_COUNT, VARIATE_OPINIONS
 from torchmist.weights import registry, save_weights
 
 SMALL = dict(
@@ -83,7 +83,8 @@ def evidence(opinions: float) -> Evidence:
     """Networks of medians about 0.7 and 1.4 nats, and opinions that agree."""
     plain, local = torch.linspace(0.5, 1.0, 24)[None], torch.linspace(1.0, 2.0, 24)[None]
     said, sizes = torch.full((1, OPINION_COUNT), opinions), torch.tensor([[50.0, 2.0, 3.0]])
-    found = torch.full((1, VARIATE_OPINIONS), opinions), torch.zeros(1, VARIATE_COUNT)
+    found = [torch.full((1, VARIATE_OPINIONS), opinions)]
+    found += [torch.zeros(1, count) for count in (VARIATE_COUNT, SHARPNESS_COUNT)]
     features = torch.zeros(1, FEATURE_COUNT)
     return Evidence(plain, local, said, torch.zeros(1), features, *found, sizes)
 

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torchmist.doubt import Doubt
 from torchmist.heads import from_nats, to_nats
 from torchmist.models.neighbourhood import FEATURE_COUNT, OPINION_COUNT
-from torchmist.models.variates import VARIATE_COUNT, VARIATE_OPINIONS
+from torchmist.models.variates import SHARPNESS_COUNT, VARIATE_COUNT, VARIATE_OPINIONS
 
 __all__ = ["Arbiter", "Evidence"]
 
@@ -42,9 +42,10 @@ class Evidence(NamedTuple):
 
     ``plain``, ``local``: quantiles of both networks ``[B, Q]`` in nats; ``opinions``: estimates of
     neighbours and kernels ``[B, O]`` in nats; ``variates`` ``[B, V]``: those between cross-fitted
-    functions of both sides, whose ``correlations`` are ``[B, k]``; ``centre`` ``[B]``: the ``t``
-    that the second network measures from; ``features``: means and deviations of its local
-    statistics ``[B, F]``; ``sizes`` ``[B, 3]``: N, dx and dy.
+    functions of both sides, whose ``correlations`` are ``[B, k]``, and ``sharpness`` the logs of
+    the bounds' temperatures; ``centre`` ``[B]``: the ``t`` that the second network measures from;
+    ``features``: means and deviations of its local statistics ``[B, F]``; ``sizes`` ``[B, 3]``: N,
+    dx and dy.
     """
 
     plain: Tensor
@@ -54,6 +55,7 @@ class Evidence(NamedTuple):
     features: Tensor
     variates: Tensor
     correlations: Tensor
+    sharpness: Tensor
     sizes: Tensor
 
 
@@ -74,7 +76,7 @@ class Arbiter(nn.Module):
         self.width, self.quantiles = width, quantiles
         self.candidates = OPINION_COUNT + VARIATE_OPINIONS + 4
         read = 3 * OPINION_COUNT + 2 * _MARKS + 4 + _SIZES + FEATURE_COUNT
-        read += 2 * VARIATE_OPINIONS + VARIATE_COUNT
+        read += 2 * VARIATE_OPINIONS + VARIATE_COUNT + SHARPNESS_COUNT
         self.register_buffer("mean", torch.zeros(read))
         self.register_buffer("scale", torch.ones(read))
         self.members = nn.ModuleList(
@@ -106,7 +108,7 @@ class Arbiter(nn.Module):
         return torch.cat(
             [*marks, *centres, centres[1] - centres[0], t.std(-1, keepdim=True), t,
              t - centres[0], torch.stack(logs, -1), evidence.features, t - centres[1], found,
-             found - centres[1], evidence.correlations], -1,
+             found - centres[1], evidence.correlations, evidence.sharpness], -1,
         )  # fmt: skip
 
     def standardise(self, read: Tensor) -> None:

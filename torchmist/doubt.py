@@ -4,8 +4,9 @@ The quantiles of an arbiter are calibrated on the kinds of data that it was trai
 on others is learned from arbiters that lack one kind each: a :class:`Doubt` reads how far the
 members disagree, and stretches the mean of their quantiles below and above its median,
 
-.. math:: t_q \to t_{1/2} + e^{a_\pm} (t_q - t_{1/2}).
+.. math:: t_q \to t_{1/2} + e^{a_\pm} (t_q - t_{1/2}) + b,
 
+where :math:`b` leaves the mean in nats as it was: doubt widens an interval and moves no estimate.
 Legend: ``B`` datasets, ``M`` members, ``Q`` quantiles.
 """
 
@@ -22,7 +23,7 @@ _LEAST = 1e-3  # of ``t``: what is nearer is taken for as near
 
 
 class Doubt(nn.Module):
-    """Stretches quantiles about their median; before it is trained, by nothing."""
+    """Stretches quantiles and keeps their mean in nats; before it is trained, by nothing."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,7 +38,8 @@ class Doubt(nn.Module):
         count = mean.shape[-1]
         middle = mean[:, (count - 1) // 2 : count // 2 + 1].mean(-1, keepdim=True)
         apart = mean - middle
-        return middle + torch.where(apart < 0, below * apart, above * apart)
+        out: Tensor = middle + torch.where(apart < 0, below * apart, above * apart)
+        return out + mean.logsumexp(-1, keepdim=True) - out.logsumexp(-1, keepdim=True)
 
     def stretch(self, each: Tensor) -> Tensor:
         """Factors ``[B, 2]`` below and above the median, at most ``e^2``."""

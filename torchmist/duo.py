@@ -49,7 +49,7 @@ class DuoMIST(QuantileNetwork):
         with torch.autocast(x.device.type, enabled=False):
             through = see_narrow(x, y, mask)
             found = variates(x, y, mask, through=through)
-            said = variate_opinions(found)
+            said, sharpness = variate_opinions(found)
         local, around = self.local.with_surroundings(x, y, mask, through=through)
         if mask is None:
             n = torch.full((len(x), 1), float(x.shape[1]), device=x.device)
@@ -59,5 +59,5 @@ class DuoMIST(QuantileNetwork):
         sizes = torch.cat([n, dims.expand(len(n), -1)], -1)
         return Evidence(
             plain, local, around.opinions, around.centre, around.features, said,
-            found.correlations, sizes,
+            found.correlations, sharpness, sizes,
         )  # fmt: skip

@@ -35,6 +35,7 @@ from torch import Tensor
 
 from torchmist.checks import MIN_SAMPLES, visible
 from torchmist.copula import normal_scores, rank_transform
+from torchmist.eigen import eigenvectors
 from torchmist.models.network import QuantileNetwork
 
 __all__ = ["route"]
@@ -139,7 +140,7 @@ def _directions(zx: Tensor, zy: Tensor, parts: int, keep: int, canonical: int) -
     between = torch.linalg.solve_triangular(lower_y, between.mT, upper=False).mT
     swap = between.shape[-2] > between.shape[-1]
     between = between.mT if swap else between
-    left = torch.linalg.eigh(between @ between.mT).eigenvectors[..., -canonical:]
+    left = eigenvectors(between @ between.mT)[1][..., -canonical:]
     right = between.mT @ left
     right = right / right.norm(dim=-2, keepdim=True).clamp(min=1e-6)
     pair = (right, left) if swap else (left, right)
@@ -147,7 +148,7 @@ def _directions(zx: Tensor, zy: Tensor, parts: int, keep: int, canonical: int) -
     for (c, basis), r, lower, found in zip(coordinates, (rx, ry), (lower_x, lower_y), pair):
         found = torch.linalg.solve_triangular(lower.mT, found, upper=True)
         whole = (c.mT @ c).sum(1, keepdim=True)
-        principal = torch.linalg.eigh(whole).eigenvectors[..., canonical - keep :]
+        principal = eigenvectors(whole)[1][..., canonical - keep :]
         principal = principal.expand(-1, parts, -1, -1)[..., : keep - canonical]
         maps.append((basis @ _uncorrelated(torch.cat([principal, found], -1), r)).flatten(0, 1))
     return maps

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from torchmist.copula import normal_scores, standardise
+from torchmist.eigen import eigenvectors
 from torchmist.models.local import whitened
 
 __all__ = ["RunningDirections", "rotated_view", "whitened_view"]
@@ -176,8 +177,7 @@ def _leading(root: Tensor, count: int, before: Tensor | None) -> Tensor:
     """About the leading left singular vectors ``[d, count]`` of ``root`` ``[d, p]``."""
     d = len(root)
     if d <= 256:
-        found: Tensor = torch.linalg.eigh(root @ root.mT).eigenvectors[:, -min(count, d) :]
-        return found
+        return eigenvectors(root @ root.mT)[1][:, -min(count, d) :]
     ways = _start(d, count, root.device) if before is None else before
     for _ in range(6 if before is None else 3):
         ways = torch.linalg.qr(root @ (root.mT @ ways)).Q

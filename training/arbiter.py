@@ -26,18 +26,19 @@ from training.registry import refuse_existing, register
 from training.stages import Recipe, load_recipe
 from training.stream import stream_data
 
-__all__ = ["collect", "main"]
+__all__ = ["collect", "collected", "main"]
 
-PLAIN, LOCAL, RECIPE = "mist-v1", "mist-v2-preview", "mist-duo-v3"
+PLAIN, LOCAL, RECIPE = "mist-v1", "mist-v2-preview", "mist-duo-v4"
 _CPU = torch.device("cpu")
 _CHECK = 8  # every eighth step's draws train nothing
 _SAVED = 25  # steps between writes
+_WIDTH, _EPOCHS = 192, 40  # of the arbiter, and of its training
 
 
 def _duo() -> DuoMIST:
     plain, local = load_pretrained(PLAIN), load_pretrained(LOCAL)
     assert isinstance(plain, MIST) and isinstance(local, MIST)
-    return DuoMIST(plain, local, Arbiter(), (PLAIN, LOCAL)).eval()
+    return DuoMIST(plain, local, Arbiter(_WIDTH), (PLAIN, LOCAL)).eval()
 
 
 def _part(recipe: Recipe, stage: str, part: int) -> Recipe:
@@ -73,7 +74,7 @@ def collect(recipe: Recipe, out: Path, minutes: float) -> None:
             break
 
 
-def _collected(paths: list[Path]) -> Data:
+def collected(paths: list[Path]) -> Data:
     """All draws of these files."""
     parts = [torch.load(path, weights_only=True) for path in paths]
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
@@ -87,7 +88,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--stage", default="middle", help="of the recipe, to collect draws of")
     parser.add_argument("--part", type=int, default=0, help="seed of the draws")
     parser.add_argument("--minutes", type=float, default=math.inf, help="of collecting")
-    parser.add_argument("--epochs", type=int, default=50)
+    parser.add_argument("--epochs", type=int, default=_EPOCHS)
     parser.add_argument("--name", default=RECIPE, help="a new name: released weights never change")
     parser.add_argument("--export", type=Path, default=Path("pretrained"))
     options = parser.parse_args(arguments)
@@ -100,7 +101,7 @@ def main(arguments: list[str] | None = None) -> None:
     path = options.export / f"{options.name}.safetensors"
     refuse_existing(path)
     options.export.mkdir(parents=True, exist_ok=True)
-    duo, data = _duo(), _collected(sorted(options.folder.glob("part-*.pt")))
+    duo, data = _duo(), collected(sorted(options.folder.glob("part-*.pt")))
     losses = fit(duo.arbiter, data, duo.levels, epochs=options.epochs)
     print(json.dumps(losses))
     provenance = {
@@ -110,7 +111,10 @@ def main(arguments: list[str] | None = None) -> None:
         "datasets": int(losses.pop("datasets")),
         "command": f"python -m training.arbiter fit --name {options.name}",
         "torch": torch.__version__,
-        "trained_range": duo.local.provenance["trained_range"],
+        "trained_range": {
+            **duo.local.provenance["trained_range"],
+            "mi": [0.0, round(float(data["mi"].max()), 1)],
+        },
     }  # fmt: skip
     digest = save_weights(duo, path, provenance=provenance, evaluation={"validation": losses})
     register(path, digest, reference_predictions(duo))

@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from torchmist.arbiter import Arbiter, Evidence
+from torchmist.doubt import Doubt
 from torchmist.heads import from_nats, to_nats
-from torchmist.losses import pinball_losses, quantile_losses
+from torchmist.losses import pinball_loss, pinball_losses, quantile_losses
 
-__all__ = ["Data", "fit"]
+__all__ = ["Data", "evidence", "fit", "rows", "said", "train_doubt", "train_members"]
 
 _RATE, _BATCH, _DROPOUT, _DECAY = 2e-3, 512, 0.2, 1e-2
 _WARMUP = 100  # steps
@@ -32,12 +33,14 @@ Data = dict[str, Tensor]
 trains nothing."""
 
 
-def _part(data: Data, rows: Tensor | slice) -> Data:
-    return {name: values[rows] for name, values in data.items()}
+def rows(data: Data, at: Tensor | slice) -> Data:
+    """The draws at places, or where a mask is True."""
+    return {name: values[at] for name, values in data.items()}
 
 
-def _evidence(data: Data, rows: Tensor | slice = slice(None)) -> Evidence:
-    return Evidence(*(data[name][rows] for name in Evidence._fields))
+def evidence(data: Data) -> Evidence:
+    """What an arbiter reads of these draws."""
+    return Evidence(*(data[name] for name in Evidence._fields))
 
 
 def _run(member: nn.Module, seen: Tensor) -> Tensor:
@@ -55,7 +58,7 @@ def _losses(t: Tensor, mi: Tensor, levels: Tensor) -> Tensor:
     return quantile_losses(quantiles, mi, levels, mean_weight=_HUBER) + _APART * apart
 
 
-def _train(arbiter: Arbiter, data: Data, levels: Tensor, epochs: int, seed: int) -> int:
+def train_members(arbiter: Arbiter, data: Data, levels: Tensor, epochs: int, seed: int) -> int:
     """Fit each member to ``data``, with dropout between its layers; return the steps it took."""
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
@@ -70,9 +73,10 @@ def _train(arbiter: Arbiter, data: Data, levels: Tensor, epochs: int, seed: int)
             lambda k: min(1.0, (k + 1) / _WARMUP) * 0.5 * (1 + math.cos(math.pi * k / total)),
         )
         for _ in range(epochs):
-            for rows in torch.randperm(len(data["mi"]), generator=generator).split(_BATCH):
-                each = arbiter.each(_evidence(data, rows), _run)
-                loss = sum(_losses(t, data["mi"][rows], levels).mean() for t in each)
+            for at in torch.randperm(len(data["mi"]), generator=generator).split(_BATCH):
+                part = rows(data, at)
+                each = arbiter.each(evidence(part), _run)
+                loss = sum(_losses(t, part["mi"], levels).mean() for t in each)
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[union-attr]
                 nn.utils.clip_grad_norm_(arbiter.members.parameters(), 1.0)
@@ -82,9 +86,9 @@ def _train(arbiter: Arbiter, data: Data, levels: Tensor, epochs: int, seed: int)
 
 
 @torch.no_grad()
-def _said(arbiter: Arbiter, data: Data) -> Data:
+def said(arbiter: Arbiter, data: Data) -> Data:
     """What the members say of draws, ``[B, M, Q]``, and the truth ``[B]``."""
-    return {"each": arbiter.each(_evidence(data)).transpose(0, 1), "mi": data["mi"]}
+    return {"each": arbiter.each(evidence(data)).transpose(0, 1), "mi": data["mi"]}
 
 
 def _strange(arbiter: Arbiter, data: Data, levels: Tensor, epochs: int) -> list[Data]:
@@ -93,31 +97,30 @@ def _strange(arbiter: Arbiter, data: Data, levels: Tensor, epochs: int) -> list[
     for family in data["family"].unique().tolist():
         lacks = data["family"] == family
         other = copy.deepcopy(arbiter)
-        _train(other, _part(data, ~lacks), levels, max(1, epochs // 5), 1 + int(family))
-        out.append(_said(other, _part(data, lacks)))
+        train_members(other, rows(data, ~lacks), levels, max(1, epochs // 5), 1 + int(family))
+        out.append(said(other, rows(data, lacks)))
     return out
 
 
-def _train_doubt(
-    arbiter: Arbiter, known: Data, strange: list[Data], levels: Tensor, steps: int
+def train_doubt(
+    doubt: Doubt, known: Data, strange: list[Data], levels: Tensor, steps: int = _DOUBT_STEPS
 ) -> None:
-    """Fit the doubt to draws of known and of strange families, half of the loss each; families
-    that were strange count alike. The loss is that of the members: tails that are stretched by the
-    pinball loss alone would draw the mean up."""
+    """Fit the doubt to draws of known and of strange families by the pinball loss, half of it each;
+    families that were strange count alike."""
     parts = [known, *strange]
     weights = [1.0, *[1 / len(strange)] * len(strange)]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        arbiter.doubt.layers[0].reset_parameters()  # type: ignore[operator]
-    optimizer = torch.optim.AdamW(arbiter.doubt.parameters(), lr=_RATE, weight_decay=_DECAY)
+        doubt.layers[0].reset_parameters()  # type: ignore[operator]
+    optimizer = torch.optim.AdamW(doubt.parameters(), lr=_RATE, weight_decay=_DECAY)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     generator = torch.Generator().manual_seed(0)
     for _ in range(steps):
         loss = torch.zeros(())
         for part, weight in zip(parts, weights):
-            rows = torch.randint(len(part["mi"]), (_BATCH,), generator=generator)
-            t = arbiter.doubt(part["each"][rows].transpose(0, 1))
-            loss = loss + weight * _losses(t, part["mi"][rows], levels).mean()
+            some = rows(part, torch.randint(len(part["mi"]), (_BATCH,), generator=generator))
+            t = doubt(some["each"].transpose(0, 1))
+            loss = loss + weight * pinball_loss(t, from_nats(some["mi"]), levels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -142,23 +145,23 @@ def fit(
     They are those of the draws that trained nothing and, as ``strange``, of every family by an
     arbiter that lacks it; of the members alone and of the whole arbiter.
     """
-    train, held = _part(data, data["check"] < 1), _part(data, data["check"] > 0)
-    arbiter.standardise(arbiter.read(_evidence(train)))
-    steps = _train(arbiter, train, levels, epochs, seed)
+    train, held = rows(data, data["check"] < 1), rows(data, data["check"] > 0)
+    arbiter.standardise(arbiter.read(evidence(train)))
+    steps = train_members(arbiter, train, levels, epochs, seed)
     found = {"datasets": float(len(train["mi"])), "steps": float(steps)}
     for name in ("plain", "local"):
         t = from_nats(held[name].clamp(min=_LEAST))
         found[name], found[f"{name}_coverage"] = _judged(t, held["mi"], levels)
-    known, strange = _said(arbiter, held), _strange(arbiter, train, levels, epochs)
-    learned = [_part(said, slice(0, None, 2)) for said in (known, *strange)]
-    asked = [_part(said, slice(1, None, 2)) for said in (known, *strange)]
+    known, strange = said(arbiter, held), _strange(arbiter, train, levels, epochs)
+    learned = [rows(part, slice(0, None, 2)) for part in (known, *strange)]
+    asked = [rows(part, slice(1, None, 2)) for part in (known, *strange)]
     for name in ("members", "arbiter"):
         if name == "arbiter":
-            _train_doubt(arbiter, learned[0], learned[1:], levels, doubt_steps)
+            train_doubt(arbiter.doubt, learned[0], learned[1:], levels, doubt_steps)
         for kind, parts in (("", asked[:1]), ("_strange", asked[1:])):
-            said = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+            every = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
             with torch.no_grad():
-                t = arbiter.doubt(said["each"].transpose(0, 1))
-            loss, coverage = _judged(t, said["mi"], levels)
+                t = arbiter.doubt(every["each"].transpose(0, 1))
+            loss, coverage = _judged(t, every["mi"], levels)
             found[name + kind], found[f"{name}{kind}_coverage"] = loss, coverage
     return found

@@ -29,23 +29,34 @@ from torch import Tensor
 from torchmist.checks import visible
 from torchmist.constant import constant
 from torchmist.copula import normal_scores
+from torchmist.models.contrast import contrastive_bound
 from torchmist.models.directions import Through, fixed_numbers, orthonormal, see_narrow
 from torchmist.models.local import NEIGHBOURS, nearest, sample_order, subset
 
-__all__ = ["VARIATE_COUNT", "VARIATE_OPINIONS", "Variates", "variate_opinions", "variates"]
+__all__ = [
+    "SHARPNESS_COUNT",
+    "VARIATE_COUNT",
+    "VARIATE_OPINIONS",
+    "Variates",
+    "variate_opinions",
+    "variates",
+]
 
-VARIATE_COUNT = 4
+VARIATE_COUNT = 16
 _FOLDS = 4
 _RIDGES = (1.0, 0.05)  # over the root of the number of rows
-_ITERATIONS, _SPARE = 3, 4
+_ITERATIONS, _SPARE = 2, 4
 _STANDING, _FEW = 8, 4  # columns that stand out: with waves, and with a fine kernel
 _WAVES, _HARMONICS = 64, 20
 _SCREENED, _SCREENING, _AGAINST = 2048, 12, 3  # rows, and waves of columns and of the other side
 _CENTRES, _JITTER = 96, 1e-3
-_VIEWS = (1, 2, VARIATE_COUNT)
+_VIEWS = (1, 2, 4)  # variates that neighbours are asked of
+_SUMS = (4, VARIATE_COUNT)  # and those that bounds and Gaussian sums are taken of
 _HIGHEST = 0.9999  # correlation
-VARIATE_OPINIONS = len(_VIEWS) * len(NEIGHBOURS) + 1
+VARIATE_OPINIONS = len(_VIEWS) * len(NEIGHBOURS) + 2 * len(_SUMS)
 """Estimates of mutual information between variates."""
+SHARPNESS_COUNT = len(_SUMS)
+"""Logs of the temperatures of the bounds."""
 
 
 class Variates(NamedTuple):
@@ -76,21 +87,31 @@ class _Folds(NamedTuple):
         return dealt
 
 
-def variate_opinions(found: Variates) -> Tensor:
-    """Estimates ``[B, VARIATE_OPINIONS]`` in nats from :func:`variates`: by neighbours of the first
-    variate, the first two and all four within each fold, scaled by their signal over noise, and the
-    Gaussian one of all, whose gradient all of them have."""
+def variate_opinions(found: Variates) -> tuple[Tensor, Tensor]:
+    """Estimates ``[B, VARIATE_OPINIONS]`` in nats from :func:`variates`, and ``[B,
+    SHARPNESS_COUNT]``, the logs of the bounds' temperatures.
+
+    By neighbours of the first variate, the first two and four within each fold, scaled by their
+    signal over noise; contrastive bounds of four and of all; and Gaussian sums over four and all.
+    Neighbours have the gradient of the Gaussian sum over four.
+    """
     rho = found.correlations.clamp(0.0, _HIGHEST)
-    gaussian = -0.5 * torch.log1p(-rho.square()).sum(-1, keepdim=True)
+    sums = [-0.5 * torch.log1p(-rho[:, :k].square()).sum(-1, keepdim=True) for k in _SUMS]
+    bounds = [
+        contrastive_bound(found.x[..., :k], found.y[..., :k], found.present, rho[:, :k])
+        for k in _SUMS
+    ]
     with torch.no_grad():
-        strength = (rho / (1 - rho.square()).sqrt()).clamp(min=1e-3)[:, None, None]
-        x, y = ((side * strength).flatten(0, 1) for side in (found.x, found.y))
+        few = slice(0, _VIEWS[-1])
+        strength = (rho / (1 - rho.square()).sqrt()).clamp(min=1e-3)[:, None, None, few]
+        x, y = ((side[..., few] * strength).flatten(0, 1) for side in (found.x, found.y))
         mask = found.present.flatten(0, 1)
         chosen = subset(torch.cat([x, y], -1).mT, None if visible(mask.all()) else mask)
         near = [chosen.at_queries(side.mT).mT for side in (x, y)]
         each = torch.cat([nearest((near[0][..., :k], near[1][..., :k]), chosen) for k in _VIEWS], 1)
         exact = each.unflatten(0, (-1, _FOLDS)).mean(1)
-    return torch.cat([exact + gaussian - gaussian.detach(), gaussian], -1)
+    opinions = [exact + sums[0] - sums[0].detach(), *(b[:, None] for b, _ in bounds), *sums]
+    return torch.cat(opinions, -1), torch.stack([sharpness for _, sharpness in bounds], -1)
 
 
 def variates(
@@ -243,7 +264,7 @@ def _fitted(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     fixed = constant(fixed_numbers, x.shape[1] * x.shape[2], VARIATE_COUNT + _SPARE, like=x)
     fixed = fixed.unflatten(0, (-1, _FOLDS)).transpose(0, 1)
     starts = [(side.mT @ fixed).sum(1, keepdim=True) for side in (x, y)]
-    tried = [_aligned(_canonical(others, starts, r * rest.rsqrt()), own) for r in _RIDGES]
+    tried = [_canonical(others, starts, r * rest.rsqrt()) for r in _RIDGES]
     shared = torch.stack([_shared(maps, own) for maps in tried])
     best = shared.argmax(0)
     rows = torch.arange(len(x), device=x.device)
@@ -262,13 +283,18 @@ def _canonical(others: list[Tensor], starts: list[Tensor], ridge: Tensor) -> tup
     def back(u: Tensor) -> Tensor:
         return _solved(low_y, xy.mT @ _solved(low_x.mT, u, upper=True))
 
-    left = orthonormal(across(_solved(low_y, starts[1])))
-    right = orthonormal(back(_solved(low_x, starts[0])))
+    left = _basis(across(_solved(low_y, starts[1])))
+    right = _basis(back(_solved(low_x, starts[0])))
     for _ in range(_ITERATIONS):
-        left, right = orthonormal(across(back(left))), orthonormal(back(across(right)))
+        left, right = _basis(across(back(left))), _basis(back(across(right)))
     u, _, v = torch.linalg.svd((left.mT @ across(right)).nan_to_num())
     left, right = left @ u[..., :VARIATE_COUNT], right @ v.mT[..., :VARIATE_COUNT]
     return _solved(low_x.mT, left, upper=True), _solved(low_y.mT, right, upper=True)
+
+
+def _basis(u: Tensor) -> Tensor:
+    """An orthonormal basis of columns, which single precision would lose where all are alike."""
+    return orthonormal(u.double()).to(u.dtype)
 
 
 def _factor(gram: Tensor, ridge: Tensor) -> Tensor:
@@ -283,14 +309,6 @@ def _solved(triangle: Tensor, rows: Tensor, upper: bool = False) -> Tensor:
     rows = rows.expand(*triangle.shape[:-1], -1)
     out: Tensor = torch.linalg.solve_triangular(triangle, rows, upper=upper)
     return out
-
-
-def _aligned(maps: tuple[Tensor, Tensor], own: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """Maps of all folds turned towards the functions of the first one, both sides alike."""
-    total = [gram.sum(1, keepdim=True) for gram in own[:2]]
-    alike = sum(w.mT @ gram @ w[:, :1] for w, gram in zip(maps, total))
-    u, _, v = torch.linalg.svd(torch.as_tensor(alike).nan_to_num())
-    return maps[0] @ (u @ v), maps[1] @ (u @ v)
 
 
 def _shared(maps: tuple[Tensor, Tensor], own: list[Tensor]) -> Tensor:

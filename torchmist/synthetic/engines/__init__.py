@@ -11,10 +11,13 @@ from torchmist.synthetic.engines.copies import Copies
 from torchmist.synthetic.engines.family import Family
 from torchmist.synthetic.engines.functions import Functions
 from torchmist.synthetic.engines.lifts import Lifts
+from torchmist.synthetic.engines.spectra import Spectra
+from torchmist.synthetic.engines.spread import Spread
 
 __all__ = ["ENGINES", "Family"]
 
 ENGINES: Mapping[str, Family[Any]] = {
-    family.name: family for family in (Codes(), Lifts(), Functions(), Atoms(), Copies())
+    family.name: family
+    for family in (Codes(), Lifts(), Functions(), Atoms(), Copies(), Spectra(), Spread())
 }
 """Every engine by its name."""

@@ -1,0 +1,36 @@
+"""Draws that the tests of fitting arbiters share."""
+
+from __future__ import annotations
+
+import torch
+
+from torchmist.arbiter import Evidence
+from torchmist.models.neighbourhood import FEATURE_COUNT, OPINION_COUNT
+from torchmist.models.variates import SHARPNESS_COUNT, VARIATE_COUNT, VARIATE_OPINIONS
+from training.arbiter_fit import Data
+
+
+def draws(count: int = 4000) -> Data:
+    """Two families: in the first the plain network is right, in the second its rival, which errs
+    eight times as far, and the features tell which."""
+    generator = torch.Generator().manual_seed(0)
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=generator)
+
+    family = (torch.arange(count) % 2).float()
+    t = normal(count).clamp(min=-1.5)
+    right = t + torch.where(family == 0, 0.1, 0.8) * normal(count)
+    wrong = t + 1 + 0.5 * normal(count)
+    plain, local = (torch.where(family == k, right, wrong) for k in (0, 1))
+    steps = torch.linspace(-0.2, 0.2, 24)
+    sizes = torch.tensor([200.0, 2.0, 3.0]).expand(count, -1)
+    evidence = Evidence(
+        *((side[:, None] + steps).exp() - 0.2 for side in (plain, local)),
+        (local[:, None] + normal(count, OPINION_COUNT)).exp() - 0.2, plain,
+        family[:, None] + normal(count, FEATURE_COUNT),
+        (t[:, None] + 0.5 * normal(count, VARIATE_OPINIONS)).exp() - 0.2,
+        torch.zeros(count, VARIATE_COUNT), torch.zeros(count, SHARPNESS_COUNT), sizes,
+    )  # fmt: skip
+    check = (torch.arange(count) // 2 % 8 == 0).float()
+    return {**evidence._asdict(), "mi": t.exp() - 0.2, "family": family, "check": check}
