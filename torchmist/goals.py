@@ -50,7 +50,7 @@ __all__ = ["Goal", "Opinions", "Pursued", "check_goal"]
 Pursued = Literal["minimize", "maximize"]
 _SOFT = 0.05  # nats: opinions that are nearer to each other than this share the gradient
 _ROWS = 256  # most samples of the kernel estimate and of the processes
-_SHARE = 0.3  # of the value's own gradient beside that of the processes
+_SHARE = 0.1  # of the value's own gradient beside that of the processes
 
 
 def check_goal(goal: Pursued | None) -> None:

@@ -1,18 +1,19 @@
 r"""What a term pulls at: the information of two Gaussian processes, dense in all samples.
 
-A network, a critic or the largest of several opinions gives a gradient that is right on the codes of
-now and changes with each step; few steps in small batches follow it badly. The mutual information
-of two Gaussian processes that read the sides through kernels K and L with noise :math:`\lambda`,
+A network, a critic or the largest of several opinions gives a gradient that is right on the codes
+of now and changes with each step; few steps in small batches follow it badly. The mutual
+information of two Gaussian processes that read the sides through kernels K and L with noise
+:math:`\lambda`,
 
-.. math:: \tfrac12 \left[\log|1 + K/\lambda| + \log|1 + L/\lambda| - \log|1 + (K + L)/\lambda|\right]
+.. math:: \tfrac12 [\log|1 + K/\lambda| + \log|1 + L/\lambda| - \log|1 + (K + L)/\lambda|]
           - \frac{\mathrm{tr} R_K \, \mathrm{tr} R_L}{2 (N - 1)},
           \qquad R_K = K (K + \lambda)^{-1},
 
-is smooth and moves every sample. With linear kernels it is that of Gaussian variables; with Gaussian
-kernels it is the kernel generalised variance (Bach and Jordan 2002), a sum over all kernel canonical
-correlations. The last term takes away what independent sides have to first order. What is left of
-that grows with the flatness of both spectra, so that codes in which much could hide cost more than
-plain ones: right for a gradient, too high for a value.
+is smooth and moves every sample. With linear kernels it is that of Gaussian variables; with
+Gaussian kernels it is the kernel generalised variance (Bach and Jordan 2002), a sum over all kernel
+canonical correlations. The last term takes away what independent sides have to first order. What is
+left of that grows with the flatness of both spectra, so that codes in which much could hide cost
+more than plain ones: right for a gradient, too high for a value.
 
 Columns are divided by their deviations and distances by their mean, both *constants* of the
 backward pass: the gradient is that at the resolution of now, and to shrink a code counts as to lose
