@@ -10,9 +10,14 @@ depends on the direction:
 * ``"maximize"``: what is faked must not pay. The term is a soft minimum of a low quantile of the
   network over three views (raw, whitened, rotated) and of the critic's bound.
 
+A soft extreme of opinions is a number to trust and a poor guide: its gradient belongs to whichever
+opinion leads on the codes of now. The gradient is therefore mostly that of the information of two
+Gaussian processes (:mod:`torchmist.pull`), which moves every sample, and :data:`_SHARE` of that of
+the value, for what such a kernel is too coarse to see.
+
 In training mode the raw and the whitened view take turns when minimising, and so do the two kernel
 estimates; in eval mode all are taken. Wide sides reach the network through running directions
-(:mod:`torchmist.views`); the critic reads
+(:mod:`torchmist.views`); the critic and the processes read
 all columns. Legend: ``B`` datasets, ``N`` samples, ``V`` views, ``Q`` quantiles.
 """
 
@@ -37,13 +42,15 @@ from torchmist.functional import (
 )
 from torchmist.memory import weighed
 from torchmist.models.network import QuantileNetwork
+from torchmist.pull import kernel_information
 from torchmist.views import RunningDirections, whitened_view
 
 __all__ = ["Goal", "Opinions", "Pursued", "check_goal"]
 
 Pursued = Literal["minimize", "maximize"]
 _SOFT = 0.05  # nats: opinions that are nearer to each other than this share the gradient
-_ROWS = 256  # most samples of the kernel estimate
+_ROWS = 256  # most samples of the kernel estimate and of the processes
+_SHARE = 0.1  # of the value's own gradient beside that of the processes
 
 
 def check_goal(goal: Pursued | None) -> None:
@@ -56,8 +63,8 @@ def check_goal(goal: Pursued | None) -> None:
 
 
 class Opinions(NamedTuple):
-    """``value`` ``[B]``, the term; ``quantiles`` ``[B, Q]`` of the network, mean of its views;
-    ``each``: the opinions ``[B]`` by name, all in nats."""
+    """``value`` ``[B]``, the term, with the gradient of the pull; ``quantiles`` ``[B, Q]`` of the
+    network, mean of its views; ``each``: the opinions ``[B]`` by name, all in nats."""
 
     value: Tensor
     quantiles: Tensor
@@ -124,6 +131,8 @@ class Goal(nn.Module):
             if self.critic.taken:
                 opinions["critic"] = seen.bound
             value = _soft(torch.stack(list(opinions.values())), self.goal)
+            if value.requires_grad:
+                value = weighed(value, _SHARE) + _pull(z, targets, mask, own)
             self._turn += self.training
             if self.training and torch.is_grad_enabled():
                 self.critic.learn(z, targets, mask)
@@ -158,6 +167,15 @@ class Goal(nn.Module):
         if not self.training or self._turn % 4 >= 2:
             found.append(kernel_floor(standardise(of_y.mT, mask).mT, scores, mask))
         return torch.stack(found).amax(0)
+
+
+def _pull(z: Tensor, y: Tensor, mask: Tensor | None, own: int | None) -> Tensor:
+    """0 ``[B]`` with the gradient of the processes' information, on some samples."""
+    rows = min(z.shape[1], _ROWS)
+    factor = 1.0 if own is None else rows / min(own, rows)
+    a, b = (weighed(side[:, :rows], factor) for side in (z, y))
+    found = kernel_information(a, b, None if mask is None else mask[:, :rows])
+    return found - found.detach()
 
 
 def _soft(opinions: Tensor, goal: Pursued) -> Tensor:

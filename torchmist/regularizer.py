@@ -67,9 +67,11 @@ class MIRegularizer(nn.Module):
     * ``goal="maximize"``, *subtracted* from the loss: what is faked must not pay. The value is a
       soft minimum of a low quantile of the network on several views and of the critic's bound.
 
-    The sign is +I in both. A goal's critic has no parameters: no optimizer of the host needs to
-    know it, it takes its steps in training mode with gradients enabled, and its state is saved with
-    the host. ``lift`` is the older way, a network that the host's optimizer trains.
+    Most of a goal's gradient is that of a smooth kernel information (:mod:`torchmist.pull`), which
+    moves every sample; it is not the derivative of the value. The sign is +I in both. A goal's
+    critic has no parameters: no optimizer of the host needs to know it, it takes its steps in
+    training mode with gradients enabled, and its state is saved with the host. ``lift`` is the
+    older way, a network that the host's optimizer trains.
 
     Args:
         model: a registered name, the path of a ``.safetensors`` file, or a ``MIST`` module (which

@@ -1,0 +1,108 @@
+"""The information of two Gaussian processes: value against another formula, gradient, the term."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+import torchmist
+from torchmist import goals
+from torchmist.pull import kernel_information
+
+
+def draw(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def smoother(side: Tensor) -> Tensor:
+    """K (K + 1 / 2)^-1 of a Gaussian kernel whose width is the mean squared distance."""
+    side = (side - side.mean(0)) / side.std(0, correction=0)
+    square, n = torch.cdist(side, side).square(), len(side)
+    kernel = torch.exp(-square * n * (n - 1) / square.sum())
+    centre = torch.eye(n, dtype=side.dtype) - 1 / n
+    kernel = centre @ kernel @ centre
+    kernel = kernel / kernel.diagonal().mean()
+    return kernel @ torch.linalg.inv(kernel + 0.5 * torch.eye(n, dtype=side.dtype))
+
+
+def test_it_is_the_kernel_generalised_variance_less_its_first_order_under_independence() -> None:
+    x, y = draw(40, 3).double(), draw(40, 2, seed=1).double()
+    y = y + x[:, :2]
+    a, b = smoother(x), smoother(y)
+    expected = -0.5 * torch.linalg.slogdet(torch.eye(40, dtype=x.dtype) - a @ b).logabsdet
+    expected = expected - 0.5 * a.trace() * b.trace() / 39
+    found = kernel_information(x.float()[None], y.float()[None])
+    torch.testing.assert_close(found, expected.float()[None], atol=1e-3, rtol=1e-3)
+
+
+def test_of_independent_columns_there_is_next_to_nothing_and_of_a_circle_there_is_much() -> None:
+    found = [kernel_information(draw(1, 128, 1, seed=k), draw(1, 128, 1, seed=50 + k))
+             for k in range(10)]  # fmt: skip
+    assert torch.stack(found).mean().abs() < 0.06
+    angle = 6.2832 * torch.rand(1, 128, 1, generator=torch.Generator().manual_seed(0))
+    assert kernel_information(angle.cos(), angle.sin()) > 0.7
+
+
+def test_units_of_columns_and_columns_that_are_constant_do_not_count() -> None:
+    x, y = draw(2, 50, 3), draw(2, 50, 2, seed=1)
+    y = y + x[..., :2]
+    moved = torch.cat([x * torch.tensor([1.0, 30.0, 0.1]) + 5, torch.full((2, 50, 1), 3.0)], -1)
+    torch.testing.assert_close(
+        kernel_information(moved, 7 * y), kernel_information(x, y), atol=1e-3, rtol=1e-3
+    )
+    assert torch.equal(kernel_information(torch.ones(2, 50, 1), y), torch.zeros(2))
+
+
+def test_masked_samples_do_not_count_and_get_no_gradient() -> None:
+    x, y = draw(1, 40, 3), draw(1, 40, 2, seed=1)
+    more = torch.cat([x, 9 * x[:, :8]], 1).requires_grad_()
+    mask = (torch.arange(48) < 40)[None]
+    found = kernel_information(more, torch.cat([y, y[:, :8]], 1), mask)
+    torch.testing.assert_close(found, kernel_information(x, y), atol=1e-4, rtol=1e-3)
+    (gradient,) = torch.autograd.grad(found.sum(), more)
+    assert gradient[:, :40].abs().amin(1).gt(0).all() and not gradient[:, 40:].any()
+
+
+def test_to_shrink_a_code_counts_as_to_lose_information() -> None:
+    z = draw(1, 64, 2).requires_grad_()
+    (gradient,) = torch.autograd.grad(kernel_information(z, z.detach()[..., :1]).sum(), z)
+    assert (gradient * z).sum() > 0
+
+
+@pytest.mark.parametrize("goal", ["minimize", "maximize"])
+def test_a_term_has_the_value_of_its_opinions_and_mostly_the_gradient_of_the_processes(
+    small, goal, monkeypatch
+) -> None:
+    z, y = draw(60, 3).requires_grad_(), draw(60, 2, seed=1)
+    term = torchmist.MIRegularizer(small, goal=goal)
+    term(z, y)
+    term.eval()
+    values, gradients = [], []
+    for share in (0.0, 1.0, goals._SHARE):
+        monkeypatch.setattr(goals, "_SHARE", share)
+        values.append(term(z, y))
+        gradients.append(torch.autograd.grad(values[-1], z)[0])
+    with torch.no_grad():
+        values.append(term(z, y))
+    assert max(values) - min(values) < 1e-5
+    (pull,) = torch.autograd.grad(kernel_information(z[None], y[None]).sum(), z)
+    torch.testing.assert_close(gradients[0], pull, atol=1e-6, rtol=1e-4)
+    mixed = pull + goals._SHARE * (gradients[1] - pull)
+    torch.testing.assert_close(gradients[2], mixed, atol=1e-5, rtol=1e-3)
+
+
+def test_a_code_without_noise_keeps_its_size_and_its_task() -> None:
+    """Nothing but the task holds the scale of a code to which no noise is added."""
+    torch.manual_seed(0)
+    encoder, decoder = torch.nn.Linear(4, 3), torch.nn.Linear(3, 2)
+    optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], 1e-2)
+    for _ in range(400):
+        x = torch.randn(64, 4)
+        z = encoder(x)
+        loss = (decoder(z) - x[:, 2:]).square().mean()
+        loss = loss + 0.3 * kernel_information(z[None], x[None, :, :1]).sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert z.std() > 1e-3 and (decoder(z) - x[:, 2:]).square().mean() < 0.1
