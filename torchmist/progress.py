@@ -15,10 +15,11 @@ class Bar:
         total: how many there will be.
         unit: what they are called.
         show: False for no bar.
+        what: is being done.
     """
 
-    def __init__(self, total: int, unit: str, show: bool) -> None:
-        self.total, self.unit, self.show = total, unit, show
+    def __init__(self, total: int, unit: str, show: bool, what: str = "") -> None:
+        self.total, self.unit, self.show, self.what = total, unit, show, what
         self._bar: Any = None
 
     def __enter__(self) -> Bar:
@@ -27,7 +28,7 @@ class Bar:
                 from tqdm.auto import tqdm
             except ImportError:
                 return self
-            self._bar = tqdm(total=self.total, unit=self.unit)
+            self._bar = tqdm(total=self.total, unit=self.unit, desc=self.what or None)
         return self
 
     def __exit__(

@@ -21,8 +21,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from torchmist.adapt.partitions import nearest
-from torchmist.models.projected import column_scale
+from torchmist.adapt.partitions import column_scale, nearest
 from torchmist.synthetic import Batch
 
 __all__ = ["CellMeta", "Pool", "random_table", "spread", "table_mi"]
@@ -149,12 +148,10 @@ class CellMeta:
     def _dataset(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         parts, kept = [], []
         for pool in (self.x, self.y):
-            part = pool.partitions[
-                int(torch.randint(len(pool.partitions), (1,), generator=generator))
-            ]
-            rows = _some(len(part), self.few, generator)
-            parts.append(part)
-            kept.append((rows, part[rows].unique(return_inverse=True)[1]))
+            chosen = int(torch.randint(len(pool.partitions), (1,), generator=generator))
+            parts.append(pool.partitions[chosen])
+            rows = _some(len(parts[-1]), self.few, generator)
+            kept.append((rows, parts[-1][rows].unique(return_inverse=True)[1]))
         p, q = (torch.bincount(part).double() / len(part) for _, part in kept)
         table = random_table(p, q, generator)
         if float(torch.rand(1, generator=generator)) < self.independent:

@@ -1,4 +1,4 @@
-"""``warp``: a meta-distribution seen through one flow per side, with the labels it had.
+"""``WarpedMeta``: a meta-distribution seen through one flow per side, with the labels it had.
 
 I(f(X); g(Y)) = I(X; Y) for invertible f and g, so every label stays exact. Legend: ``B`` datasets,
 ``N`` samples, ``dx``, ``dy`` columns.
@@ -17,7 +17,7 @@ from torchmist.copula import normal_scores
 from torchmist.synthetic import Batch
 from torchmist.synthetic.general.canonical import canonical_mi, draw_correlations, sample_canonical
 
-__all__ = ["CanonicalMeta", "Meta", "WarpedMeta", "warp"]
+__all__ = ["CanonicalMeta", "Meta", "WarpedMeta"]
 
 
 class Meta(Protocol):
@@ -59,7 +59,16 @@ def _rotations(batch: int, d: int, generator: torch.Generator) -> Tensor:
 
 
 class WarpedMeta:
-    """See :func:`warp`."""
+    """``meta`` in the modality of the flows: a meta-distribution with the same exact labels.
+
+    Each column is made standard normal (an increasing map), then each side goes through its flow
+    (an invertible one): neither changes MI.
+
+    Args:
+        meta: of continuous columns; :class:`CanonicalMeta`, whose sides are exactly what flows map
+            onto the data, or any other.
+        flow_x, flow_y: fitted flows; ``None`` leaves a side as it is.
+    """
 
     def __init__(self, meta: Meta, flow_x: Flow | None, flow_y: Flow | None) -> None:
         self.meta, self.flow_x, self.flow_y = meta, flow_x, flow_y
@@ -90,17 +99,3 @@ def _through(flow: Flow | None, value: Tensor) -> Tensor:
         return value
     out: Tensor = flow(normal_scores(value))
     return out
-
-
-def warp(meta: Meta, flow_x: Flow | None, flow_y: Flow | None) -> WarpedMeta:
-    """``meta`` in the modality of the flows: a meta-distribution with the same exact labels.
-
-    Each column is made standard normal (an increasing map), then each side goes through its flow
-    (an invertible one): neither changes MI.
-
-    Args:
-        meta: of continuous columns; :class:`CanonicalMeta`, whose sides are exactly what flows map
-            onto the data, or any other.
-        flow_x, flow_y: fitted flows; ``None`` leaves a side as it is.
-    """
-    return WarpedMeta(meta, flow_x, flow_y)
