@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -83,10 +86,11 @@ def test_intervals_hold_on_draws_that_train_nothing(small_duo, data) -> None:
 def test_training_stops_where_held_out_draws_are_best(small_duo, data) -> None:
     arbiter = small_duo.arbiter.requires_grad_(True)
     before = [p.clone() for p in arbiter.members.parameters()]
-    wrong = {**data, "mi": 5 - data["mi"]}
+    said, _, _ = estimates(small_duo, arbiter, data)
+    wrong, right = {**data, "mi": said + 3}, {**data, "mi": said.clamp(min=0)}
     schedule = Schedule(3, fresh=False, rate=1e-2, decay=0.0, batch=64)
     levels = small_duo.levels
-    train_members(arbiter, wrong, levels, schedule, 0, rows_of(data, slice(0, 40)))
+    train_members(arbiter, wrong, levels, schedule, 0, right)
     with torch.no_grad():
         moved = [float((a - b).abs().max()) for a, b in zip(before, arbiter.members.parameters())]
     assert max(moved) == 0.0
@@ -138,3 +142,12 @@ def test_wrong_datasets_are_errors(small_duo, batch, options, message) -> None:
 def test_too_few_datasets_are_an_error(small_duo) -> None:
     with pytest.raises(ValueError, match="at least 40 datasets to learn from.*got 12 and 2"):
         torchmist.finetune(small_duo, [channel(2, seed=s) for s in range(9)], show=False)
+
+
+def test_the_simulator_on_the_page_is_learned() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "adapt.md").read_text()
+    (block,) = [b for b in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "finetune" in b]
+    names: dict[str, object] = {"__name__": "__main__"}
+    exec(compile(block, "docs", "exec"), names)
+    report = names["model"].report  # type: ignore[attr-defined]
+    assert report.datasets == 80 and report.error_after <= report.error_before + 0.05

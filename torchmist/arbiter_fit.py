@@ -26,7 +26,7 @@ __all__ = ["Data", "Schedule", "evidence_of", "fresh_schedule", "rows_of", "said
 
 # of the mean in nats, and of its distance in t: long upper tails would draw the mean up with them
 _HUBER, _APART = 0.05, 0.3
-_DOUBT_RATE, _DECAY = 2e-3, 1e-2
+_DOUBT_RATE, _DOUBT_BATCH, _DECAY = 2e-3, 512, 1e-2
 Data = dict[str, Tensor]
 """Columns of draws by name: the evidence, ``mi`` in nats, ``family``, and ``check``, 1 where a draw
 trains nothing."""
@@ -93,50 +93,62 @@ def train_members(
             kept that estimate them best.
     """
 
-    def run(member: nn.Module, seen: Tensor) -> Tensor:
-        enter, first, middle, second, leave = member.children()
-        hidden = F.dropout(first(enter(seen)), schedule.dropout)
-        out: Tensor = leave(F.dropout(second(middle(hidden)), schedule.dropout))
-        return out
-
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for member in arbiter.members if schedule.fresh else ():
             for layer in (member[0], member[2]):  # type: ignore[index]
                 layer.reset_parameters()
-        weights: list[Tensor] = list(arbiter.members.parameters())
-        origin = [weight.detach().clone() for weight in weights]
-        optimizer = torch.optim.AdamW(
-            weights, lr=schedule.rate, weight_decay=schedule.decay if schedule.fresh else 0.0
-        )
-        total = schedule.epochs * math.ceil(len(data["mi"]) / schedule.batch)
-        rates = torch.optim.lr_scheduler.LambdaLR(
-            optimizer,
-            lambda k: min(1.0, (k + 1) / schedule.warmup)
-            * 0.5 * (1 + math.cos(math.pi * k / total)),
-        )  # fmt: skip
+        steps = schedule.epochs * math.ceil(len(data["mi"]) / schedule.batch)
+        descent = _Descent(arbiter, levels, schedule, steps)
         best, kept = math.inf, copy.deepcopy(arbiter.members.state_dict())
         for epoch in range(schedule.epochs + 1):
-            if held is not None and (loss_held := _held_loss(arbiter, held, levels)) < best:
-                best, kept = loss_held, copy.deepcopy(arbiter.members.state_dict())
+            if held is not None and (loss := _held_loss(arbiter, held, levels)) < best:
+                best, kept = loss, copy.deepcopy(arbiter.members.state_dict())
             if epoch == schedule.epochs:
                 break
             for rows in torch.randperm(len(data["mi"]), generator=generator).split(schedule.batch):
-                each = arbiter.each(evidence_of(data, rows), run)
-                loss = sum(_losses(t, data["mi"][rows], levels).mean() for t in each)
-                optimizer.zero_grad()
-                loss.backward()  # type: ignore[union-attr]
-                nn.utils.clip_grad_norm_(weights, 1.0)
-                optimizer.step()
-                if not schedule.fresh:
-                    back = optimizer.param_groups[0]["lr"] * schedule.decay
-                    with torch.no_grad():
-                        torch._foreach_lerp_(weights, origin, back)
-                rates.step()
+                descent.step(rows_of(data, rows))
     if held is not None:
         arbiter.members.load_state_dict(kept)
-    return total
+    return steps
+
+
+class _Descent:
+    """Steps of the optimiser of an arbiter's members."""
+
+    def __init__(self, arbiter: Arbiter, levels: Tensor, schedule: Schedule, steps: int) -> None:
+        self.arbiter, self.levels, self.schedule = arbiter, levels, schedule
+        self.weights: list[Tensor] = list(arbiter.members.parameters())
+        self.origin = [weight.detach().clone() for weight in self.weights]
+        decay = schedule.decay if schedule.fresh else 0.0
+        self.optimizer = torch.optim.AdamW(self.weights, lr=schedule.rate, weight_decay=decay)
+
+        def share(k: int) -> float:
+            return min(1.0, (k + 1) / schedule.warmup) * 0.5 * (1 + math.cos(math.pi * k / steps))
+
+        self.rates = torch.optim.lr_scheduler.LambdaLR(self.optimizer, share)
+
+    def run(self, member: nn.Module, seen: Tensor) -> Tensor:
+        """A member with dropout between its layers."""
+        enter, first, middle, second, leave = member.children()
+        hidden = F.dropout(first(enter(seen)), self.schedule.dropout)
+        out: Tensor = leave(F.dropout(second(middle(hidden)), self.schedule.dropout))
+        return out
+
+    def step(self, data: Data) -> None:
+        """One step on these draws, and the pull to where trained weights started."""
+        each = self.arbiter.each(evidence_of(data), self.run)
+        loss = torch.stack([_losses(t, data["mi"], self.levels).mean() for t in each]).sum()
+        self.optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.weights, 1.0)
+        self.optimizer.step()
+        if not self.schedule.fresh:
+            back = self.optimizer.param_groups[0]["lr"] * self.schedule.decay
+            with torch.no_grad():
+                torch._foreach_lerp_(self.weights, self.origin, back)
+        self.rates.step()
 
 
 @torch.no_grad()
@@ -157,34 +169,30 @@ def strange(arbiter: Arbiter, data: Data, levels: Tensor, schedule: Schedule) ->
 
 
 def train_doubt(
-    arbiter: Arbiter, known: Data, others: Sequence[Data], levels: Tensor, steps: int, *,
-    fresh: bool = True, batch: int = 512,
-) -> None:  # fmt: skip
+    arbiter: Arbiter, known: Data, others: Sequence[Data], levels: Tensor, steps: int
+) -> None:
     """Fit the doubt to draws of ``known`` and of strange families by the pinball loss, half of it
-    each; families that were strange count alike. All are as :func:`said` gives them.
+    each; families that were strange count alike.
 
     Args:
         arbiter: whose doubt is trained.
-        known: draws of families that its members were trained on.
+        known: draws of families that its members were trained on, as :func:`said` gives them.
         others: those of :func:`strange`, one for each family.
         levels: of the quantiles, ``[Q]``.
         steps: of the optimiser.
-        fresh: from new weights.
-        batch: draws of each family in a step.
     """
     parts = [known, *others]
-    weights = [1.0, *[1 / max(1, len(others))] * len(others)]
-    if fresh:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            arbiter.doubt.layers[0].reset_parameters()  # type: ignore[operator]
+    weights = [1.0, *[1 / len(others)] * len(others)]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        arbiter.doubt.layers[0].reset_parameters()  # type: ignore[operator]
     optimizer = torch.optim.AdamW(arbiter.doubt.parameters(), lr=_DOUBT_RATE, weight_decay=_DECAY)
     rates = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     generator = torch.Generator().manual_seed(0)
     for _ in range(steps):
         loss = torch.zeros(())
         for part, weight in zip(parts, weights):
-            rows = torch.randint(len(part["mi"]), (batch,), generator=generator)
+            rows = torch.randint(len(part["mi"]), (_DOUBT_BATCH,), generator=generator)
             t = arbiter.doubt(part["each"][rows].transpose(0, 1))
             loss = loss + weight * pinball_loss(t, from_nats(part["mi"][rows]), levels)
         optimizer.zero_grad()

@@ -24,8 +24,8 @@ SIZES = (128, 512, 2048)
 """Numbers of samples of the datasets that judge."""
 
 _LEAST, _MOST, _TOGETHER = 64, 2048, 4  # samples, and datasets in one pass
-_SHARES = (0.5, 0.2, 0.15, 0.05, 0.1)  # clusters, slices, generated, warped canonical and general
-_STOP = 4  # every fourth draw is of samples that no other is made of
+_SHARES = (0.55, 0.25, 0.1, 0.03, 0.07)  # clusters, slices, generated, warped Gaussian and general
+_STOP = 4  # every fourth draw is of real samples that no other is made of
 
 Sides = tuple[Side, Side]
 
@@ -59,9 +59,10 @@ def lessons(sides: Sides, flows: Sequence[Flow | None], seed: int) -> Callable[[
     def draw(number: int) -> Draw:
         g = torch.Generator().manual_seed(seed * 1_000_003 + number + 1)
         stop = number % _STOP == _STOP - 1
-        family = int(torch.multinomial(torch.tensor(shares), 1, generator=g))
+        chances = torch.tensor(shares[: len(KINDS)] if stop else shares)
+        family = int(torch.multinomial(chances, 1, generator=g))
         n = int(_LEAST * (_MOST / _LEAST) ** float(torch.rand(1, generator=g)))
-        meta = (*own[stop], whole, *warped)[family]
+        meta = (*own[int(stop)], whole, *warped)[family]
         batch = meta.sample(_TOGETHER, n, *(directions if family > 2 else columns), generator=g)
         x, y = batch.x, batch.y
         if family > 2:
