@@ -9,7 +9,7 @@ import torch
 from adapt_samples import draw
 
 from torchmist.adapt import CellMeta, Pool
-from torchmist.adapt.cells import random_table, spread, table_mi
+from torchmist.adapt.cells import spread
 from torchmist.adapt.partitions import (
     clustered,
     clusters,
@@ -20,6 +20,7 @@ from torchmist.adapt.partitions import (
     walk_coordinates,
 )
 from torchmist.adapt.sides import both_sides
+from torchmist.synthetic.random_tables import random_table, table_mi
 
 
 def test_information_of_tables() -> None:

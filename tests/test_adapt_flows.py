@@ -11,9 +11,10 @@ import torch
 from adapt_samples import draw, mixed
 
 import torchmist
-from torchmist.adapt import CanonicalMeta, Flow, FlowReport, WarpedMeta, fit_flow, plot_flow
+from torchmist.adapt import Flow, FlowReport, WarpedMeta, fit_flow, plot_flow
 from torchmist.adapt.marginals import Marginals
 from torchmist.adapt.two_sample import told_apart
+from torchmist.synthetic.general.canonical_meta import CanonicalMeta
 
 pytestmark = pytest.mark.usefixtures("steady")
 

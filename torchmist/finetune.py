@@ -29,7 +29,7 @@ __all__ = ["Draw", "FinetuneReport", "collect", "estimates", "finetune", "hear",
            "tune", "with_arbiter"]  # fmt: skip
 
 Batch = tuple[Tensor, Tensor, Tensor]
-_SCHEDULE = Schedule(epochs=30, fresh=False, rate=5e-4, decay=10.0, batch=64, warmup=20)
+_SCHEDULE = Schedule(epochs=30, fresh=False, rate=1e-3, decay=3.0, batch=64, warmup=20)
 _FEWEST = 40  # datasets to learn from
 _HELD = 0.95  # of the 90 % intervals on datasets that train nothing: those of a user are known less
 _WIDTHS = tuple(0.05 * k for k in range(21))  # logarithms of what stretches intervals, in turn

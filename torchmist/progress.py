@@ -13,7 +13,7 @@ class Bar:
 
     Args:
         total: how many there will be.
-        unit: what they are called.
+        unit: what they are called; of seconds, "s", no rate is shown.
         show: False for no bar.
         what: is being done.
     """
@@ -28,7 +28,12 @@ class Bar:
                 from tqdm.auto import tqdm
             except ImportError:
                 return self
-            self._bar = tqdm(total=self.total, unit=self.unit, desc=self.what or None)
+            seconds = (
+                "{desc}: {percentage:3.0f}%|{bar}| {n}/{total} s" if self.unit == "s" else None
+            )
+            self._bar = tqdm(
+                total=self.total, unit=self.unit, desc=self.what or None, bar_format=seconds
+            )
         return self
 
     def __exit__(

@@ -9,11 +9,10 @@ from torchmist.adapt.flows import Flow, FlowReport
 from torchmist.adapt.pictures import plot_flow
 from torchmist.adapt.pipeline import adapt
 from torchmist.adapt.report import AdaptReport
-from torchmist.adapt.warp import CanonicalMeta, WarpedMeta
+from torchmist.adapt.warp import WarpedMeta
 
 __all__ = [
     "AdaptReport",
-    "CanonicalMeta",
     "CellMeta",
     "Flow",
     "FlowReport",

@@ -13,9 +13,10 @@ import torch
 from torchmist.adapt.cells import CellMeta
 from torchmist.adapt.flows import Flow
 from torchmist.adapt.sides import Kind, Side
-from torchmist.adapt.warp import CanonicalMeta, Meta, WarpedMeta
+from torchmist.adapt.warp import Meta, WarpedMeta
 from torchmist.finetune import Draw
 from torchmist.synthetic.general import GeneralMeta
+from torchmist.synthetic.general.canonical_meta import CanonicalMeta
 
 __all__ = ["KINDS", "SIZES", "checks", "lessons"]
 
@@ -23,7 +24,7 @@ KINDS: tuple[Kind, ...] = ("clusters", "slices")
 SIZES = (128, 512, 2048)
 """Numbers of samples of the datasets that judge."""
 
-_LEAST, _MOST, _TOGETHER = 64, 2048, 4  # samples, and datasets in one pass
+_LEAST, _MOST, _TOGETHER, _MADE = 64, 2048, 4, 1024  # samples, datasets in one pass, generated
 _SHARES = (0.55, 0.25, 0.1, 0.03, 0.07)  # clusters, slices, generated, warped Gaussian and general
 _STOP = 4  # every fourth draw is of real samples that no other is made of
 
@@ -44,7 +45,7 @@ def lessons(sides: Sides, flows: Sequence[Flow | None], seed: int) -> Callable[[
     own = [[cells(sides, part, kind, seed + 2) for kind in KINDS] for part in ("fit", "calibrate")]
     generator, shares = torch.Generator().manual_seed(seed + 3), list(_SHARES)
     made = [
-        side.fit if flow is None else side.generated(flow, _MOST, generator)
+        side.fit if flow is None else side.generated(flow, _MADE, generator)
         for side, flow in zip(sides, flows)
     ]
     whole = CellMeta(*(side.pool(z, "clusters", seed + 3) for side, z in zip(sides, made)))
