@@ -56,7 +56,8 @@ def adapt(
     Args:
         x: ``[N, dx]`` array or tensor, ``N`` of at least 200; unpaired with ``y``.
         y: ``[M, dy]``; integers are class labels and need no flow.
-        base: weights to start from, as in :func:`~torchmist.estimate`, with an arbiter.
+        base: weights to start from, as in :func:`~torchmist.estimate`, with an arbiter; a module
+            on a GPU is asked there.
         budget: seconds for everything; at least a minute is wise.
         seed: of all draws.
         checkpoint: a file to save the progress to, and to continue from when it exists.
