@@ -83,6 +83,21 @@ def test_intervals_hold_on_draws_that_train_nothing(small_duo, data) -> None:
     assert float(((low <= held["mi"]) & (held["mi"] <= high)).float().mean()) >= 0.95
 
 
+def test_a_family_that_loses_is_guarded_by_an_average_with_the_base(small_duo, data) -> None:
+    family = (torch.arange(len(data["mi"])) // 8 % 2).float()
+    own, _, _ = estimates(small_duo, small_duo.arbiter, data)
+    mi = torch.where(family == 0, data["mi"], own.clamp(min=0))  # nothing to learn of the second
+    data = {**data, "family": family, "mi": mi}
+    data["check"] = (torch.arange(len(family)) // 16 % 4 == 3).float()
+    arbiter, _ = tune(small_duo, data)
+    rows = rows_of(data, (data["check"] == 1) & (family == 1))
+    errors = [
+        float((estimates(small_duo, one, rows)[0] - rows["mi"]).abs().mean())
+        for one in (small_duo.arbiter, arbiter)
+    ]
+    assert errors[1] <= 1.02 * errors[0] + 1e-6
+
+
 def test_training_stops_where_held_out_draws_are_best(small_duo, data) -> None:
     arbiter = small_duo.arbiter.requires_grad_(True)
     before = [p.clone() for p in arbiter.members.parameters()]

@@ -33,6 +33,8 @@ _SCHEDULE = Schedule(epochs=30, fresh=False, rate=1e-3, decay=3.0, batch=64, war
 _FEWEST = 40  # datasets to learn from
 _HELD = 0.95  # of the 90 % intervals on datasets that train nothing: those of a user are known less
 _WIDTHS = tuple(0.05 * k for k in range(21))  # logarithms of what stretches intervals, in turn
+_SHARES = (1.0, 0.75, 0.5, 0.25, 0.0)  # of trained weights in the average with the base, in turn
+_RISE = 1.02  # error after over before that no family may exceed
 _TUNE = 0.9  # of the budget for collecting
 
 
@@ -170,8 +172,9 @@ def tune(model: DuoMIST, data: Data, seed: int = 0) -> tuple[Arbiter, int]:
     """The arbiter of ``model``, trained on from its weights, on the CPU; and the steps it took.
 
     Its members learn from the draws with ``check`` 0; of the weights that they go through, those
-    are kept that are best on draws with ``check`` 1. Then its doubt widens all intervals, if need
-    be, until 95 % of the 90 % intervals hold there.
+    are kept that are best on draws with ``check`` 1, and averaged with those of ``model`` where
+    they are worse there on one family. Then its doubt widens all intervals, if need be, until 95 %
+    of the 90 % intervals hold there.
 
     Raises:
         ValueError: for fewer than 40 datasets to learn from, or none to stop by.
@@ -182,17 +185,38 @@ def tune(model: DuoMIST, data: Data, seed: int = 0) -> tuple[Arbiter, int]:
             f"expected at least {_FEWEST} datasets to learn from and some to stop by, got "
             f"{len(train['mi'])} and {len(held['mi'])}; give more of them or more time"
         )
-    arbiter = copy.deepcopy(model.arbiter).cpu().requires_grad_(True)
+    base = copy.deepcopy(model.arbiter).cpu()
+    arbiter = copy.deepcopy(base).requires_grad_(True)
     steps = train_members(arbiter, train, model.levels.cpu(), _SCHEDULE, seed, held)
+    arbiter.requires_grad_(False)
+    _blend(model, base, arbiter, held)
+    _widen(model, arbiter, held)
+    return arbiter, steps
+
+
+def _blend(model: DuoMIST, base: Arbiter, arbiter: Arbiter, held: Data) -> None:
+    """Average the weights with those of ``base`` until the error rises on no family of ``held``."""
+    families = [rows_of(held, held["family"] == k) for k in held["family"].unique()]
+    before = [_judge(model, base, part)[0] for part in families]
+    start = [p.clone() for p in base.members.parameters()]
+    tuned = [p.clone() for p in arbiter.members.parameters()]
+    for share in _SHARES:
+        for weight, a, b in zip(arbiter.members.parameters(), start, tuned):
+            weight.copy_(torch.lerp(a, b, share))
+        after = [_judge(model, arbiter, part)[0] for part in families]
+        if all(error <= _RISE * old for error, old in zip(after, before)):
+            break
+
+
+def _widen(model: DuoMIST, arbiter: Arbiter, held: Data) -> None:
+    """Let the doubt widen all intervals until 95 % of the 90 % intervals hold."""
     bias = arbiter.doubt.layers[-1].bias
     assert isinstance(bias, Tensor)
-    start = bias.detach().clone()
+    start = bias.clone()
     for width in _WIDTHS:
-        with torch.no_grad():
-            bias.copy_(start + width)
+        bias.copy_(start + width)
         if _judge(model, arbiter, held)[1] >= _HELD:
             break
-    return arbiter.requires_grad_(False), steps
 
 
 def _batches(source: Iterable[Batch] | Callable[[], Batch]) -> Iterator[Batch]:
