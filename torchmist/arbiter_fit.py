@@ -28,8 +28,8 @@ __all__ = ["Data", "Schedule", "evidence_of", "fresh_schedule", "rows_of", "said
 _HUBER, _APART = 0.05, 0.3
 _DOUBT_RATE, _DOUBT_BATCH, _DECAY = 2e-3, 512, 1e-2
 Data = dict[str, Tensor]
-"""Columns of draws by name: the evidence, ``mi`` in nats, ``family``, and ``check``, 1 where a draw
-trains nothing."""
+"""Columns of draws by name: the evidence, ``mi`` in nats, ``family``, and ``check``, above 0 where
+a draw trains nothing."""
 
 
 @dataclass(frozen=True)
