@@ -23,12 +23,18 @@ from torch import Tensor
 from benchmarks.pages import markdown, write_table
 from benchmarks.records import Records
 from torchmist.arbiter import Arbiter
-from torchmist.doubt import Doubt
+from torchmist.arbiter_fit import (
+    Data,
+    evidence_of,
+    fresh_schedule,
+    rows_of,
+    said,
+    train_doubt,
+    train_members,
+)
 from torchmist.heads import from_nats, quantile_levels, to_nats
 from torchmist.losses import pinball_loss
-from training import arbiter_fit
 from training.arbiter import collected
-from training.arbiter_fit import Data
 from training.stream import FAMILIES
 
 __all__ = ["PARTS", "SIZES", "main", "without"]
@@ -38,7 +44,7 @@ RECORD = ROOT / "benchmarks/results/ablation.csv"
 PAGE = ROOT / "docs/engines.md"
 COLUMNS = ("case", "family", "datasets", "error", "loss", "coverage", "width")
 _MOST = 5.0  # nats: errors of larger truths would hide all others
-_EPOCHS = 15
+_EPOCHS, _DOUBT_STEPS = 15, 400
 
 PARTS = {
     "the network of pairs": ("plain",),
@@ -65,8 +71,8 @@ def without(data: Data, fields: Sequence[str]) -> Data:
 
 def _fitted(data: Data, levels: Tensor, epochs: int, **sizes: int) -> Arbiter:
     arbiter = Arbiter(**sizes)
-    arbiter.standardise(arbiter.read(arbiter_fit.evidence(data)))
-    arbiter_fit.train_members(arbiter, data, levels, epochs, 0)
+    arbiter.standardise(arbiter.read(evidence_of(data)))
+    train_members(arbiter, data, levels, fresh_schedule(epochs), 0)
     return arbiter
 
 
@@ -95,21 +101,21 @@ def _stranger(
     done = [f"without {name}, with doubt" for name in names.values()]
     if all(records.has(case, name) for case, name in zip(done, names.values())):
         return
-    said: dict[int, Data] = {}
+    answers: dict[int, Data] = {}
     for index in names:
-        arbiter = _fitted(arbiter_fit.rows(train, train["family"] != index), levels, epochs)
-        both = [arbiter_fit.rows(part, part["family"] == index) for part in (train, held)]
+        arbiter = _fitted(rows_of(train, train["family"] != index), levels, epochs)
+        both = [rows_of(part, part["family"] == index) for part in (train, held)]
         lacks = {name: torch.cat([part[name] for part in both]) for name in train}
-        said[index] = {**arbiter_fit.said(arbiter, lacks), "family": lacks["family"]}
+        answers[index] = {**said(arbiter, lacks), "family": lacks["family"]}
     for index, name in names.items():
-        doubt = Doubt()
-        others = [found for other, found in said.items() if other != index]
-        arbiter_fit.train_doubt(doubt, known, others, levels)
-        each = said[index]["each"].transpose(0, 1)
+        doubtful = Arbiter()
+        others = [found for other, found in answers.items() if other != index]
+        train_doubt(doubtful, known, others, levels, _DOUBT_STEPS)
+        each = answers[index]["each"].transpose(0, 1)
         with torch.no_grad():
-            for case, t in (("", each.mean(0)), (", with doubt", doubt(each))):
+            for case, t in (("", each.mean(0)), (", with doubt", doubtful.doubt(each))):
                 if not records.has(f"without {name}{case}", name):
-                    _judge(records, f"without {name}{case}", t, said[index], levels)
+                    _judge(records, f"without {name}{case}", t, answers[index], levels)
 
 
 def table(records: Records) -> str:
@@ -150,7 +156,7 @@ def main(arguments: list[str] | None = None) -> None:
     paths = sorted(options.folder.glob("part-*.pt"))
     if paths:
         data = collected(paths)
-        parts = tuple(arbiter_fit.rows(data, data["check"] == k) for k in (0, 1))
+        parts = tuple(rows_of(data, data["check"] == k) for k in (0, 1))
         _run(records, (parts[0], parts[1]), levels, options.epochs)
     write_table(options.page, "ablation", table(records))
 
@@ -168,10 +174,10 @@ def _run(records: Records, parts: tuple[Data, Data], levels: Tensor, epochs: int
         if records.has(name, "all") and known:
             continue
         arbiter = _fitted(without(train, fields), levels, epochs, **sizes)
-        said = arbiter_fit.said(arbiter, without(held, fields))
-        known = known or said
+        answer = said(arbiter, without(held, fields))
+        known = known or answer
         if not records.has(name, "all"):
-            _judge(records, name, said["each"].mean(1), held, levels)
+            _judge(records, name, answer["each"].mean(1), held, levels)
     _stranger(records, parts, levels, epochs, known)
 
 

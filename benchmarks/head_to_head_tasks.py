@@ -31,7 +31,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.judges import mlp, probe_accuracy, probe_r2
-from benchmarks.modality import _move
+from benchmarks.modality_data import move_images
 from benchmarks.rivals import Term, make_term
 
 __all__ = ["TASKS", "bottleneck", "disentangle", "fairness", "infomax"]
@@ -241,7 +241,7 @@ def infomax(
         rows = torch.tensor(train)[torch.randint(len(train), (256,))]
         views = []
         for _ in range(2):
-            image = _move(data[rows], g)
+            image = move_images(data[rows], g)
             views.append(encoder(image * (torch.rand(256, 64) > 0.2) + 0.1 * torch.randn(256, 64)))
         return views[0], views[1]
 

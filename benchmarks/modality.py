@@ -1,9 +1,7 @@
 """Adapted weights on real modalities with known MI: ``python -m benchmarks.modality``.
 
-X is a real sample of a class, Y another real sample whose class is that of X after each of its
-bits went through a binary symmetric channel with error ``e``. The sources of X and of Y are
-disjoint, so that they share nothing else and I(X;Y) = bits (log 2 - H(e)) exactly. Estimators see
-sources that the adaptation did not. Appends to ``benchmarks/results/modality.csv`` and continues
+The modalities are those of :mod:`benchmarks.modality_data`; estimators see sources that the
+adaptation did not. Appends to ``benchmarks/results/modality.csv`` and continues
 where it stopped; ``--folder`` keeps the adapted weights and the progress of an adaptation. At the
 end the tables and the figure in ``docs`` are made anew from all records.
 """
@@ -16,22 +14,21 @@ import math
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import torchmist
 from benchmarks.estimators import estimator
+from benchmarks.modality_data import MODALITIES, Modality, bert
 from benchmarks.pages import write_table
 from benchmarks.records import Records, exact_name
 from benchmarks.tables import markdown
 from torchmist.adapt import adapt
 from torchmist.weights import save_weights
 
-__all__ = ["MODALITIES", "Modality", "main"]
+__all__ = ["main"]
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs"
@@ -40,151 +37,33 @@ SIZES = (128, 512, 2048)
 COLUMNS = (
     "modality", "n", "error", "seed", "estimator", "truth", "estimate", "low", "high", "seconds",
 )  # fmt: skip
-_ADAPT, _SEED = 1500, 90_000_000
-
-
-@dataclass(frozen=True)
-class Modality:
-    """Samples to adapt to ``[1500, d]``, and draws of both sides by class.
-
-    ``draw(side, labels, generator)`` gives one held-out sample of each label ``[N]``.
-    """
-
-    bits: int
-    x: Tensor
-    y: Tensor
-    draw: Callable[[int, Tensor, torch.Generator], Tensor]
-
-    def sample(self, n: int, error: float, seed: int) -> tuple[Tensor, Tensor, float]:
-        """X, Y and the true MI in nats."""
-        g = torch.Generator().manual_seed(seed)
-        bits = torch.rand(n, self.bits, generator=g) < 0.5
-        flipped = bits ^ (torch.rand(n, self.bits, generator=g) < error)
-        place = 2 ** torch.arange(self.bits)
-        x, y = (self.draw(k, (b * place).sum(-1), g) for k, b in enumerate((bits, flipped)))
-        noise = -sum(p * math.log(p) for p in (error, 1 - error))
-        return x, y, self.bits * (math.log(2) - noise)
-
-
-def _move(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Images ``[N, 64]`` turned and shifted a little, so that no two draws are the same."""
-    n = len(images)
-    angle, shift = (
-        scale * (2 * torch.rand(n, k, generator=generator) - 1)
-        for scale, k in ((0.15, 1), (0.1, 2))
-    )
-    cos, sin = angle.cos(), angle.sin()
-    matrix = torch.stack([cos, -sin, shift[:, :1], sin, cos, shift[:, 1:]], -1).view(n, 2, 3)
-    grid = nn.functional.affine_grid(matrix, [n, 1, 8, 8], align_corners=False)
-    moved = nn.functional.grid_sample(images.view(n, 1, 8, 8), grid, align_corners=False)
-    return moved.flatten(1) + 0.02 * torch.randn(n, 64, generator=generator)
-
-
-def _by_class(data: Tensor, labels: Tensor, classes: int) -> list[list[Tensor]]:
-    """Held-out samples of each class for X and for Y: the halves of the last 40 %."""
-    out: list[list[Tensor]] = [[], []]
-    for k in range(classes):
-        rows = data[labels == k]
-        held = rows[int(0.6 * len(rows)) :]
-        out[0].append(held[::2])
-        out[1].append(held[1::2])
-    return out
-
-
-def _modality(
-    data: Tensor, labels: Tensor, bits: int, change: Callable[[Tensor, torch.Generator], Tensor]
-) -> Modality:
-    """Adaptation samples from the first 60 % of each class, draws from the rest."""
-    classes = 2**bits
-    held = _by_class(data, labels, classes)
-    first = torch.cat(
-        [rows[: int(0.6 * len(rows))] for rows in (data[labels == k] for k in range(classes))]
-    )
-
-    def draw(side: int, wanted: Tensor, generator: torch.Generator) -> Tensor:
-        u = torch.rand(len(wanted), generator=generator)
-        rows = [held[side][k][int(v * len(held[side][k]))] for k, v in zip(wanted.tolist(), u)]
-        return change(torch.stack(rows), generator)
-
-    g = torch.Generator().manual_seed(7)
-    x, y = (change(first[torch.randint(len(first), (_ADAPT,), generator=g)], g) for _ in range(2))
-    return Modality(bits, x, y, draw)
-
-
-def digits() -> Modality:
-    """Handwritten digits 0 to 7 (scikit-learn), 64 pixels."""
-    from sklearn.datasets import load_digits
-
-    source = load_digits()
-    data, labels = torch.tensor(source.data / 16).float(), torch.tensor(source.target)
-    return _modality(data, labels, 3, _move)
-
-
-def embeddings() -> Modality:
-    """The 32 features of a small network that was trained on the adaptation part of the digits."""
-    from sklearn.datasets import load_digits
-
-    source = load_digits()
-    data, labels = torch.tensor(source.data / 16).float(), torch.tensor(source.target)
-    first = torch.cat(
-        [(labels == k).nonzero()[: int(0.6 * (labels == k).sum()), 0] for k in range(10)]
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        body = nn.Sequential(nn.Linear(64, 64), nn.GELU(), nn.Linear(64, 32), nn.GELU())
-        net = nn.Sequential(body, nn.Linear(32, 10))
-    optimizer, g = torch.optim.Adam(net.parameters(), 2e-3), torch.Generator().manual_seed(0)
-    for _ in range(600):
-        rows = first[torch.randint(len(first), (128,), generator=g)]
-        loss = nn.functional.cross_entropy(net(_move(data[rows], g)), labels[rows])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    body.requires_grad_(False)
-    return _modality(data, labels, 3, lambda images, g: body(_move(images, g)))
-
-
-def table() -> Modality:
-    """Breast cancer (scikit-learn): 30 columns, of which ten are rounded and five binary."""
-    from sklearn.datasets import load_breast_cancer
-
-    source = load_breast_cancer()
-    data, labels = torch.tensor(source.data).float(), torch.tensor(source.target)
-    data = (data - data.mean(0)) / data.std(0)
-
-    def change(rows: Tensor, generator: torch.Generator) -> Tensor:
-        out = rows + 0.05 * torch.randn(rows.shape, generator=generator)
-        out[:, 10:20] = (2 * out[:, 10:20]).round()
-        out[:, 25:] = (out[:, 25:] > 0).float()
-        return out
-
-    return _modality(data, labels, 1, change)
-
-
-MODALITIES = {"digits": digits, "embeddings": embeddings, "table": table}
+_SEED = 90_000_000
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Command line; see the module's docstring."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    names = sorted(MODALITIES)
-    parser.add_argument("--modality", nargs="+", choices=names, default=names)
+    names = [*sorted(MODALITIES), "bert"]
+    parser.add_argument("--only", nargs="+", choices=names, default=names, help="modalities")
+    parser.add_argument("--embeddings", type=Path, help="folder of the file for bert")
     parser.add_argument(
         "--estimators", nargs="+", default=["base", "adapted", "KSG"],
         help="base, adapted, or one of bmi: KSG, MINE, InfoNCE",
     )  # fmt: skip
     parser.add_argument("--sizes", nargs="+", type=int, default=list(SIZES))
-    parser.add_argument("--seeds", type=int, default=3, help="datasets per size and error")
-    parser.add_argument("--base", default="mist-fast", help="weights to adapt")
-    parser.add_argument("--budget", type=float, default=900.0, help="seconds of adaptation")
+    parser.add_argument("--seeds", type=int, default=2, help="datasets per size and error")
+    parser.add_argument("--base", default="mist", help="weights to adapt")
+    parser.add_argument("--budget", type=float, default=300.0, help="seconds of adaptation")
     parser.add_argument("--folder", type=Path, default=Path("runs/modality"))
     parser.add_argument("--out", type=Path, default=HERE / "results")
     parser.add_argument("--docs", type=Path, default=DOCS)
     options = parser.parse_args(arguments)
     warnings.filterwarnings("ignore", message="torchmist: ")
     records = Records(options.out / "modality.csv", COLUMNS, 5)
-    for name in options.modality:
-        modality = MODALITIES[name]()
+    for name in options.only:
+        modality = bert(options.embeddings) if name == "bert" else MODALITIES[name]()
+        if modality is None:
+            continue
         for which in options.estimators:
             _fill(records, name, modality, which, options)
     report(pd.DataFrame(list(records)), exact_name(options.base), options.docs)

@@ -34,7 +34,7 @@ from torch import Tensor, nn
 
 import torchmist
 from torchmist.adapt import adapt
-from torchmist.models.mist import MIST
+from torchmist.models.network import QuantileNetwork
 from torchmist.weights import save_weights
 
 TRAIN = 1200  # images; the other 597 are held out
@@ -65,7 +65,9 @@ def information(labels: Tensor, e: float) -> float:
     return float(-torch.xlogy(out, out).sum()) - noise
 
 
-def compare(x: Tensor, labels: Tensor, models: dict[str, MIST]) -> dict[str, list[list[float]]]:
+def compare(
+    x: Tensor, labels: Tensor, models: dict[str, QuantileNetwork]
+) -> dict[str, list[list[float]]]:
     """Truth, estimate and 90 % interval of every model at every noise, three draws each."""
     rows: dict[str, list[list[float]]] = {name: [] for name in models}
     generator = torch.Generator().manual_seed(1)
@@ -146,7 +148,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=300, help="steps of the training of part 3")
     parser.add_argument("--budget", type=float, help="seconds of adaptation; default: as the steps")
     parser.add_argument("--lam", type=float, default=3.0, help="weight of the term")
-    parser.add_argument("--base", default="mist-fast", help="weights to adapt")
+    parser.add_argument("--base", default="mist", help="weights to adapt")
     args = parser.parse_args(argv)
     start = time.perf_counter()
     x, labels = digits()

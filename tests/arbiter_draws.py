@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from torchmist.arbiter import Evidence
+from torchmist.arbiter_fit import Data
 from torchmist.models.neighbourhood import FEATURE_COUNT, OPINION_COUNT
 from torchmist.models.variates import SHARPNESS_COUNT, VARIATE_COUNT, VARIATE_OPINIONS
-from training.arbiter_fit import Data
 
 
 def draws(count: int = 4000) -> Data:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import time
 
 import pytest
 import torch
 
+from torchmist.arbiter import Arbiter
+from torchmist.duo import DuoMIST
 from torchmist.models.mist import MIST, MISTConfig
 
 SMALL = MISTConfig(
@@ -44,12 +47,28 @@ def steady(monkeypatch) -> None:
 
 @pytest.fixture
 def quick(monkeypatch) -> None:
-    """Adaptation of fewer partitions and datasets than in earnest; a step takes half a second."""
+    """Adaptation with fewer partitions and smaller datasets than in earnest; a look at the clock
+    takes half a second."""
     _tick(monkeypatch, 0.5)
     monkeypatch.setattr("torchmist.adapt.sides._PARTITIONS", 6)
-    monkeypatch.setattr("torchmist.adapt.pipeline._DATASETS", 8)
-    monkeypatch.setattr("torchmist.adapt.pipeline._CALIBRATE", 8)
-    monkeypatch.setattr("torchmist.adapt.pipeline._MOST", 128)
+    monkeypatch.setattr("torchmist.adapt.sources._MOST", 100)
+    monkeypatch.setattr("torchmist.adapt.sources.SIZES", (64, 80, 96))
+
+
+@pytest.fixture
+def small_duo() -> DuoMIST:
+    """Two untrained networks and an arbiter, all away from where they start."""
+    plain = dataclasses.replace(SMALL, quantiles=24)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        local = MIST(dataclasses.replace(plain, local=1))
+        out = DuoMIST(
+            MIST(plain), local, Arbiter(16, members=2), ("mist-v1", "mist-v2-preview")
+        ).eval()
+        with torch.no_grad():
+            for p in out.parameters():
+                p.add_(0.05 * torch.randn_like(p))
+    return out.requires_grad_(False)
 
 
 @pytest.fixture

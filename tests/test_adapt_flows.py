@@ -11,8 +11,10 @@ import torch
 from adapt_samples import draw, mixed
 
 import torchmist
-from torchmist.adapt import CanonicalMeta, Flow, fit_flow, plot_flow, warp
+from torchmist.adapt import Flow, FlowReport, WarpedMeta, fit_flow, plot_flow
 from torchmist.adapt.marginals import Marginals
+from torchmist.adapt.two_sample import told_apart
+from torchmist.synthetic.general.canonical_meta import CanonicalMeta
 
 pytestmark = pytest.mark.usefixtures("steady")
 
@@ -144,7 +146,7 @@ def ksg(x: torch.Tensor, y: torch.Tensor, k: int = 5) -> float:
 
 def test_labels_stay_exact_under_warping() -> None:
     flows = [fit_flow(mixed(400, 2), seconds=1, seed=s, show=False) for s in (0, 1)]
-    meta, warped = CanonicalMeta(), warp(CanonicalMeta(), *flows)
+    meta, warped = CanonicalMeta(), WarpedMeta(CanonicalMeta(), *flows)
     plain, seen = (
         m.sample(12, 1500, 2, 2, generator=torch.Generator().manual_seed(3)) for m in (meta, warped)
     )
@@ -166,4 +168,51 @@ def test_canonical_sides_are_standard_normal_in_every_column() -> None:
 def test_warp_needs_the_columns_of_its_flows() -> None:
     flow = fit_flow(mixed(100, 2), seconds=0.2, show=False)
     with pytest.raises(ValueError, match="expected dy=2, the columns of its flow, got 3"):
-        warp(CanonicalMeta(), None, flow).sample(2, 50, 3, 3, generator=torch.Generator())
+        WarpedMeta(CanonicalMeta(), None, flow).sample(2, 50, 3, 3, generator=torch.Generator())
+
+
+def test_a_classifier_tells_other_laws_apart_and_not_the_same_one() -> None:
+    same = told_apart(*(draw(400, 3, seed=s) for s in range(4)))
+    ring = [torch.nn.functional.normalize(draw(400, 3, seed=s), dim=-1) for s in range(2)]
+    other = told_apart(draw(400, 3), ring[0], draw(400, 3, seed=9), ring[1])
+    assert 0.4 < same < 0.65 and other > 0.85
+
+
+@pytest.mark.parametrize(
+    "gain, apart, reason",
+    [
+        (0.4, 0.6, ""),
+        (-0.02, 0.5, ""),
+        (-0.4, 0.6, "its held-out likelihood is 0.40 nats below that of normal columns"),
+        (math.nan, 0.6, "its held-out likelihood is nan nats below"),
+        (0.4, 0.99, "a classifier tells 99 % of its samples from real ones"),
+    ],
+)
+def test_a_flow_that_does_not_fit_says_so(gain, apart, reason) -> None:
+    found = FlowReport(0.0, gain, 0.0, apart, 1, 1.0).misfit
+    assert found.startswith(reason) and bool(found) == bool(reason)
+
+
+def test_separate_points_are_told_from_what_a_short_fit_makes_of_them(monkeypatch) -> None:
+    smooth = fit_flow(mixed(600, 3), seconds=0.5, show=False).report
+    corners = (draw(600, 8) > 0).float()
+    corners[:, 4:] = corners[:, :4]  # half of the columns twice
+    report = fit_flow(corners + 0.001 * draw(600, 8, seed=1), seconds=0.2, show=False).report
+    assert smooth.misfit == "" and report.apart > smooth.apart + 0.1
+    monkeypatch.setattr("torchmist.adapt.flows._APART", 0.6)
+    assert "classifier" in report.misfit and smooth.misfit == ""
+
+
+def test_generated_columns_of_few_values_return_to_their_grid() -> None:
+    x = torch.cat([3 + 0.5 * draw(300, 1).round(), draw(300, 1, seed=1)], -1)
+    flow = Flow(x, depth=0)
+    made = flow.on_grid(flow(draw(200, 2, seed=2)))
+    assert set(made[:, 0].tolist()) <= {3 + 0.5 * k for k in range(-6, 7)}
+    assert len(made[:, 1].unique()) == 200
+
+
+@pytest.mark.parametrize("d", [1, 1024])
+def test_flows_take_one_to_a_thousand_columns(d) -> None:
+    flow = fit_flow(draw(64, d), seconds=0.05, show=False)
+    z = draw(8, d, seed=1)
+    torch.testing.assert_close(flow.inverse(flow(z)), z, atol=1e-2, rtol=1e-2)

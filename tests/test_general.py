@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from torchmist.adapt.warp import warp
+from torchmist.adapt.warp import WarpedMeta
 from torchmist.synthetic import PaperMeta
 from torchmist.synthetic.general import KINDS, GeneralMeta
 from torchmist.synthetic.general import relations as rel
@@ -258,7 +258,7 @@ def test_datasets_carry_the_error_of_their_mi() -> None:
 def test_warped_datasets_keep_the_error() -> None:
     meta = GeneralMeta({"mixture": 1.0}, independent=0.0)
     plain, warped = (
-        m.sample(4, 20, 2, 2, generator=generator()) for m in (meta, warp(meta, None, None))
+        m.sample(4, 20, 2, 2, generator=generator()) for m in (meta, WarpedMeta(meta, None, None))
     )
     assert torch.equal(warped.error, plain.error) and (plain.error > 0).all()
 

@@ -3,6 +3,7 @@
 from torchmist.audit import AuditReport, audit
 from torchmist.conditional import conditional_mi, estimate_conditional
 from torchmist.estimate import MIEstimate, estimate
+from torchmist.finetune import finetune
 from torchmist.functional import mist_mi
 from torchmist.independence import conditional_independence_test, independence_test
 from torchmist.lagged import Lagged, TransferEntropy, lagged, transfer_entropy
@@ -27,6 +28,7 @@ __all__ = [
     "conditional_mi",
     "estimate",
     "estimate_conditional",
+    "finetune",
     "independence_test",
     "lagged",
     "load_pretrained",

@@ -265,21 +265,20 @@ def _parser() -> argparse.ArgumentParser:
     for name, function, text in (
         ("estimate", _estimate, "I(X;Y) of columns of a file, with an interval"),
         ("audit", _audit, "how far the estimator is off on targets made from X, of known MI"),
-        ("adapt", _adapt, "fine-tune the weights to data like X and Y, and save them"),
+        ("adapt", _adapt, "train the weights on to data like X and Y, and save them"),
     ):
         command = commands.add_parser(name, help=text, description=text)
         command.set_defaults(run=function)
         command.add_argument("data", type=Path, help=".csv, .parquet, .npy or .npz file")
         command.add_argument("--x", required=True, help="columns of X, separated by commas")
-        weights = "mist-fast" if name == "adapt" else "mist"
-        command.add_argument("--model", default=weights, help="name or .safetensors file")
+        command.add_argument("--model", default="mist", help="name or .safetensors file")
         command.add_argument("--json", action="store_true", help="print JSON")
         if name != "audit":
             command.add_argument("--y", required=True, help="columns of Y, separated by commas")
             command.add_argument("--labels", action="store_true", help="Y holds class labels")
         if name == "adapt":
             command.add_argument("--out", type=Path, required=True, help=".safetensors to write")
-            command.add_argument("--budget", type=float, default=900.0, help="seconds")
+            command.add_argument("--budget", type=float, default=300.0, help="seconds")
             command.add_argument("--checkpoint", type=Path, help="file to resume from")
         else:
             command.add_argument("--bits", action="store_true", help="bits instead of nats")

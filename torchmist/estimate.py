@@ -158,7 +158,7 @@ def estimate_sides(x: Side, y: Side, model: Model = "mist") -> MIEstimate:
         return _from_counts(a, b, batched)
     (p, notes_x), (q, notes_y) = network_columns(a), network_columns(b)
     network = resolve_model(model, p.device)
-    p, q, some = without_constant(p, q, network)
+    p, q, some = without_constant(p, q)
     trained = getattr(network, "provenance", {}).get("trained_range", {})
     sizes = trained_range_notes(p.shape[1], p.shape[2], q.shape[2], trained)
     told = (*told_x, *told_y, *settled, *notes_x, *notes_y)

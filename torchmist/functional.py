@@ -87,7 +87,7 @@ def pair_quantiles(
     stands at its bound must still be able to fall. Columns that are constant in all datasets do not
     count, and a dataset with a constant side is 0 without a gradient.
     """
-    x, y, some = without_constant(x, y, network, mask)
+    x, y, some = without_constant(x, y, mask)
     trained = getattr(network, "provenance", {}).get("trained_range", {})
     if not torch.compiler.is_compiling():
         for note in trained_range_notes(x.shape[1], x.shape[2], y.shape[2], trained):
@@ -139,19 +139,17 @@ def varies(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
 
 
 def without_constant(
-    x: Tensor, y: Tensor, network: QuantileNetwork, mask: Tensor | None = None
+    x: Tensor, y: Tensor, mask: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Both sides ``[B, N, d]`` without columns that are constant in every dataset, and
     :func:`varies` as ``[B, 1]``.
 
     Those are classes that no sample has, or dead units. A side that is constant as a whole stays,
-    and so do one whose values are not at hand (``torch.compile``, ``vmap``) and the columns of a
-    ``network`` that was adapted to a fixed number of them.
+    and so does one whose values are not at hand (``torch.compile``, ``vmap``).
     """
     moving = [_moving(side, mask) for side in (x, y)]
     some = (moving[0].any(-1) & moving[1].any(-1)).to(torch.float32)
-    if not network.fixed_columns:
-        x, y = (_kept(side, columns.any(0)) for side, columns in zip((x, y), moving))
+    x, y = (_kept(side, columns.any(0)) for side, columns in zip((x, y), moving))
     return x, y, some[:, None]
 
 

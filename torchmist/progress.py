@@ -13,12 +13,13 @@ class Bar:
 
     Args:
         total: how many there will be.
-        unit: what they are called.
+        unit: what they are called; of seconds, "s", no rate is shown.
         show: False for no bar.
+        what: is being done.
     """
 
-    def __init__(self, total: int, unit: str, show: bool) -> None:
-        self.total, self.unit, self.show = total, unit, show
+    def __init__(self, total: int, unit: str, show: bool, what: str = "") -> None:
+        self.total, self.unit, self.show, self.what = total, unit, show, what
         self._bar: Any = None
 
     def __enter__(self) -> Bar:
@@ -27,7 +28,12 @@ class Bar:
                 from tqdm.auto import tqdm
             except ImportError:
                 return self
-            self._bar = tqdm(total=self.total, unit=self.unit)
+            seconds = (
+                "{desc}: {percentage:3.0f}%|{bar}| {n}/{total} s" if self.unit == "s" else None
+            )
+            self._bar = tqdm(
+                total=self.total, unit=self.unit, desc=self.what or None, bar_format=seconds
+            )
         return self
 
     def __exit__(

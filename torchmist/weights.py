@@ -15,7 +15,6 @@ from torchmist.duo import DuoMIST
 from torchmist.models.config import MISTConfig
 from torchmist.models.mist import MIST
 from torchmist.models.network import QuantileNetwork
-from torchmist.models.projected import ProjectedMIST, Projection
 from torchmist.weight_files import (
     WeightsFile,
     build,
@@ -77,11 +76,7 @@ def _sizes(model: QuantileNetwork) -> dict[str, str]:
         return {"model": "duo", "parents": json.dumps(parents), "arbiter": json.dumps(arbiter)}
     if not isinstance(model, MIST):
         raise TypeError(f"expected a MIST or a DuoMIST, got {type(model).__name__}")
-    sizes = {"model": "mist", "config": json.dumps(model.config.to_dict())}
-    if isinstance(model, ProjectedMIST):
-        projection = json.dumps(model.projection.to_dict())
-        return {**sizes, "model": "projected-mist", "projection": projection}
-    return sizes
+    return {"model": "mist", "config": json.dumps(model.config.to_dict())}
 
 
 def _bound(sizes: dict[str, Any], file: WeightsFile, repeated: tuple[str, ...]) -> None:
@@ -123,11 +118,6 @@ def _plain(file: WeightsFile) -> MIST:
     return build(lambda: MIST(config), file)
 
 
-def _projected(file: WeightsFile) -> MIST:
-    config, sizes = _config(file), header_object(file.header, "projection")
-    return build(lambda: ProjectedMIST(config, Projection(**sizes)), file)
-
-
 def _duo(file: WeightsFile) -> DuoMIST:
     parents, sizes = header_object(file.header, "parents"), header_object(file.header, "arbiter")
     if len(parents) != 2:
@@ -158,7 +148,6 @@ def _parent(name: str, digest: str, arbiter: Arbiter) -> MIST:
 
 _MODELS: dict[str, Callable[[WeightsFile], QuantileNetwork]] = {
     "mist": _plain,
-    "projected-mist": _projected,
     "duo": _duo,
 }
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.loops.judging import Split
-from benchmarks.modality import _move
+from benchmarks.modality_data import move_images
 
 __all__ = ["Digits", "move", "pixels"]
 
@@ -27,7 +27,7 @@ def pixels() -> tuple[Tensor, Tensor]:
 def move(images: Tensor) -> Tensor:
     """Images ``[N, 64]`` turned and shifted a little, with noise; draws from the global state."""
     seed = int(torch.randint(2**31, ()))
-    return _move(images, torch.Generator().manual_seed(seed))
+    return move_images(images, torch.Generator().manual_seed(seed))
 
 
 class Digits:

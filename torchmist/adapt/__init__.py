@@ -1,18 +1,18 @@
-"""Adapt the estimator to a modality: flows, warped meta-distributions, fine-tuning.
+"""Adapt the estimator to a modality: flows, warped meta-distributions, a retrained arbiter.
 
 Needs the extra ``torchmist-mi[adapt]`` (normflows and tqdm).
 """
 
 from torchmist.adapt.cells import CellMeta, Pool
-from torchmist.adapt.flows import Flow, FlowReport, fit_flow
+from torchmist.adapt.flow_fit import fit_flow
+from torchmist.adapt.flows import Flow, FlowReport
 from torchmist.adapt.pictures import plot_flow
 from torchmist.adapt.pipeline import adapt
 from torchmist.adapt.report import AdaptReport
-from torchmist.adapt.warp import CanonicalMeta, WarpedMeta, warp
+from torchmist.adapt.warp import WarpedMeta
 
 __all__ = [
     "AdaptReport",
-    "CanonicalMeta",
     "CellMeta",
     "Flow",
     "FlowReport",
@@ -21,5 +21,4 @@ __all__ = [
     "adapt",
     "fit_flow",
     "plot_flow",
-    "warp",
 ]

@@ -1,4 +1,4 @@
-"""``fit_flow``: a normalizing flow of one variable, fitted by maximum likelihood.
+"""A normalizing flow of one variable: an invertible map of normal latents onto its samples.
 
 Columns are made standard normal first (:mod:`torchmist.adapt.marginals`) and their correlations are
 taken out in closed form, so that the flow learns what is left of their dependence. One flow per
@@ -8,11 +8,6 @@ Legend: ``N`` samples, ``d`` columns.
 
 from __future__ import annotations
 
-import copy
-import math
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,10 +16,10 @@ from torch import Tensor, nn
 
 from torchmist.adapt.marginals import Marginals
 
-__all__ = ["Flow", "FlowReport", "fit_flow", "restore_flow"]
+__all__ = ["Flow", "FlowReport"]
 
 _SPLINE_COLUMNS = 16
-_PATIENCE = 8
+_LOSS, _APART = -0.05, 0.95  # nats of held-out gain, and share told apart: what is beyond is no fit
 
 
 @dataclass(frozen=True)
@@ -34,14 +29,25 @@ class FlowReport:
     ``log_likelihood``: of held-out samples (dequantised) in nats per sample; ``gain``: what of it
     lies beyond independent columns with the same marginals, 0 is no dependence found;
     ``round_trip``: largest ``|forward(inverse(x)) - x|`` on them in deviations of the column;
+    ``apart``: accuracy at which a classifier tells them from generated ones, 0.5 by chance;
     ``steps``, ``seconds``: of the fit.
     """
 
     log_likelihood: float
     gain: float
     round_trip: float
+    apart: float
     steps: int
     seconds: float
+
+    @property
+    def misfit(self) -> str:
+        """Why the flow does not fit its data; empty if it does."""
+        if not self.gain >= _LOSS:
+            return f"its held-out likelihood is {-self.gain:.2f} nats below that of normal columns"
+        if self.apart > _APART:
+            return f"a classifier tells {100 * self.apart:.0f} % of its samples from real ones"
+        return ""
 
 
 def _normflows() -> Any:
@@ -110,25 +116,38 @@ class Flow(nn.Module):
             raise ValueError("expected a column that varies, got constant data; nothing to fit")
         self.register_buffer("step", _steps(x[:, self.active]))
         generator = torch.Generator().manual_seed(seed)
-        self.marginals = Marginals(self._spread(x[:, self.active], generator))
+        self.marginals = Marginals(self.spread(x[:, self.active], generator))
         self.register_buffer("root", _root(self.scores(x, generator)))
         self.depth = _depth(int(self.active.sum())) if depth is None else depth
         self.network = _build(int(self.active.sum()), seed, self.depth)
         self.report: FlowReport | None = None
 
-    def _spread(self, x: Tensor, generator: torch.Generator) -> Tensor:
+    def spread(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Dequantisation: values of columns on a grid plus uniform noise of one step."""
         noise = torch.rand(x.shape, generator=generator).to(x)
         return x + (noise - 0.5) * self.step
 
     def scores(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """``[N, d]`` data to dequantised normal scores of the varying columns."""
-        return self.marginals.to_normal(self._spread(x[:, self.active], generator))
+        return self.marginals.to_normal(self.spread(x[:, self.active], generator))
 
     def whiten(self, scores: Tensor) -> Tensor:
         """Normal scores ``[N, d]`` without their correlations, ``[N, d]``."""
         white: Tensor = torch.linalg.solve_triangular(self.root, scores.mT, upper=False)
         return white.mT
+
+    def on_grid(self, x: Tensor) -> Tensor:
+        """Data ``[..., d]`` with columns of few values at the nearest of the grid's."""
+        steps = torch.zeros_like(self.constant)
+        steps[self.active] = self.step
+        rounded = self.constant + ((x - self.constant) / steps.clamp(min=1e-12)).round() * steps
+        return torch.where(steps > 0, rounded, x)
+
+    def draw_scores(self, count: int, generator: torch.Generator) -> Tensor:
+        """Normal scores of generated samples in the varying columns, ``[count, d]``."""
+        latent = torch.randn(count, int(self.active.sum()), generator=generator)
+        scores: Tensor = self.network(latent.to(self.root)) @ self.root.mT
+        return scores
 
     @property
     def columns(self) -> int:
@@ -136,7 +155,7 @@ class Flow(nn.Module):
         return len(self.active)
 
     def keep(self) -> dict[str, Any]:
-        """All that :func:`restore_flow` needs beside the samples."""
+        """All that :func:`~torchmist.adapt.flow_fit.restore_flow` needs beside the samples."""
         report = None if self.report is None else asdict(self.report)
         return {"depth": self.depth, "weights": self.state_dict(), "report": report}
 
@@ -194,122 +213,3 @@ def _steps(x: Tensor) -> Tensor:
         few = len(values) <= max(2, min(64, len(column) // 4))
         steps.append(values.diff().min() if few else values.new_zeros(()))
     return torch.stack(steps)
-
-
-@contextmanager
-def progress(total: float, what: str, shown: bool) -> Iterator[Any]:
-    """A tqdm bar over ``total`` seconds, or nothing that takes the same calls."""
-    from tqdm import tqdm
-
-    with tqdm(
-        total=round(total), desc=what, disable=not shown,
-        bar_format="{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total_fmt} s {postfix}",
-    ) as bar:  # fmt: skip
-        yield bar
-
-
-def _mean_gain(flow: Flow, z: Tensor) -> Tensor:
-    """Log-likelihood of scores ``[N, d]`` beyond a standard normal, nats per sample."""
-    network: Any = flow.network
-    normal = -0.5 * (z.square() + math.log(2 * math.pi)).sum(-1)
-    density = network.log_prob(flow.whiten(z)) - flow.root.diagonal().log().sum()
-    out: Tensor = (density - normal).mean()
-    return out
-
-
-def fit_flow(samples: Tensor, *, seconds: float = 60.0, seed: int = 0, show: bool = True) -> Flow:
-    """Fit a flow to one variable, stopping early on held-out likelihood.
-
-    Where the layers do not beat the Gaussian copula on it, they are left out.
-
-    Args:
-        samples: ``[N, d]`` floating point, at least 32. Columns on a grid (integers, pixels) are
-            dequantised with uniform noise of one step.
-        seconds: the most time to take.
-        seed: of the weights, the split and the batches.
-        show: a progress bar.
-
-    Returns:
-        A :class:`Flow` in eval mode with its ``report``.
-
-    Raises:
-        ImportError: without normflows.
-        TypeError, ValueError: for other shapes or dtypes, NaN or infinite values, too few samples
-            or constant data.
-    """
-    _check(samples)
-    samples = samples.detach().float()
-    start = time.monotonic()
-    generator = torch.Generator().manual_seed(seed)
-    rest, held = _split(samples, generator)
-    flow = Flow(rest, seed)
-    network: Any = flow.network
-    held_scores = flow.scores(held, generator)
-    trained = list(network.parameters())
-    optimizer = torch.optim.AdamW(trained, 1e-3, weight_decay=1e-2) if trained else None
-    with torch.no_grad():
-        best = float(_mean_gain(flow, held_scores))
-    state, worse, steps = copy.deepcopy(network.state_dict()), 0, 0
-    with progress(seconds, "flow", show) as bar:
-        while optimizer and worse < _PATIENCE and time.monotonic() - start < seconds:
-            rows = torch.randint(len(rest), (min(256, len(rest)),), generator=generator)
-            loss = -_mean_gain(flow, flow.scores(rest[rows], generator))
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(trained, 5.0)
-            optimizer.step()
-            steps += 1
-            if steps % 20:
-                continue
-            with torch.no_grad():
-                gain = float(_mean_gain(flow, held_scores))
-            worse += 1
-            if gain > best:
-                best, state, worse = gain, copy.deepcopy(network.state_dict()), 0
-            bar.n = min(seconds, time.monotonic() - start)
-            bar.set_postfix_str(f"held-out gain {best:.3f} nats")
-    network.load_state_dict(state)
-    plain = Flow(rest, seed, depth=0)
-    with torch.no_grad():
-        closed = float(_mean_gain(plain, held_scores))
-    if closed > best:
-        flow, best = plain, closed
-    flow.eval().requires_grad_(False)
-    error = (flow(flow.inverse(held)) - held).abs() / samples.std(0).clamp(min=1e-12)
-    spread = held.clone()
-    spread[:, flow.active] = flow._spread(held[:, flow.active], generator)
-    flow.report = FlowReport(
-        float(flow.log_prob(spread).mean()), best, float(error[:, flow.active].max()), steps,
-        time.monotonic() - start,
-    )  # fmt: skip
-    return flow
-
-
-def _split(samples: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Nine tenths to fit, and a tenth held out."""
-    order = torch.randperm(len(samples), generator=generator)
-    count = max(8, len(samples) // 10)
-    return samples[order[count:]], samples[order[:count]]
-
-
-def restore_flow(samples: Tensor, seed: int, kept: dict[str, Any]) -> Flow:
-    """The flow of ``fit_flow(samples, seed=seed)`` from what :meth:`Flow.keep` gave."""
-    rest, _ = _split(samples, torch.Generator().manual_seed(seed))
-    flow = Flow(rest, seed, kept["depth"])
-    flow.load_state_dict(kept["weights"])
-    flow.report = FlowReport(**kept["report"])
-    return flow.eval().requires_grad_(False)
-
-
-def _check(samples: Tensor) -> None:
-    if not isinstance(samples, Tensor) or not samples.is_floating_point():
-        kind = samples.dtype if isinstance(samples, Tensor) else type(samples).__name__
-        raise TypeError(
-            f"expected samples to be a floating-point tensor, got {kind}; class labels need no flow"
-        )
-    if samples.dim() != 2 or len(samples) < 32:
-        raise ValueError(
-            f"expected samples of shape [N, d] with N of at least 32, got {list(samples.shape)}"
-        )
-    if not bool(torch.isfinite(samples).all()):
-        raise ValueError("expected finite samples, got NaN or infinite entries; drop those rows")

@@ -1,65 +1,75 @@
-"""Partitions of a sample into cells: clusters of several kinds, slices and shells.
+"""Partitions of a sample into cells: clusters, slices and shells.
 
 Legend: ``P`` samples, ``d`` columns, ``K`` cells; a partition is ``[P]`` integers from 0.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
-__all__ = [
-    "MISPLACED",
-    "centroids",
-    "clustered",
-    "clusters",
-    "k_means",
-    "misplaced",
-    "nearest",
-    "purity",
-    "quantile_cells",
-    "sliced",
-    "ward",
-]
+__all__ = ["clustered", "clusters", "column_scale", "k_means", "nearest", "quantile_cells",
+           "sliced", "walk_coordinates"]  # fmt: skip
 
-MISPLACED = 0.1  # of the samples, at most
+_MISPLACED = 0.1  # of the samples, at most
 _SMALL = 64  # clusters that are joined into larger ones
 _LLOYD = 10
-_TRIES = 2
 _NEIGHBOURS, _BLOCK = 5, 1024
+_REACH, _COORDINATES, _STEPS = 8, 48, 16  # neighbours, kept eigenvectors, steps of the walk
+_COMMON = 10.0
 
 
-def clustered(
-    z: Tensor, count: int, generator: torch.Generator, places: Tensor | None = None
-) -> tuple[Tensor, ...]:
-    """``count`` partitions of samples ``[P, d]`` into 2 to 16 clusters.
+def column_scale(x: Tensor) -> Tensor:
+    """Factors ``[d]`` that bring the columns of ``[N, d]`` to a like scale.
 
-    Of ten, nine are :func:`clusters` of ``places`` (of the samples if there are none), the purer
-    of two, which come closest to classes of real data: neighbours are nearly always of one class.
-    The other is of k-means clusters. In every second one up to a tenth of the samples are
-    :func:`misplaced`.
-
-    Args:
-        z: the samples.
-        count: of partitions.
-        generator: of all draws.
-        places: ``[P, r]`` :class:`~torchmist.adapt.diffusion.DiffusionMap` coordinates.
+    Columns of one unit (no deviation above ten times the median one: pixels, embeddings) keep their
+    proportions, since the small ones are mostly noise; others become standard. Constant columns
+    get 0.
     """
-    places = z if places is None else places
-    near = nearest(z)
-    out = []
+    deviation = x.std(0)
+    varies = deviation > 1e-9
+    if not bool(varies.any()):
+        return torch.zeros_like(deviation)
+    if deviation.max() <= _COMMON * deviation[varies].median():
+        common = deviation[varies].square().mean().sqrt()
+        return torch.where(varies, 1 / common, 0.0)
+    return torch.where(varies, 1 / deviation.clamp(min=1e-9), 0.0)
+
+
+def clustered(z: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+    """``count`` partitions of samples ``[P, d]`` into 2 to 16 :func:`clusters`.
+
+    Every second one is of :func:`walk_coordinates`, which come closest to classes of real data. In
+    half of the draws up to a tenth of the samples are in the cell of a random sample, as classes
+    are no more than nearly what neighbours tell.
+    """
+    places, out = (z, walk_coordinates(z)), []
     for index in range(count):
-        cells = 2 + int(torch.randint(15, (1,), generator=generator))
-        if index % 10 == 9:
-            part = k_means(z, cells, generator)
-        else:
-            tries = [clusters(places, cells, generator) for _ in range(_TRIES)]
-            part = max(tries, key=lambda part: purity(part, near))
-        share = MISPLACED * float(torch.rand(1, generator=generator))
-        out.append(misplaced(part, share, generator) if index % 2 else part)
+        u, v = torch.rand(2, generator=generator).tolist()
+        part = clusters(places[index % 2], int(2 * 8.5**u), generator)
+        moved = torch.rand(len(part), generator=generator) < _MISPLACED * max(0.0, 2 * v - 1)
+        other = part[torch.randint(len(part), (len(part),), generator=generator)]
+        out.append(_compact(torch.where(moved, other, part)))
     return tuple(out)
+
+
+def walk_coordinates(z: Tensor) -> Tensor:
+    r"""Samples ``[P, d]`` as places ``[P, r]`` in which those are close that a walk joins quickly.
+
+    The walk goes along neighbours: its kernel is :math:`\exp(-(|z_i - z_j|^2 / (s_i s_j))^4)` with
+    :math:`s` the distance to the eighth neighbour (Zelnik-Manor and Perona, 2004). Its leading
+    eigenvectors times their eigenvalues to the power of the steps (Coifman and Lafon, 2006), with
+    rows of norm 1 (Ng, Jordan and Weiss, 2002).
+    """
+    square = torch.cdist(z, z).square()
+    reach = square.kthvalue(min(_REACH + 1, len(z)), dim=-1).values.sqrt()
+    reach = reach.clamp(min=1e-3 * float(reach.median()) + 1e-9)
+    kernel = (-((square / (reach[:, None] * reach)).clamp(max=1e3) ** 4)).exp().double()
+    root = kernel.sum(-1).rsqrt()
+    value, vector = torch.linalg.eigh(root[:, None] * kernel * root)
+    places = vector[:, -_COORDINATES:] * value[-_COORDINATES:].clamp(min=0) ** _STEPS
+    out: Tensor = places / places.norm(dim=-1, keepdim=True).clamp(min=1e-30)
+    return out.float()
 
 
 def sliced(z: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, ...]:
@@ -89,21 +99,6 @@ def _shares(cells: int, generator: torch.Generator) -> Tensor:
     if float(torch.rand(1, generator=generator)) < 0.5:
         weight += 4 * torch.rand(cells, generator=generator, dtype=torch.float64)
     return weight / weight.sum()
-
-
-def misplaced(part: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """``part`` ``[P]`` in which a ``share`` of the samples are in the cell of a random sample.
-
-    Classes of real data are no more than nearly what neighbours tell.
-    """
-    moved = torch.rand(len(part), generator=generator) < share
-    other = part[torch.randint(len(part), (len(part),), generator=generator)]
-    return _compact(torch.where(moved, other, part))
-
-
-def purity(part: Tensor, near: Tensor) -> float:
-    """Share of neighbours, numbers ``[P, 6]`` as of :func:`nearest`, in the cell of the sample."""
-    return float((part[near] == part[:, None])[:, 1:].double().mean())
 
 
 def nearest(z: Tensor) -> Tensor:
@@ -136,43 +131,26 @@ def k_means(z: Tensor, cells: int, generator: torch.Generator) -> Tensor:
     """Clusters of ``z`` ``[P, d]`` by Lloyd's iterations from random samples; at most ``cells``."""
     centres = z[torch.randperm(len(z), generator=generator)[:cells]]
     for _ in range(_LLOYD):
-        nearest = torch.cdist(z, centres).argmin(-1)
-        member = torch.nn.functional.one_hot(nearest, len(centres)).to(z.dtype)
+        member = torch.nn.functional.one_hot(torch.cdist(z, centres).argmin(-1), len(centres))
         count = member.sum(0)[:, None]
-        centres = torch.where(count > 0, member.T @ z / count.clamp(min=1), centres)
+        centres = torch.where(count > 0, member.T.to(z) @ z / count.clamp(min=1), centres)
     return _compact(torch.cdist(z, centres).argmin(-1))
 
 
 def clusters(z: Tensor, cells: int, generator: torch.Generator) -> Tensor:
-    """Clusters as real classes are: many k-means clusters, joined by :func:`ward`."""
-    small = k_means(z, max(cells, min(_SMALL, len(z) // 4)), generator)
-    centres, count = centroids(z, small)
-    return _compact(ward(centres, count, (cells,))[0][small])
-
-
-def centroids(z: Tensor, part: Tensor) -> tuple[Tensor, Tensor]:
-    """Means ``[K, d]`` and sizes ``[K]`` of the cells of ``z`` ``[P, d]``, float64."""
-    member = torch.nn.functional.one_hot(part).double()
+    """Clusters as real classes are: many k-means clusters, the nearest joined until ``cells`` are
+    left, always the two whose union adds least to the sum of squares within (Ward, 1963)."""
+    name = k_means(z, max(cells, min(_SMALL, len(z) // 4)), generator)
+    member = torch.nn.functional.one_hot(name).double()
     count = member.sum(0)
-    return member.T @ z.double() / count[:, None], count
-
-
-def ward(centres: Tensor, count: Tensor, cells: Sequence[int]) -> list[Tensor]:
-    """Clusters ``[K, d]`` of ``count`` ``[K]`` samples, joined until each of ``cells`` remain.
-
-    Ward (1963): always the two whose union adds least to the sum of squares within. ``cells`` are
-    decreasing; for each the new cell ``[K]`` of every cluster, numbered from 0.
-    """
-    centres, count, out = centres.clone(), count.clone(), []
-    name = torch.arange(len(count))
-    for wanted in cells:
-        while len(alive := name.unique()) > wanted:
-            n, c = count[alive], centres[alive]
-            cost = torch.cdist(c, c).square() * n[:, None] * n / (n[:, None] + n)
-            first, second = divmod(int(cost.fill_diagonal_(torch.inf).argmin()), len(alive))
-            a, b = int(alive[first]), int(alive[second])
-            centres[a] = (centres[a] * count[a] + centres[b] * count[b]) / (count[a] + count[b])
-            count[a] += count[b]
-            name = torch.where(name == b, a, name)
-        out.append(_compact(name))
-    return out
+    centres = member.T @ z.double() / count[:, None]
+    small, name = name, torch.arange(len(count))
+    while len(alive := name.unique()) > cells:
+        n, c = count[alive], centres[alive]
+        cost = torch.cdist(c, c).square() * n[:, None] * n / (n[:, None] + n)
+        first, second = divmod(int(cost.fill_diagonal_(torch.inf).argmin()), len(alive))
+        a, b = int(alive[first]), int(alive[second])
+        centres[a] = (centres[a] * count[a] + centres[b] * count[b]) / (count[a] + count[b])
+        count[a] += count[b]
+        name = torch.where(name == b, a, name)
+    return _compact(name[small])

@@ -1,4 +1,4 @@
-"""``adapt``: fit flows, warp the meta-dataset, fine-tune, calibrate, and check that it helped.
+"""``adapt``: fit flows, collect evidence of datasets like the user's, retrain the arbiter, check.
 
 Legend: ``N`` samples, ``dx``, ``dy`` columns.
 """
@@ -9,296 +9,184 @@ import copy
 import dataclasses
 import os
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from torchmist.adapt.cells import CellMeta, Pool
 from torchmist.adapt.checkpoint import Checkpoint
-from torchmist.adapt.finetune import CorrectionTuner, FineTuner, Source, Tuner, draw_batch
-from torchmist.adapt.flows import Flow, fit_flow, restore_flow
-from torchmist.adapt.partitions import MISPLACED, misplaced
-from torchmist.adapt.report import AdaptReport, Held
-from torchmist.adapt.sides import Side, behind, both_sides, in_front
-from torchmist.adapt.warp import CanonicalMeta, warp
-from torchmist.functional import Model, reduce_quantiles, resolve_model
-from torchmist.models.cell_correction import WIDTH_SIZES
-from torchmist.models.mist import MIST
+from torchmist.adapt.flow_fit import fit_flow, restore_flow
+from torchmist.adapt.flows import Flow
+from torchmist.adapt.report import AdaptReport, Held, loss_or_no_gain
+from torchmist.adapt.sides import both_sides
+from torchmist.adapt.sources import KINDS, SIZES, Sides, checks, lessons
+from torchmist.arbiter import Arbiter
+from torchmist.arbiter_fit import Data
+from torchmist.duo import DuoMIST
+from torchmist.finetune import Draw, collect, estimates, resolve_duo, tune, with_arbiter
+from torchmist.functional import Model
 from torchmist.models.network import QuantileNetwork
-from torchmist.models.projected import ProjectedMIST
-from torchmist.synthetic import Batch
-from torchmist.synthetic.general import GeneralMeta
 
 __all__ = ["adapt"]
 
-_MOST = 2048
-_DATASETS, _TOGETHER = 48, 8  # of either kind in the validation, and in one forward pass
-_CALIBRATE = 96  # datasets of either kind that say how wide intervals are
-_BATCHES = 8  # that say how to scale what the correction reads
-_HELD = 0.95  # of the 90 % intervals, as samples of a user are of a law known less than this one
-_WIDTHS = tuple(0.7 * 1.1**k for k in range(13))  # of the intervals, tried in turn
-_GAIN, _LOSS = 0.97, 1.05  # error after over before: at most, of all and of each part
-_FLOW, _CORRECT = 0.04, 0.85  # share of the budget for each flow; of the rest, for the correction
+_FLOW, _CHECK, _LEARN = (
+    0.06,
+    0.35,
+    0.9,
+)  # of the budget: for each flow, until checked, until learned
+_ROUND = len(KINDS) * len(SIZES)  # draws in which every kind and size comes once
+_ROUNDS = 4
+_KEEPS = "all of the base: order of samples, order and monotone maps of columns, swap of the sides"
 
 
 def adapt(
-    x: Any, y: Any, *, base: Model = "mist-fast", budget: float = 900.0, seed: int = 0,
+    x: Any, y: Any, *, base: Model = "mist", budget: float = 300.0, seed: int = 0,
     checkpoint: str | os.PathLike[str] | None = None, show: bool = True,
-) -> MIST:  # fmt: skip
+) -> DuoMIST:  # fmt: skip
     """Weights for the kind of data that ``x`` and ``y`` are; uses no pairing of the two.
 
-    A flow is fitted to each side (:func:`fit_flow`). The weights are fine-tuned on datasets whose
-    MI is exact: the meta-dataset warped by the flows (:func:`warp`), and real and generated samples
-    that depend on each other through clusters or slices (:class:`CellMeta`); last a correction is
-    trained, also on real samples that the flows have not seen. Then base and adapted weights are
-    compared on real samples that neither has seen, and the adapted ones are returned if their error
-    is lower, and higher on neither clusters nor slices and at no number of samples. It is worth its
-    time for structure that the columns do not show one by one (images, embeddings, strongly mixed
-    columns); any monotone change of single columns is no reason, as estimates do not see it. Of
-    more than 20 columns of a side the 16 leading principal directions of the data are kept, and the
-    weights learn to make up for the rest (:class:`~torchmist.models.projected.ProjectedMIST`).
+    A flow is fitted to each side (:func:`fit_flow`). What the two networks, neighbours and variates
+    of the base say is collected for datasets whose MI is exact: real and generated samples that
+    depend on each other through clusters or slices (:class:`CellMeta`), and the meta-dataset warped
+    by the flows (:class:`WarpedMeta`). On that the arbiter between them is trained, as by
+    :func:`~torchmist.finetune`, and judged on real samples that took no part. All invariances of
+    the base are kept, as nothing but the arbiter changes.
 
     Args:
         x: ``[N, dx]`` array or tensor, ``N`` of at least 200; unpaired with ``y``.
         y: ``[M, dy]``; integers are class labels and need no flow.
-        base: weights to start from, as in :func:`~torchmist.estimate`.
-        budget: seconds for everything, of which the checks need some; at least a minute is wise.
+        base: weights to start from, as in :func:`~torchmist.estimate`, with an arbiter; a module
+            on a GPU is asked there.
+        budget: seconds for everything; at least a minute is wise.
         seed: of all draws.
         checkpoint: a file to save the progress to, and to continue from when it exists.
         show: progress bars.
 
     Returns:
-        A frozen ``MIST`` that every function takes as ``model=``, with an :class:`AdaptReport` as
-        ``report`` and in its ``provenance``; keep it with :func:`~torchmist.weights.save_weights`.
-        When adaptation did not lower the error, the base weights.
+        A frozen ``DuoMIST`` that every function takes as ``model=``, with an :class:`AdaptReport`
+        as ``report`` and in its ``evaluation``; keep it with
+        :func:`~torchmist.weights.save_weights`. When adaptation did not lower the error, or raised
+        it on one kind or size of datasets, those are the base weights; the report says why.
 
     Raises:
         ImportError: without normflows.
         TypeError, ValueError: as :func:`~torchmist.estimate`; for too few samples, a budget that is
-            not positive, adapted weights as base, or a checkpoint of other data.
+            not positive, one network alone as base, or a checkpoint of other data.
     """
-    start = time.monotonic()
     if not budget > 0:
-        raise ValueError(f"expected a budget of more than 0 seconds, got {budget}; 900 is usual")
-    network = copy.deepcopy(resolve_model(base, torch.device("cpu"))).eval()
-    if not isinstance(network, MIST) or network.config.local:
-        raise ValueError(
-            f"expected one network without local statistics as base, got {type(network).__name__}; "
-            f"pass base='mist-fast'"
+        raise ValueError(f"expected a budget of more than 0 seconds, got {budget}; 300 is usual")
+    now = time.monotonic()
+    model, sides = resolve_duo(base, torch.device("cpu")), both_sides(x, y, seed)
+    file = Checkpoint(checkpoint, [side.fit for side in sides], seed)
+    run = _Run(model, sides, file, now - file.state.get("seconds", 0.0), budget, seed, show)
+    flows = run.flows()
+    judge = run.judges()
+    learn = run.lessons(flows)
+    arbiter, steps, why = _tuned(model, learn, seed)
+    report = _report(run, arbiter, judge, learn, steps, flows, why)
+    return _finish(run, arbiter, report, base)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """An adaptation of ``model`` to ``sides`` that began at ``start``, earlier runs included."""
+
+    model: DuoMIST
+    sides: Sides
+    file: Checkpoint
+    start: float
+    budget: float
+    seed: int
+    show: bool
+
+    @property
+    def seconds(self) -> float:
+        """That were taken so far."""
+        return time.monotonic() - self.start
+
+    def flows(self) -> list[Flow | None]:
+        """The fitted flow of each side, from the checkpoint if it is there; none for labels."""
+        flows: list[Flow | None] = []
+        for name, side in zip(("flow_x", "flow_y"), self.sides):
+            samples = side.project(side.fit)
+            if side.labels:
+                flows.append(None)
+            elif name in self.file.state:
+                flows.append(restore_flow(samples, self.seed, self.file.state[name]))
+            else:
+                seconds = _FLOW * self.budget
+                flow = fit_flow(samples, seconds=seconds, seed=self.seed, show=self.show)
+                self.file.save(**{name: flow.keep()}, seconds=self.seconds)
+                flows.append(flow)
+        return flows
+
+    def judges(self) -> Data:
+        """Evidence to judge by: every kind and size once, and again while there is time."""
+        once, often = (checks(self.sides, self.seed, rounds * _ROUND) for rounds in (1, _ROUNDS))
+        self._heard("check", once, _LEARN)
+        return self._heard("check", often, _CHECK)
+
+    def lessons(self, flows: list[Flow | None]) -> Data:
+        """Evidence to learn from and to stop by; of the flows, those that fit are used."""
+        fitting = [None if f is None or f.report is None or f.report.misfit else f for f in flows]
+        return self._heard("learn", lessons(self.sides, fitting, self.seed), _LEARN)
+
+    def _heard(self, name: str, draws: Callable[[int], Draw | None], share: float) -> Data:
+        """The evidence of ``draws``, those of an earlier run first; empty if there was no time."""
+        kept: list[Data] = list(self.file.state.get(name, []))
+
+        def save(parts: list[Data]) -> None:
+            self.file.save(**{name: list(parts)}, seconds=self.seconds)
+
+        until = self.start + share * self.budget
+        collect(self.model, draws, kept, until, what=name, show=self.show, save=save)
+        return {key: torch.cat([part[key] for part in kept]) for key in kept[0]} if kept else {}
+
+
+def _tuned(model: DuoMIST, learn: Data, seed: int) -> tuple[Arbiter, int, str]:
+    """The trained arbiter and its steps; or that of the base, and why."""
+    try:
+        if not learn:
+            raise ValueError("the budget left no time to learn")
+        return *tune(model, learn, seed), ""
+    except ValueError as error:
+        return copy.deepcopy(model.arbiter).cpu(), 0, str(error)
+
+
+def _report(
+    run: _Run, arbiter: Arbiter, judge: Data, learn: Data, steps: int, flows: list[Flow | None],
+    why: str,
+) -> AdaptReport:  # fmt: skip
+    """What both arbiters make of the evidence to judge by, and whether the new one is better."""
+    truth, kinds, sizes = [], [], []
+    before, after = [Held((), (), ())] * 2
+    if judge:
+        both = (copy.deepcopy(run.model.arbiter).cpu(), arbiter)
+        before, after = (
+            Held(*(tuple(v.tolist()) for v in estimates(run.model, a, judge))) for a in both
         )
-    if isinstance(network, ProjectedMIST):
-        raise ValueError(
-            "expected general weights as base, got adapted ones; pass those that they came from"
-        )
-    sides = both_sides(x, y, seed)
-    file = Checkpoint(checkpoint, [s.fit for s in sides], seed)
-
-    whole = {kind: _whole(meta, sides) for kind, meta in _cells(sides, "check", seed + 5).items()}
-    held_out = [batch for meta in whole.values() for batch in _held_out(meta, _DATASETS, seed)]
-    truth = tuple(torch.cat([batch.mi for batch in held_out]).tolist())
-    before = _held(network, held_out)
-
-    flows = [
-        None if s.labels else _flow(s.project(s.fit), k, _FLOW * budget, file, seed, show)
-        for k, s in zip("xy", sides)
-    ]
-    begin = behind(network, sides, seed)
-    tuner, last = _tuners(begin, sides, flows, seed)
-    tried = held_out[: len(WIDTH_SIZES)]
-    taken = []
-    for _ in range(2):  # the first one is slower
-        checked = time.monotonic()
-        _held(in_front(begin, sides), tried)
-        taken.append(time.monotonic() - checked)
-    to_come = len(whole) * (_DATASETS + _CALIBRATE)
-    reserve = min(taken) * (to_come / (len(tried) * _TOGETHER) + 1)
-    earlier = file.state.get("seconds", 0.0)  # of flows in an earlier run
-    spent = earlier + sum(file.state[k]["seconds"] for k in ("tuner", "last") if k in file.state)
-    left = max(1.0, budget - (time.monotonic() - start) - earlier - reserve)
-    file.save(seconds=sum(f.report.seconds for f in flows if f is not None and f.report))
-
-    for one, name, share in ((tuner, "tuner", 1 - _CORRECT), (last, "last", _CORRECT)):
-        if name == "last":
-            one.start_from(tuner.average)
-        if name in file.state:
-            one.restore(file.state[name])
-        what = "adapt" if name == "tuner" else "correct"
-        one.run(share * left, what=what, show=show, save=_saver(file, name, one))
-
-    adapted = in_front(last.average, sides)
-    imperfect = [_imperfect(meta, sides, seed + 7) for meta in whole.values()]
-    _widen(adapted, [_held_out(meta, _CALIBRATE, seed + 7) for meta in imperfect])
+        truth, kinds = judge["mi"].tolist(), [KINDS[int(k)] for k in judge["family"]]
+        sizes = judge["sizes"][:, 0].int().tolist()
+    count = int((learn["check"] == 0).sum()) if learn else 0
+    flow_x, flow_y = (None if flow is None else flow.report for flow in flows)
     report = AdaptReport(
-        truth, tuple(kind for kind in whole for _ in range(_DATASETS)),
-        tuple(b.x.shape[1] for b in held_out for _ in range(_TOGETHER)), before,
-        _held(adapted, held_out), False, tuner.steps + last.steps,
-        spent + time.monotonic() - start, *(f.report if f is not None else None for f in flows),
+        tuple(truth), tuple(kinds), tuple(sizes), before, after, False, "", count, steps,
+        run.seconds, flow_x, flow_y,
     )  # fmt: skip
-    helped = _helped(report)
-    report = dataclasses.replace(report, helped=helped)
-    widths = sides[0].fit.shape[1], sides[1].fit.shape[1]
-    return _finish(network, adapted if helped else network, base, report, widths, budget, seed)
+    why = why or loss_or_no_gain(report)
+    return dataclasses.replace(report, helped=not why, why=why)
 
 
-def _cells(sides: tuple[Side, Side], part: str, seed: int) -> dict[str, CellMeta]:
-    """Datasets of a ``part`` of the samples of both sides, through clusters or through slices."""
-    samples = [getattr(s, part) for s in sides]
-    clusters = (s.pool(z, seed) for s, z in zip(sides, samples))
-    slices = (s.sliced(z, seed) for s, z in zip(sides, samples))
-    return {"clusters": CellMeta(*clusters), "slices": CellMeta(*slices)}
-
-
-def _whole(cells: CellMeta, sides: tuple[Side, Side]) -> CellMeta:
-    """The same of the samples of the check as they came, not projected."""
-    pools = zip(sides, (cells.x, cells.y))
-    return CellMeta(*(Pool(side.check, pool.partitions) for side, pool in pools))
-
-
-def _helped(report: AdaptReport) -> bool:
-    """Whether the error fell, and rose on neither kind of dataset and at no size."""
-    each = (report.errors(part) for part in report.parts)
-    fell = report.error_after < _GAIN * report.error_before
-    return fell and all(after < _LOSS * before for before, after in each)
-
-
-def _flow(
-    samples: Tensor, side: str, seconds: float, file: Checkpoint, seed: int, show: bool
-) -> Flow:
-    """The fitted flow of a side, from the checkpoint if it is there."""
-    key = f"flow_{side}"
-    if key in file.state:
-        return restore_flow(samples, seed, file.state[key])
-    flow = fit_flow(samples, seconds=seconds, seed=seed, show=show)
-    file.save(**{key: flow.keep()})
-    return flow
-
-
-def _tuners(
-    begin: ProjectedMIST, sides: tuple[Side, Side], flows: list[Flow | None], seed: int
-) -> tuple[FineTuner, CorrectionTuner]:
-    """The fine-tuning, and the correction after it, which also sees samples of its own."""
-    kx, ky = (s.map.shape[1] for s in sides)
-    sources = _sources(sides, flows, seed)
-    unseen = _cells(sides, "calibrate", seed + 4)
-    every = [
-        Source(unseen["clusters"], 0.55, _MOST), Source(unseen["slices"], 0.25, _MOST), *sources,
-    ]  # fmt: skip
-    generator = torch.Generator().manual_seed(seed + 6)
-    batches = [draw_batch(every, kx, ky, generator) for _ in range(_BATCHES)]
-    with torch.no_grad():
-        said = [begin.correction.read(batch.x, batch.y) for batch in batches]
-    begin.correction.standardise(torch.cat(said))
-    return (
-        FineTuner(begin, sources, kx, ky, seed=seed + 1),
-        CorrectionTuner(begin, every, kx, ky, seed=seed + 2),
-    )
-
-
-def _sources(sides: tuple[Side, Side], flows: list[Flow | None], seed: int) -> list[Source]:
-    """What the fine-tuning sees."""
-    real = _cells(sides, "fit", seed + 2)
-    generator = torch.Generator().manual_seed(seed + 3)
-    made = []
-    for side, flow in zip(sides, flows):
-        if flow is None:
-            made.append(side.pool(side.fit, seed + 3))
-            continue
-        latent = torch.randn(2 * _MOST, flow.columns, generator=generator)
-        with torch.no_grad():
-            made.append(side.generated(flow(latent), seed + 3))
-    sources = [
-        Source(real["clusters"], 0.5, _MOST), Source(real["slices"], 0.25, _MOST),
-        Source(CellMeta(*made), 0.15, _MOST),
-    ]  # fmt: skip
-    if all(flow is not None for flow in flows):
-        sources.append(Source(warp(CanonicalMeta(), *flows), 0.05, _MOST))
-        sources.append(Source(warp(GeneralMeta(), *flows), 0.05, _MOST))
-    return sources
-
-
-def _saver(file: Checkpoint, name: str, tuner: Tuner) -> Any:
-    return lambda: file.save(**{name: tuner.state()})
-
-
-def _held_out(meta: CellMeta, count: int, seed: int) -> list[Batch]:
-    """``count`` datasets that no weights were trained on, of all sizes in turn."""
-    dx, dy = meta.x.samples.shape[1], meta.y.samples.shape[1]
-    generator = torch.Generator().manual_seed(seed + 1_000_003)
-    return [
-        meta.sample(_TOGETHER, WIDTH_SIZES[k % len(WIDTH_SIZES)], dx, dy, generator=generator)
-        for k in range(count // _TOGETHER)
-    ]
-
-
-@torch.no_grad()
-def _held(model: MIST, batches: list[Batch]) -> Held:
-    """Estimates of held-out datasets."""
-    quantiles = torch.cat([model(batch.x, batch.y) for batch in batches]).clamp(min=0)
-    values = (reduce_quantiles(quantiles, model.levels, s) for s in ("mean", 0.05, 0.95))
-    return Held(*(tuple(v.tolist()) for v in values))
-
-
-def _imperfect(cells: CellMeta, sides: tuple[Side, Side], seed: int) -> CellMeta:
-    """The same with up to a tenth of the samples in cells that are not those of neighbours.
-
-    Labels stay as they are. Nothing is trained on so many.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    pools = []
-    for side, pool in zip(sides, (cells.x, cells.y)):
-        shares = MISPLACED * torch.rand(len(pool.partitions), generator=generator)
-        parts = zip(pool.partitions, shares.tolist())
-        kept = tuple(p if side.labels else misplaced(p, v, generator) for p, v in parts)
-        pools.append(Pool(pool.samples, kept))
-    return CellMeta(*pools)
-
-
-@torch.no_grad()
-def _widen(model: ProjectedMIST, kinds: list[list[Batch]]) -> None:
-    """Widen (or narrow) the quantiles at each size until enough 90 % intervals hold.
-
-    A share of ``_HELD`` is enough, in each of the ``kinds`` of datasets.
-    """
-    for place, size in enumerate(WIDTH_SIZES):
-        some = [[b for b in batches if b.x.shape[1] == size] for batches in kinds]
-        read = [_read(model, batches) for batches in some if batches]
-        for width in _WIDTHS if read else ():
-            model.correction.width[place] = width
-            if all(_hold(model, *of_kind) for of_kind in read):
-                break
-
-
-def _read(model: ProjectedMIST, batches: list[Batch]) -> tuple[Tensor, Tensor, Tensor]:
-    """What the correction reads of datasets, the quantiles before it, and the truth."""
-    parts = zip(*((*model.read(b.x, b.y), b.mi) for b in batches))
-    said, quantiles, mi = (torch.cat(part) for part in parts)
-    return said, quantiles, mi
-
-
-def _hold(model: ProjectedMIST, said: Tensor, quantiles: Tensor, mi: Tensor) -> bool:
-    """Whether enough 90 % intervals hold the truth."""
-    corrected = model.correction.correct(said, quantiles).clamp(min=0)
-    low, high = (reduce_quantiles(corrected, model.levels, s) for s in (0.05, 0.95))
-    return int(((low <= mi) & (mi <= high)).sum()) >= int(_HELD * (len(mi) + 1))
-
-
-def _finish(
-    base: MIST, model: MIST, name: Model, report: AdaptReport, widths: tuple[int, int],
-    budget: float, seed: int,
-) -> MIST:  # fmt: skip
+def _finish(run: _Run, arbiter: Arbiter, report: AdaptReport, base: Model) -> DuoMIST:
     """The model to return, with its provenance and report."""
-    provenance = dict(getattr(base, "provenance", {}))
+    model = run.model
+    provenance = dict(getattr(model, "provenance", {}))
     if report.helped:
-        provenance["trained_range"] = {
-            "n": [32, _MOST], "d": [min(widths), max(widths)],
-        }  # fmt: skip
-        source = "a module" if isinstance(name, QuantileNetwork) else os.fspath(name)
-        provenance["adapted"] = {
-            "from": source, "dx": widths[0], "dy": widths[1], "budget": budget, "seed": seed,
-        }  # fmt: skip
-    evaluation = {**getattr(base, "evaluation", {}), "adapt": dataclasses.asdict(report)}
-    kept: dict[str, Any] = {"provenance": provenance, "evaluation": evaluation, "report": report}
-    for key, value in kept.items():
-        setattr(model, key, value)
-    return model.eval().requires_grad_(False)
+        source = "a module" if isinstance(base, QuantileNetwork) else os.fspath(base)
+        widths = dict(zip(("dx", "dy"), (side.fit.shape[1] for side in run.sides)))
+        settings = {"budget": run.budget, "seed": run.seed, "keeps": _KEEPS}
+        provenance["adapted"] = {"from": source, **widths, **settings}
+    evaluation = {**getattr(model, "evaluation", {}), "adapt": dataclasses.asdict(report)}
+    chosen = arbiter if report.helped else copy.deepcopy(model.arbiter)
+    return with_arbiter(model, chosen, provenance=provenance, evaluation=evaluation, report=report)

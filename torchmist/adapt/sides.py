@@ -1,115 +1,94 @@
-"""The two variables of an adaptation: checked, split in three, and mapped to what weights see.
+"""The two variables of an adaptation: checked, split in three, and pools of cells of them.
 
-Legend: ``N`` samples, ``d`` columns, ``k`` of them kept.
+Legend: ``N`` samples, ``d`` columns, ``k`` principal directions of them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from torchmist.adapt.cells import Pool
-from torchmist.adapt.diffusion import DiffusionMap
-from torchmist.adapt.partitions import centroids, clustered, k_means, sliced, ward
+from torchmist.adapt.flows import Flow
+from torchmist.adapt.partitions import clustered, column_scale, sliced
 from torchmist.checks import check_side
 from torchmist.estimate import as_tensor
-from torchmist.models.cell_correction import CELLS, COARSER
-from torchmist.models.config import MISTConfig
-from torchmist.models.mist import MIST
-from torchmist.models.projected import ProjectedMIST, Projection, column_scale, principal_map
 
-__all__ = ["Side", "behind", "both_sides", "in_front"]
+__all__ = ["Kind", "Side", "both_sides"]
 
-_FEWEST = 200
-_PLAIN, _KEPT = 20, 16  # columns up to which all are kept, and principal directions beyond
+Kind = Literal["clusters", "slices"]
+_FEWEST, _POOL = 200, 1024  # samples that are needed, and most that are cut into cells
+_PLAIN, _KEPT = 20, 16  # columns up to which a flow sees all, and principal directions beyond
 _PARTITIONS = 40
 
 
 @dataclass(frozen=True)
 class Side:
-    """One variable: samples ``[N, d]`` split in three, their map, and their diffusion map.
+    """One variable: samples ``[N, d]`` in three parts, and how a flow sees them.
 
-    Class labels have no diffusion map.
+    ``labels``: whether they are class labels as one-hot columns; ``scale`` ``[d]``: of the columns;
+    ``directions`` ``[k, d]``: principal ones of wide samples, orthonormal, else the identity.
     """
 
     fit: Tensor
     calibrate: Tensor
     check: Tensor
+    labels: bool
     mean: Tensor
-    map: Tensor
-    diffusion: DiffusionMap | None
+    scale: Tensor
+    directions: Tensor
 
     @classmethod
     def of(cls, values: Tensor, labels: bool, order: Tensor) -> Side:
         """A random 65 %, 15 % and 20 % of ``values`` ``[N, d]``."""
         a, b = int(0.65 * len(order)), int(0.8 * len(order))
-        fit = values[order[:a]]
-        diffusion = None
-        if labels:
-            mean, matrix = torch.zeros(fit.shape[1]), torch.eye(fit.shape[1])
-        else:
-            mean, matrix = principal_map(fit, _KEPT if fit.shape[1] > _PLAIN else fit.shape[1])
-            diffusion = DiffusionMap.of((fit - mean) @ matrix)
-        return cls(fit, values[order[a:b]], values[order[b:]], mean, matrix, diffusion)
-
-    @property
-    def labels(self) -> bool:
-        """Whether the samples are class labels."""
-        return self.diffusion is None
-
-    @property
-    def landmarks(self) -> int:
-        """Landmarks of the diffusion map."""
-        return 0 if self.diffusion is None else len(self.diffusion.landmarks)
+        fit, d = values[order[:a]], values.shape[1]
+        mean, scale, directions = torch.zeros(d), torch.ones(d), torch.eye(d)
+        if not labels:
+            scale = column_scale(fit)
+        if not labels and d > _PLAIN:
+            mean, scale = fit.mean(0), torch.where(scale > 0, scale, 1.0)
+            directions = torch.linalg.svd((fit - mean) * scale, full_matrices=False).Vh[:_KEPT]
+        return cls(fit, values[order[a:b]], values[order[b:]], labels, mean, scale, directions)
 
     def project(self, samples: Tensor) -> Tensor:
-        """What the network sees of samples ``[N, d]``, ``[N, k]``."""
-        return samples if self.labels else (samples - self.mean) @ self.map
+        """What a flow sees of samples ``[..., d]``, ``[..., k]``."""
+        if len(self.directions) == samples.shape[-1]:
+            return samples
+        return ((samples - self.mean) * self.scale) @ self.directions.mT
 
-    def pool(self, samples: Tensor, seed: int) -> Pool:
-        """Projected samples, with clusters that are cut in all columns."""
-        if self.diffusion is None:
+    def lift(self, z: Tensor, generator: torch.Generator) -> Tensor:
+        """Samples ``[..., d]`` of which a flow sees ``z`` ``[..., k]``.
+
+        What lies beyond the directions is that of random real samples: independent of ``z`` and of
+        the other variable, it leaves the information as it is.
+        """
+        if len(self.directions) == len(self.mean):
+            return z
+        rows = torch.randint(len(self.fit), z.shape[:-1], generator=generator)
+        rest = (self.fit[rows] - self.mean) * self.scale
+        rest = rest - (rest @ self.directions.mT) @ self.directions
+        return (z @ self.directions + rest) / self.scale + self.mean
+
+    def generated(self, flow: Flow, count: int, generator: torch.Generator) -> Tensor:
+        """Samples ``[count, d]`` that a flow made, on the grids of its columns."""
+        with torch.no_grad():
+            z = flow(torch.randn(count, flow.columns, generator=generator))
+        return self.lift(flow.on_grid(z), generator)
+
+    def pool(self, samples: Tensor, kind: Kind, seed: int) -> Pool:
+        """Samples ``[N, d]`` cut into cells of a kind, those of labels into classes."""
+        if self.labels:
             return Pool.of_labels(samples)
-        z, generator = self.project(samples), torch.Generator().manual_seed(seed)
-        places = self.diffusion(z)
-        return Pool(z, clustered(self._scaled(samples), _PARTITIONS, generator, places))
-
-    def sliced(self, samples: Tensor, seed: int) -> Pool:
-        """Projected samples, with slices that are cut in all columns."""
-        if self.diffusion is None:
-            return Pool.of_labels(samples)
-        generator = torch.Generator().manual_seed(seed)
-        cut = sliced(self._scaled(samples), _PARTITIONS, generator)
-        return Pool(self.project(samples), cut)
-
-    def generated(self, z: Tensor, seed: int) -> Pool:
-        """Samples ``[N, k]`` that a flow made, with clusters."""
-        places = None if self.diffusion is None else self.diffusion(z)
-        generator = torch.Generator().manual_seed(seed)
-        return Pool(z, clustered(z, _PARTITIONS, generator, places))
-
-    def _scaled(self, samples: Tensor) -> Tensor:
-        return (samples - self.mean) * column_scale(self.fit)
-
-    def cells(self, seed: int) -> dict[str, Tensor]:
-        """The buffers of :class:`~torchmist.models.cell_correction.SoftCells`; none for labels."""
-        if self.diffusion is None:
-            return {}
-        places = self.diffusion.places
-        part = k_means(places, CELLS, torch.Generator().manual_seed(seed))
-        out = {
-            "landmarks": self.diffusion.landmarks,
-            "reach": self.diffusion.reach,
-            "cell": part,
-            "places": places,
-        }
-        for wanted, name in zip(COARSER, ward(*centroids(places, part), COARSER)):
-            whole = torch.cat([name, name[-1:].expand(CELLS - len(name))])
-            out[f"union_{wanted}"] = torch.nn.functional.one_hot(whole, wanted).float()
-        return out
+        samples = samples[:_POOL]
+        cut = clustered if kind == "clusters" else sliced
+        scaled = self.project(samples)
+        if len(self.directions) == len(self.mean):
+            scaled = (samples - samples.mean(0)) * self.scale
+        return Pool(samples, cut(scaled, _PARTITIONS, torch.Generator().manual_seed(seed)))
 
 
 def both_sides(x: Any, y: Any, seed: int) -> tuple[Side, Side]:
@@ -131,33 +110,3 @@ def both_sides(x: Any, y: Any, seed: int) -> tuple[Side, Side]:
         order = torch.randperm(columns.shape[1], generator=generator)
         sides.append(Side.of(columns[0].float().cpu(), not value.is_floating_point(), order))
     return sides[0], sides[1]
-
-
-def behind(network: MIST, sides: tuple[Side, Side], seed: int) -> ProjectedMIST:
-    """The network for samples that are projected already, with a correction that says nothing."""
-    x, y = sides
-    kx, ky = x.map.shape[1], y.map.shape[1]
-    projection = Projection(kx, ky, kx, ky, x.landmarks, y.landmarks)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        out = ProjectedMIST(MISTConfig.from_dict(network.config.to_dict()), projection)
-    state = out.state_dict()
-    state.update(network.state_dict())
-    for name, side in zip("xy", sides):
-        state[f"map_{name}"] = torch.eye(side.map.shape[1])
-        state.update({f"correction.{name}.{k}": v for k, v in side.cells(seed).items()})
-    out.load_state_dict(state)
-    return out.eval()
-
-
-def in_front(model: ProjectedMIST, sides: tuple[Side, Side]) -> ProjectedMIST:
-    """The trained network with the maps of both sides, for the samples as they came."""
-    (dx, kx), (dy, ky) = (s.map.shape for s in sides)
-    projection = Projection(dx, dy, kx, ky, sides[0].landmarks, sides[1].landmarks)
-    with torch.random.fork_rng(devices=[]):
-        out = ProjectedMIST(model.config, projection)
-    state = model.state_dict()
-    for name, side in zip("xy", sides):
-        state[f"mean_{name}"], state[f"map_{name}"] = side.mean, side.map
-    out.load_state_dict(state)
-    return out.eval().requires_grad_(False)

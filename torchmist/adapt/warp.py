@@ -1,4 +1,4 @@
-"""``warp``: a meta-distribution seen through one flow per side, with the labels it had.
+"""``WarpedMeta``: a meta-distribution seen through one flow per side, with the labels it had.
 
 I(f(X); g(Y)) = I(X; Y) for invertible f and g, so every label stays exact. Legend: ``B`` datasets,
 ``N`` samples, ``dx``, ``dy`` columns.
@@ -15,9 +15,8 @@ from torch import Tensor
 from torchmist.adapt.flows import Flow
 from torchmist.copula import normal_scores
 from torchmist.synthetic import Batch
-from torchmist.synthetic.general.canonical import canonical_mi, draw_correlations, sample_canonical
 
-__all__ = ["CanonicalMeta", "Meta", "WarpedMeta", "warp"]
+__all__ = ["Meta", "WarpedMeta"]
 
 
 class Meta(Protocol):
@@ -30,36 +29,17 @@ class Meta(Protocol):
         ...
 
 
-class CanonicalMeta:
-    """Gaussian pairs whose two sides are standard normal in all columns, as flows expect.
-
-    Canonical correlations, then a random rotation of each side, so that the dependence lies in no
-    particular column: I(X;Y) = -1/2 sum log(1 - rho^2).
-    """
-
-    families = ("gaussian",)
-
-    def sample(
-        self, batch_size: int, n: int, dx: int, dy: int, *, generator: torch.Generator
-    ) -> Batch:
-        """``batch_size`` datasets of ``n`` samples with their exact MI in nats."""
-        rho = draw_correlations(batch_size, dx, dy, generator=generator)
-        df = torch.full((batch_size,), torch.inf, dtype=torch.float64, device=rho.device)
-        x, y = sample_canonical(rho, df, n, dx, dy, generator=generator)
-        x, y = (v @ _rotations(batch_size, v.shape[-1], generator) for v in (x, y))
-        family = torch.zeros(batch_size, dtype=torch.int64, device=rho.device)
-        mi = canonical_mi(rho, df, dx, dy).float()
-        return Batch(x, y, mi, family, torch.zeros_like(mi))
-
-
-def _rotations(batch: int, d: int, generator: torch.Generator) -> Tensor:
-    gaussian = torch.randn(batch, d, d, generator=generator, device=generator.device)
-    rotation: Tensor = torch.linalg.qr(gaussian).Q
-    return rotation
-
-
 class WarpedMeta:
-    """See :func:`warp`."""
+    """``meta`` in the modality of the flows: a meta-distribution with the same exact labels.
+
+    Each column is made standard normal (an increasing map), then each side goes through its flow
+    (an invertible one): neither changes MI.
+
+    Args:
+        meta: of continuous columns; a ``CanonicalMeta``, whose sides are exactly what flows map
+            onto the data, or any other.
+        flow_x, flow_y: fitted flows; ``None`` leaves a side as it is.
+    """
 
     def __init__(self, meta: Meta, flow_x: Flow | None, flow_y: Flow | None) -> None:
         self.meta, self.flow_x, self.flow_y = meta, flow_x, flow_y
@@ -90,17 +70,3 @@ def _through(flow: Flow | None, value: Tensor) -> Tensor:
         return value
     out: Tensor = flow(normal_scores(value))
     return out
-
-
-def warp(meta: Meta, flow_x: Flow | None, flow_y: Flow | None) -> WarpedMeta:
-    """``meta`` in the modality of the flows: a meta-distribution with the same exact labels.
-
-    Each column is made standard normal (an increasing map), then each side goes through its flow
-    (an invertible one): neither changes MI.
-
-    Args:
-        meta: of continuous columns; :class:`CanonicalMeta`, whose sides are exactly what flows map
-            onto the data, or any other.
-        flow_x, flow_y: fitted flows; ``None`` leaves a side as it is.
-    """
-    return WarpedMeta(meta, flow_x, flow_y)

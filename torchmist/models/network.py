@@ -17,11 +17,8 @@ class QuantileNetwork(nn.Module):
 
     ``x``: ``[B, N, dx]``, ``y``: ``[B, N, dy]``, ``mask``: ``[B, N]`` bool of the real samples, or
     None. The quantiles increase along ``Q`` and stand at the ``levels`` ``[Q]``. ``provenance`` and
-    ``evaluation`` say how the weights were made and how far off they are. ``fixed_columns``: that
-    it takes as many columns as it was made for, and no other number.
+    ``evaluation`` say how the weights were made and how far off they are.
     """
-
-    fixed_columns = False
 
     levels: Tensor
     provenance: dict[str, Any]

@@ -1,0 +1,299 @@
+"""``finetune``: go on training the weights on datasets of known information.
+
+The two networks of a :class:`~torchmist.duo.DuoMIST` stay as they are: what they, neighbours and
+variates say of the datasets is collected once, and the arbiter between them is trained on it. So an
+estimate keeps all its invariances: the order of samples and of columns, monotone maps of columns,
+and the swap of the sides. Legend: ``B`` datasets, ``N`` samples, ``d`` columns.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from torchmist.arbiter import Arbiter
+from torchmist.arbiter_fit import Data, Schedule, evidence_of, rows_of, train_members
+from torchmist.checks import check_pair
+from torchmist.duo import DuoMIST
+from torchmist.functional import Model, reduce_quantiles, resolve_model, without_constant
+from torchmist.progress import Bar
+
+__all__ = ["Draw", "FinetuneReport", "collect", "estimates", "finetune", "hear", "resolve_duo",
+           "tune", "with_arbiter"]  # fmt: skip
+
+Batch = tuple[Tensor, Tensor, Tensor]
+_SCHEDULE = Schedule(epochs=30, fresh=False, rate=1e-3, decay=3.0, batch=64, warmup=20)
+_FEWEST = 40  # datasets to learn from
+_HELD = 0.95  # of the 90 % intervals on datasets that train nothing: those of a user are known less
+_WIDTHS = tuple(0.05 * k for k in range(21))  # logarithms of what stretches intervals, in turn
+_SHARES = (1.0, 0.75, 0.5, 0.25, 0.0)  # of trained weights in the average with the base, in turn
+_RISE = 1.02  # error after over before that no family may exceed
+_TUNE = 0.9  # of the budget for collecting
+
+
+class Draw(NamedTuple):
+    """Datasets ``x`` ``[B, N, dx]``, ``y`` ``[B, N, dy]`` of ``mi`` ``[B]`` nats; ``family``: of
+    what kind they are; ``check``: 0 to learn from, 1 to stop by, 2 to judge by."""
+
+    x: Tensor
+    y: Tensor
+    mi: Tensor
+    family: int = 0
+    check: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class FinetuneReport:
+    """Mean absolute errors in nats and coverage of 90 % intervals on datasets that took no part.
+
+    ``datasets``: that were learned from; ``helped``: whether the tuned weights were returned.
+    """
+
+    datasets: int
+    error_before: float
+    error_after: float
+    coverage_before: float
+    coverage_after: float
+    helped: bool
+    seconds: float
+
+    def __str__(self) -> str:
+        verdict = "fine-tuned weights" if self.helped else "no gain: the weights as they were"
+        return (
+            f"{verdict}; from {self.datasets} datasets in {self.seconds:.0f} s; on others the mean "
+            f"absolute error is {self.error_before:.3f} nats before and {self.error_after:.3f} "
+            f"after, 90 % intervals cover {100 * self.coverage_before:.0f} % and "
+            f"{100 * self.coverage_after:.0f} %"
+        )
+
+
+def resolve_duo(model: Model, device: torch.device) -> DuoMIST:
+    """The weights of a name, a path or a module, which must have an arbiter.
+
+    Raises:
+        ValueError: for one network alone.
+    """
+    network = resolve_model(model, device)
+    if not isinstance(network, DuoMIST):
+        what = type(model).__name__ if isinstance(model, torch.nn.Module) else os.fspath(model)
+        raise ValueError(
+            f"expected weights with an arbiter, which is what is trained, got {what}, one network "
+            f"alone; pass 'mist'"
+        )
+    return network
+
+
+def with_arbiter(model: DuoMIST, arbiter: Arbiter, **attributes: Any) -> DuoMIST:
+    """The same two networks with another arbiter, frozen; ``attributes`` are set on it."""
+    out = DuoMIST(model.plain, model.local, arbiter, model.names).to(model.levels.device)
+    for name in ("provenance", "evaluation"):
+        attributes.setdefault(name, dict(getattr(model, name, {})))
+    for name, value in attributes.items():
+        setattr(out, name, value)
+    return out.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def hear(model: DuoMIST, draw: Draw) -> Data:
+    """The evidence and the truth of datasets, on the CPU.
+
+    Raises:
+        TypeError, ValueError: as :func:`~torchmist.mist_mi` for ``x`` and ``y``, and for ``mi`` of
+            another shape, not finite, or below 0.
+    """
+    x, y = check_pair(draw.x, draw.y, ("x", "y"))
+    mi = torch.as_tensor(draw.mi, dtype=torch.float32).detach().cpu()
+    if mi.shape != (len(x),) or not bool((mi.isfinite() & (mi >= 0)).all()):
+        raise ValueError(
+            f"expected mi of shape [{len(x)}], the information of each dataset in nats, finite and "
+            f"at least 0, got shape {list(mi.shape)}"
+        )
+    a, b, _ = without_constant(*(side.float().to(model.levels.device) for side in (x, y)))
+    found = {name: value.cpu() for name, value in model.ask(a, b)._asdict().items()}
+    marks = {"family": draw.family, "check": draw.check}
+    return {**found, "mi": mi, **{k: torch.full_like(mi, float(v)) for k, v in marks.items()}}
+
+
+def collect(
+    model: DuoMIST, draws: Callable[[int], Draw | None], kept: list[Data], until: float, *,
+    what: str = "collect", show: bool = True, save: Callable[[list[Data]], None] | None = None,
+) -> None:  # fmt: skip
+    """Hear of ``draws(k)`` for ``k`` from ``len(kept)`` on, and append it to ``kept``.
+
+    Args:
+        model: what is asked.
+        draws: the datasets of each step, ``None`` where there are no more.
+        kept: what was heard so far.
+        until: ``time.monotonic()`` to stop at.
+        what: the label of the progress bar.
+        show: whether there is one.
+        save: called with ``kept`` every half minute, at the end, and at an interruption.
+    """
+    now = saved = time.monotonic()
+    with Bar(max(1, round(until - now)), "s", show, what) as bar:
+        try:
+            while now < until and (draw := draws(len(kept))) is not None:
+                kept.append(hear(model, draw))
+                later = time.monotonic()
+                bar.step(int(later - until) - int(now - until))
+                now = later
+                if save is not None and now - saved > 30:
+                    save(kept)
+                    saved = now
+        finally:
+            if save is not None:
+                save(kept)
+
+
+@torch.no_grad()
+def estimates(model: DuoMIST, arbiter: Arbiter, data: Data) -> tuple[Tensor, Tensor, Tensor]:
+    """What an arbiter makes of evidence: means and both ends of 90 % intervals, each ``[B]``."""
+    quantiles = arbiter(evidence_of(data)).clamp(min=0)
+    levels = model.levels.cpu()
+    low, high = (reduce_quantiles(quantiles, levels, level) for level in (0.05, 0.95))
+    return quantiles.mean(-1), low, high
+
+
+def _judge(model: DuoMIST, arbiter: Arbiter, data: Data) -> tuple[float, float]:
+    """Mean absolute error, and coverage of the 90 % intervals."""
+    mean, low, high = estimates(model, arbiter, data)
+    held = (low <= data["mi"]) & (data["mi"] <= high)
+    return float((mean - data["mi"]).abs().mean()), float(held.float().mean())
+
+
+def tune(model: DuoMIST, data: Data, seed: int = 0) -> tuple[Arbiter, int]:
+    """The arbiter of ``model``, trained on from its weights, on the CPU; and the steps it took.
+
+    Its members learn from the draws with ``check`` 0; of the weights that they go through, those
+    are kept that are best on draws with ``check`` 1, and averaged with those of ``model`` where
+    they are worse there on one family. Then its doubt widens all intervals, if need be, until 95 %
+    of the 90 % intervals hold there.
+
+    Raises:
+        ValueError: for fewer than 40 datasets to learn from, or none to stop by.
+    """
+    train, held = rows_of(data, data["check"] == 0), rows_of(data, data["check"] == 1)
+    if len(train["mi"]) < _FEWEST or not len(held["mi"]):
+        raise ValueError(
+            f"expected at least {_FEWEST} datasets to learn from and some to stop by, got "
+            f"{len(train['mi'])} and {len(held['mi'])}; give more of them or more time"
+        )
+    base = copy.deepcopy(model.arbiter).cpu()
+    arbiter = copy.deepcopy(base).requires_grad_(True)
+    steps = train_members(arbiter, train, model.levels.cpu(), _SCHEDULE, seed, held)
+    arbiter.requires_grad_(False)
+    _blend(model, base, arbiter, held)
+    _widen(model, arbiter, held)
+    return arbiter, steps
+
+
+def _blend(model: DuoMIST, base: Arbiter, arbiter: Arbiter, held: Data) -> None:
+    """Average the weights with those of ``base`` until the error rises on no family of ``held``."""
+    families = [rows_of(held, held["family"] == k) for k in held["family"].unique()]
+    before = [_judge(model, base, part)[0] for part in families]
+    start = [p.clone() for p in base.members.parameters()]
+    tuned = [p.clone() for p in arbiter.members.parameters()]
+    for share in _SHARES:
+        for weight, a, b in zip(arbiter.members.parameters(), start, tuned):
+            weight.copy_(torch.lerp(a, b, share))
+        after = [_judge(model, arbiter, part)[0] for part in families]
+        if all(error <= _RISE * old for error, old in zip(after, before)):
+            break
+
+
+def _widen(model: DuoMIST, arbiter: Arbiter, held: Data) -> None:
+    """Let the doubt widen all intervals until 95 % of the 90 % intervals hold."""
+    bias = arbiter.doubt.layers[-1].bias
+    assert isinstance(bias, Tensor)
+    start = bias.clone()
+    for width in _WIDTHS:
+        bias.copy_(start + width)
+        if _judge(model, arbiter, held)[1] >= _HELD:
+            break
+
+
+def _batches(source: Iterable[Batch] | Callable[[], Batch]) -> Iterator[Batch]:
+    if not callable(source):
+        yield from source
+        return
+    while True:
+        yield source()
+
+
+def finetune(
+    model: Model, source: Iterable[Batch] | Callable[[], Batch], *, budget: float = 120.0,
+    seed: int = 0, show: bool = True,
+) -> DuoMIST:  # fmt: skip
+    """Weights that are trained on with datasets of known information: simulators, channels.
+
+    The information must be known exactly, or nearly: weights learn its error as well. Sizes
+    (samples, columns) should be those of the data that the weights are for. Of eight batches five
+    are learned from, one says when to stop, and two judge; where the error on these does not fall,
+    the weights are returned as they were.
+
+    Args:
+        model: a registered name, a path, or a module with an arbiter; it is left as it is.
+        source: gives ``(x, y, mi)``, by iteration until it ends or by calls: ``x``
+            ``[B, N, dx]``, ``y`` ``[B, N, dy]``, ``mi`` ``[B]`` in nats. Sizes may differ between
+            batches; of datasets of one batch, none is known to the network as such.
+        budget: seconds, of which nine tenths go into collecting.
+        seed: of the training.
+        show: a progress bar.
+
+    Returns:
+        A frozen ``DuoMIST`` that every function takes as ``model=``, with a
+        :class:`FinetuneReport` as ``report``; keep it with
+        :func:`~torchmist.weights.save_weights`.
+
+    Raises:
+        TypeError, ValueError: as :func:`~torchmist.mist_mi` for the datasets; for ``mi`` of another
+            shape or below 0, too few batches, one network alone as ``model``, or no budget.
+
+    Example:
+        >>> import math
+        >>> def channel():  # y = x + noise: I = log(1 + 1 / s^2) / 2 nats
+        ...     s = torch.rand(8, 1, 1) + 0.3
+        ...     x = torch.randn(8, 64, 1)
+        ...     return x, x + s * torch.randn(8, 64, 1), 0.5 * torch.log1p(s.flatten() ** -2)
+        >>> model = finetune("mist", [channel() for _ in range(16)], show=False)
+        >>> model.report.datasets
+        80
+    """
+    start = time.monotonic()
+    if not budget > 0:
+        raise ValueError(f"expected a budget of more than 0 seconds, got {budget}; 120 is usual")
+    duo, batches = resolve_duo(model, torch.device("cpu")), _batches(source)
+
+    def draws(step: int) -> Draw | None:
+        batch = next(batches, None)
+        place = step % 8
+        return None if batch is None else Draw(*batch, check=0 if place < 5 else min(place - 4, 2))
+
+    kept: list[Data] = []
+    collect(duo, draws, kept, start + _TUNE * budget, what="finetune", show=show)
+    if len(kept) < 7:
+        raise ValueError(
+            f"expected at least 7 batches of datasets, got {len(kept)} in {budget:g} seconds; give "
+            f"more of them or more time"
+        )
+    data = {name: torch.cat([part[name] for part in kept]) for name in kept[0]}
+    arbiter, _ = tune(duo, data, seed)
+    judged = rows_of(data, data["check"] == 2)
+    before, after = (
+        _judge(duo, one, judged) for one in (copy.deepcopy(duo.arbiter).cpu(), arbiter)
+    )
+    helped = after[0] < before[0]
+    report = FinetuneReport(
+        int((data["check"] == 0).sum()), before[0], after[0], before[1], after[1], helped,
+        time.monotonic() - start,
+    )  # fmt: skip
+    evaluation = {**getattr(duo, "evaluation", {}), "finetune": dataclasses.asdict(report)}
+    chosen = arbiter if helped else copy.deepcopy(duo.arbiter)
+    return with_arbiter(duo, chosen, evaluation=evaluation, report=report)
