@@ -52,7 +52,7 @@ _SCREENED, _SCREENING, _AGAINST = 2048, 12, 3  # rows, and waves of columns and 
 _CENTRES, _JITTER = 96, 1e-3
 _VIEWS = (1, 2, 4)  # variates that neighbours are asked of
 _SUMS = (4, VARIATE_COUNT)  # and those that bounds and Gaussian sums are taken of
-_HIGHEST = 0.9999  # correlation
+_LEAST, _HIGHEST = 1e-3, 0.9999  # correlations
 VARIATE_OPINIONS = len(_VIEWS) * len(NEIGHBOURS) + 2 * len(_SUMS)
 """Estimates of mutual information between variates."""
 SHARPNESS_COUNT = len(_SUMS)
@@ -287,8 +287,9 @@ def _canonical(others: list[Tensor], starts: list[Tensor], ridge: Tensor) -> tup
     right = _basis(back(_solved(low_x, starts[0])))
     for _ in range(_ITERATIONS):
         left, right = _basis(across(back(left))), _basis(back(across(right)))
-    u, _, v = torch.linalg.svd((left.mT @ across(right)).nan_to_num())
-    left, right = left @ u[..., :VARIATE_COUNT], right @ v.mT[..., :VARIATE_COUNT]
+    u, values, v = torch.linalg.svd((left.mT @ across(right)).nan_to_num())
+    seen = (values > _LEAST)[..., None, :VARIATE_COUNT]  # beyond the rank there is only rounding
+    left, right = left @ u[..., :VARIATE_COUNT] * seen, right @ v.mT[..., :VARIATE_COUNT] * seen
     return _solved(low_x.mT, left, upper=True), _solved(low_y.mT, right, upper=True)
 
 
