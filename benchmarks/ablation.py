@@ -44,7 +44,7 @@ RECORD = ROOT / "benchmarks/results/ablation.csv"
 PAGE = ROOT / "docs/engines.md"
 COLUMNS = ("case", "family", "datasets", "error", "loss", "coverage", "width")
 _MOST = 5.0  # nats: errors of larger truths would hide all others
-_EPOCHS, _DOUBT_STEPS = 15, 400
+_EPOCHS = 15
 
 PARTS = {
     "the network of pairs": ("plain",),
@@ -110,7 +110,7 @@ def _stranger(
     for index, name in names.items():
         doubtful = Arbiter()
         others = [found for other, found in answers.items() if other != index]
-        train_doubt(doubtful, known, others, levels, _DOUBT_STEPS)
+        train_doubt(doubtful, known, others, levels)
         each = answers[index]["each"].transpose(0, 1)
         with torch.no_grad():
             for case, t in (("", each.mean(0)), (", with doubt", doubtful.doubt(each))):

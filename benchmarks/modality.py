@@ -168,6 +168,9 @@ def _figure(frame: pd.DataFrame, shown: list[str], path: Path) -> None:
         for row, which in enumerate(shown):
             axes = panels[row, column]
             part = frame[(frame["modality"] == name) & (frame["estimator"] == which)]
+            if part.empty:  # not run
+                axes.set_axis_off()
+                continue
             for n, points in part.groupby("n"):
                 axes.scatter(points["truth"], points["estimate"], s=14, alpha=0.7, label=f"n = {n}")
             top = 1.1 * frame[frame["modality"] == name]["truth"].max()

@@ -21,11 +21,13 @@ from torchmist.arbiter import Arbiter, Evidence
 from torchmist.heads import from_nats, to_nats
 from torchmist.losses import pinball_loss, quantile_losses
 
-__all__ = ["Data", "Schedule", "evidence_of", "fresh_schedule", "rows_of", "said", "strange",
-           "train_doubt", "train_members"]  # fmt: skip
+__all__ = ["DOUBT_STEPS", "Data", "Schedule", "evidence_of", "fresh_schedule", "rows_of", "said",
+           "strange", "train_doubt", "train_members"]  # fmt: skip
 
 # of the mean in nats, and of its distance in t: long upper tails would draw the mean up with them
 _HUBER, _APART = 0.05, 0.3
+DOUBT_STEPS = 400
+"""Steps of the training of a doubt."""
 _DOUBT_RATE, _DOUBT_BATCH, _DECAY = 2e-3, 512, 1e-2
 Data = dict[str, Tensor]
 """Columns of draws by name: the evidence, ``mi`` in nats, ``family``, and ``check``, above 0 where
@@ -169,7 +171,11 @@ def strange(arbiter: Arbiter, data: Data, levels: Tensor, schedule: Schedule) ->
 
 
 def train_doubt(
-    arbiter: Arbiter, known: Data, others: Sequence[Data], levels: Tensor, steps: int
+    arbiter: Arbiter,
+    known: Data,
+    others: Sequence[Data],
+    levels: Tensor,
+    steps: int = DOUBT_STEPS,
 ) -> None:
     """Fit the doubt to draws of ``known`` and of strange families by the pinball loss, half of it
     each; families that were strange count alike.

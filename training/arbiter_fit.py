@@ -13,6 +13,7 @@ from torch import Tensor
 
 from torchmist.arbiter import Arbiter
 from torchmist.arbiter_fit import (
+    DOUBT_STEPS,
     Data,
     evidence_of,
     fresh_schedule,
@@ -27,7 +28,6 @@ from torchmist.losses import pinball_losses
 
 __all__ = ["Data", "fit"]
 
-_DOUBT_STEPS = 400
 _LEAST = -0.19  # nats
 
 
@@ -42,7 +42,7 @@ def _judged(t: Tensor, mi: Tensor, levels: Tensor) -> tuple[float, float]:
 
 def fit(
     arbiter: Arbiter, data: Data, levels: Tensor, *, epochs: int = 50, seed: int = 0,
-    doubt_steps: int = _DOUBT_STEPS,
+    doubt_steps: int = DOUBT_STEPS,
 ) -> dict[str, float]:  # fmt: skip
     """Fit an arbiter to draws; return losses in ``t`` and coverages.
 

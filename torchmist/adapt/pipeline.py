@@ -30,11 +30,8 @@ from torchmist.models.network import QuantileNetwork
 
 __all__ = ["adapt"]
 
-_FLOW, _CHECK, _LEARN = (
-    0.06,
-    0.35,
-    0.9,
-)  # of the budget: for each flow, until checked, until learned
+# shares of the budget: for each flow, until checked, until learned
+_FLOW, _CHECK, _LEARN = 0.06, 0.35, 0.9
 _ROUND = len(KINDS) * len(SIZES)  # draws in which every kind and size comes once
 _ROUNDS = 4
 _KEEPS = "all of the base: order of samples, order and monotone maps of columns, swap of the sides"
