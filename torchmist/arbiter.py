@@ -1,7 +1,8 @@
 r"""The arbiter: quantiles of mutual information from what two networks and neighbours say of it.
 
 Its candidates are the medians of both networks, the estimates of neighbours and kernels, those
-between cross-fitted variates, and what the second network measures from. It returns quantiles of
+between cross-fitted variates, what all columns share linearly, and what the second network
+measures from. It returns quantiles of
 ``t = log(I + 0.2)``
 
 .. math:: t_q = \sum_c w_c t_c + a + g_q,
@@ -43,9 +44,9 @@ class Evidence(NamedTuple):
     ``plain``, ``local``: quantiles of both networks ``[B, Q]`` in nats; ``opinions``: estimates of
     neighbours and kernels ``[B, O]`` in nats; ``variates`` ``[B, V]``: those between cross-fitted
     functions of both sides, whose ``correlations`` are ``[B, k]``, and ``sharpness`` the logs of
-    the bounds' temperatures; ``centre`` ``[B]``: the ``t`` that the second network measures from;
-    ``features``: means and deviations of its local statistics ``[B, F]``; ``sizes`` ``[B, 3]``: N,
-    dx and dy.
+    the bounds' temperatures; ``linear`` ``[B, 1]``: what all columns share were they Gaussian, in
+    nats; ``centre`` ``[B]``: the ``t`` that the second network measures from; ``features``: means
+    and deviations of its local statistics ``[B, F]``; ``sizes`` ``[B, 3]``: N, dx and dy.
     """
 
     plain: Tensor
@@ -56,6 +57,7 @@ class Evidence(NamedTuple):
     variates: Tensor
     correlations: Tensor
     sharpness: Tensor
+    linear: Tensor
     sizes: Tensor
 
 
@@ -74,9 +76,9 @@ class Arbiter(nn.Module):
     def __init__(self, width: int = 128, members: int = 4, quantiles: int = 24) -> None:
         super().__init__()
         self.width, self.quantiles = width, quantiles
-        self.candidates = OPINION_COUNT + VARIATE_OPINIONS + 4
+        self.candidates = OPINION_COUNT + VARIATE_OPINIONS + 5
         read = 3 * OPINION_COUNT + 2 * _MARKS + 4 + _SIZES + FEATURE_COUNT
-        read += 2 * VARIATE_OPINIONS + VARIATE_COUNT + SHARPNESS_COUNT
+        read += 2 * VARIATE_OPINIONS + VARIATE_COUNT + SHARPNESS_COUNT + 2
         self.register_buffer("mean", torch.zeros(read))
         self.register_buffer("scale", torch.ones(read))
         self.members = nn.ModuleList(
@@ -98,6 +100,7 @@ class Arbiter(nn.Module):
     def read(self, evidence: Evidence) -> Tensor:
         """The evidence as numbers of about one size, ``[B, R]``."""
         t, found = _in_t(evidence.opinions), _in_t(evidence.variates)
+        linear = _in_t(evidence.linear)
         own = [_in_t(q) for q in (evidence.plain, evidence.local)]
         quarter = self.quantiles // 4
         marks = [q[:, [1, quarter, -1 - quarter, -2]] for q in own]
@@ -108,7 +111,8 @@ class Arbiter(nn.Module):
         return torch.cat(
             [*marks, *centres, centres[1] - centres[0], t.std(-1, keepdim=True), t,
              t - centres[0], torch.stack(logs, -1), evidence.features, t - centres[1], found,
-             found - centres[1], evidence.correlations, evidence.sharpness], -1,
+             found - centres[1], evidence.correlations, evidence.sharpness, linear,
+             linear - centres[1]], -1,
         )  # fmt: skip
 
     def standardise(self, read: Tensor) -> None:
@@ -144,7 +148,7 @@ class Arbiter(nn.Module):
         plain, local = _in_t(evidence.plain), _in_t(evidence.local)
         return torch.cat(
             [plain.median(-1, keepdim=True).values, local.median(-1, keepdim=True).values,
-             _in_t(evidence.opinions), _in_t(evidence.variates),
+             _in_t(evidence.opinions), _in_t(evidence.variates), _in_t(evidence.linear),
              evidence.centre[:, None].clamp(-3, 5), local.mean(-1, keepdim=True)], -1,
         )  # fmt: skip
 

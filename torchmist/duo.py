@@ -14,9 +14,10 @@ from torch import Tensor
 from torchmist.arbiter import Arbiter, Evidence
 from torchmist.heads import quantile_levels
 from torchmist.models.directions import see_narrow
+from torchmist.models.linear import linear_information
 from torchmist.models.mist import MIST
 from torchmist.models.network import QuantileNetwork
-from torchmist.models.variates import variate_opinions, variates
+from torchmist.models.variates import VARIATE_COUNT, variate_opinions, variates
 from torchmist.routes import route
 
 __all__ = ["DuoMIST"]
@@ -50,6 +51,10 @@ class DuoMIST(QuantileNetwork):
             through = see_narrow(x, y, mask)
             found = variates(x, y, mask, through=through)
             said, sharpness = variate_opinions(found)
+            if through is None:  # what the first network says there
+                linear = plain.median(-1, keepdim=True).values
+            else:
+                linear = linear_information(x, y, mask, through)
         local, around = self.local.with_surroundings(x, y, mask, through=through)
         if mask is None:
             n = torch.full((len(x), 1), float(x.shape[1]), device=x.device)
@@ -59,5 +64,5 @@ class DuoMIST(QuantileNetwork):
         sizes = torch.cat([n, dims.expand(len(n), -1)], -1)
         return Evidence(
             plain, local, around.opinions, around.centre, around.features, said,
-            found.correlations, sharpness, sizes,
+            found.correlations[:, :VARIATE_COUNT], sharpness, linear, sizes,
         )  # fmt: skip

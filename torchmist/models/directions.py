@@ -6,7 +6,9 @@ components of both sides, found for each quarter of the sample on the other thre
 dependence between many columns is not taken for information. Principal components come from a
 subspace iteration whose start belongs to the samples in the order of their norms, and the quarters
 are dealt in that order, so that nothing depends on the order of samples or columns, nor on which
-side is which. Directions are constants of the backward pass; the gradient goes through the scores.
+side is which. Both directions of each quarter are turned, by one rotation, to those of the whole
+sample: else rows of both sides would show which quarter they belong to, and seem to share it.
+Directions are constants of the backward pass; the gradient goes through the scores.
 
 Legend: ``B`` datasets, ``N`` samples, ``d`` columns, ``p`` components, ``k`` variates, ``K`` folds.
 """
@@ -125,18 +127,29 @@ def _variates(a: _Components, b: _Components, folds: Tensor) -> list[Tensor]:
         x, y = (s.detach().double() for s in sides)
         member = (folds[:, None] == torch.arange(_FOLDS, device=folds.device)[:, None]).to(x.dtype)
         each = torch.einsum("bkn,bnp,bnq->bkpq", member, x, y)
-        size = member.sum(-1)
+        size, whole = member.sum(-1), each.sum(1, keepdim=True)
         rest = (size.sum(1, keepdim=True) - size).clamp(min=1)
-        cross = (each.sum(1, keepdim=True) - each) / rest[..., None, None]
-        left, right = _singular(cross, count)
-        alike = (left * left[:, :1]).sum(-2) + (right * right[:, :1]).sum(-2)
-        flip = torch.where(alike < 0, -1.0, 1.0).unsqueeze(-2)
-        left, right = ((w * flip).to(out[0].dtype) for w in (left, right))
+        others = (whole - each) / rest[..., None, None]
+        left, right = _singular(
+            torch.cat([whole / size.sum(1)[:, None, None, None], others], 1), count
+        )
+        left, right = (w.to(out[0].dtype) for w in _turned(left, right))
     for k in range(_FOLDS):
         inside = member[:, k, :, None].to(out[0].dtype)
         for index, (side, w) in enumerate(zip(sides, (left, right))):
             out[index] = out[index] + inside * (side @ w[:, k])
     return out
+
+
+def _turned(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+    """Directions ``[B, K, p, k]`` and ``[B, K, q, k]`` of ``K`` quarters, near those of the whole.
+
+    ``left`` ``[B, 1 + K, p, k]`` and ``right`` begin with the whole. Both are turned by the same
+    rotation, which leaves what the pairs of a quarter share as it was.
+    """
+    near = left[:, 1:].mT @ left[:, :1] + right[:, 1:].mT @ right[:, :1]
+    u, _, v = torch.linalg.svd(near.nan_to_num())
+    return left[:, 1:] @ (u @ v), right[:, 1:] @ (u @ v)
 
 
 def _singular(cross: Tensor, count: int) -> tuple[Tensor, Tensor]:

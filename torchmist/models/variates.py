@@ -42,7 +42,7 @@ __all__ = [
     "variates",
 ]
 
-VARIATE_COUNT = 16
+VARIATE_COUNT, _WIDE = 16, 48  # of sides of few columns, and of those seen through directions
 _FOLDS = 4
 _RIDGES = (1.0, 0.05)  # over the root of the number of rows
 _ITERATIONS, _SPARE = 2, 4
@@ -51,7 +51,7 @@ _WAVES, _HARMONICS = 64, 20
 _SCREENED, _SCREENING, _AGAINST = 2048, 12, 3  # rows, and waves of columns and of the other side
 _CENTRES, _JITTER = 96, 1e-3
 _VIEWS = (1, 2, 4)  # variates that neighbours are asked of
-_SUMS = (4, VARIATE_COUNT)  # and those that bounds and Gaussian sums are taken of
+_SUMS = (4, None)  # and those that bounds and Gaussian sums are taken of: four, and all
 _LEAST, _HIGHEST = 1e-3, 0.9999  # correlations
 VARIATE_OPINIONS = len(_VIEWS) * len(NEIGHBOURS) + 2 * len(_SUMS)
 """Estimates of mutual information between variates."""
@@ -146,7 +146,8 @@ def variates(
         ]
         features.append(folds.deal(torch.cat([_block(b, mask) for b in blocks], -1)))
     with torch.no_grad():
-        maps = _fitted(features[0], features[1])
+        most = VARIATE_COUNT if through is None else _WIDE
+        maps = _fitted(features[0], features[1], most)
     every = torch.ones(len(x), n, device=x.device) if mask is None else mask.float()
     present = folds.deal(every[..., None])
     left, right = (_standard(f @ w, present) for f, w in zip(features, maps))
@@ -253,18 +254,18 @@ def _standard(values: Tensor, present: Tensor) -> Tensor:
     return values / variance.sqrt().clamp(min=1e-6)
 
 
-def _fitted(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+def _fitted(x: Tensor, y: Tensor, most: int) -> tuple[Tensor, Tensor]:
     """Maps ``[B, K, p, k]`` and ``[B, K, q, k]`` of features ``[B, K, m, p]``, ``[B, K, m, q]`` to
-    variates of each fold, fitted on the other folds, with the ridge whose variates correlate most
-    on their own."""
+    the first ``most`` variates of each fold, fitted on the other folds, with the ridge whose
+    variates correlate most on their own."""
     own = [a.mT @ b for a, b in ((x, x), (y, y), (x, y))]
     count = (x.abs().sum(-1) + y.abs().sum(-1) > 0).sum(-1)
     rest = (count.sum(1, keepdim=True) - count).clamp(min=1)[..., None, None]
     others = [(g.sum(1, keepdim=True) - g) / rest for g in own]
-    fixed = constant(fixed_numbers, x.shape[1] * x.shape[2], VARIATE_COUNT + _SPARE, like=x)
+    fixed = constant(fixed_numbers, x.shape[1] * x.shape[2], most + _SPARE, like=x)
     fixed = fixed.unflatten(0, (-1, _FOLDS)).transpose(0, 1)
     starts = [(side.mT @ fixed).sum(1, keepdim=True) for side in (x, y)]
-    tried = [_canonical(others, starts, r * rest.rsqrt()) for r in _RIDGES]
+    tried = [_canonical(others, starts, r * rest.rsqrt(), most) for r in _RIDGES]
     shared = torch.stack([_shared(maps, own) for maps in tried])
     best = shared.argmax(0)
     rows = torch.arange(len(x), device=x.device)
@@ -272,8 +273,10 @@ def _fitted(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return left, right
 
 
-def _canonical(others: list[Tensor], starts: list[Tensor], ridge: Tensor) -> tuple[Tensor, Tensor]:
-    """Leading regularised canonical directions of each fold's other rows."""
+def _canonical(
+    others: list[Tensor], starts: list[Tensor], ridge: Tensor, most: int
+) -> tuple[Tensor, Tensor]:
+    """The ``most`` leading regularised canonical directions of each fold's other rows."""
     xx, yy, xy = others
     low_x, low_y = (_factor(gram, ridge) for gram in (xx, yy))
 
@@ -288,8 +291,8 @@ def _canonical(others: list[Tensor], starts: list[Tensor], ridge: Tensor) -> tup
     for _ in range(_ITERATIONS):
         left, right = _basis(across(back(left))), _basis(back(across(right)))
     u, values, v = torch.linalg.svd((left.mT @ across(right)).nan_to_num())
-    seen = (values > _LEAST)[..., None, :VARIATE_COUNT]  # beyond the rank there is only rounding
-    left, right = left @ u[..., :VARIATE_COUNT] * seen, right @ v.mT[..., :VARIATE_COUNT] * seen
+    seen = (values > _LEAST)[..., None, :most]  # beyond the rank there is only rounding
+    left, right = left @ u[..., :most] * seen, right @ v.mT[..., :most] * seen
     return _solved(low_x.mT, left, upper=True), _solved(low_y.mT, right, upper=True)
 
 

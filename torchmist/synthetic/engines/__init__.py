@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from torchmist.synthetic.engines.atoms import Atoms
+from torchmist.synthetic.engines.classes import Classes
 from torchmist.synthetic.engines.codes import Codes
 from torchmist.synthetic.engines.copies import Copies
+from torchmist.synthetic.engines.directions import Directions
 from torchmist.synthetic.engines.family import Family
 from torchmist.synthetic.engines.functions import Functions
+from torchmist.synthetic.engines.joined import Joined
 from torchmist.synthetic.engines.lifts import Lifts
 from torchmist.synthetic.engines.spectra import Spectra
 from torchmist.synthetic.engines.spread import Spread
@@ -18,6 +21,17 @@ __all__ = ["ENGINES", "Family"]
 
 ENGINES: Mapping[str, Family[Any]] = {
     family.name: family
-    for family in (Codes(), Lifts(), Functions(), Atoms(), Copies(), Spectra(), Spread())
+    for family in (
+        Codes(),
+        Lifts(),
+        Functions(),
+        Atoms(),
+        Copies(),
+        Spectra(),
+        Spread(),
+        Directions(),
+        Classes(),
+        Joined(),
+    )
 }
 """Every engine by its name."""

@@ -60,15 +60,17 @@ class ClusterParameters:
 
 
 def draw_clusters(
-    random: Random, dx: int, dy: int, *, label: bool, embedding: bool
-) -> ClusterParameters:
+    random: Random, dx: int, dy: int, *, label: bool, embedding: bool,
+    clusters: tuple[int, int] = (2, _MOST),
+) -> ClusterParameters:  # fmt: skip
     """Random clusters; with ``label``, Y is the label, in one column or one-hot in ``dy`` columns.
 
     With ``embedding`` the columns have a decaying spectrum and the clusters overlap little.
+    ``clusters``: fewest and most of a side, but for labels in ``dy`` columns and embeddings.
     """
-    u = random.choices(6)
-    k = 2 + int(u[0] * (_MOST - 1))
-    other = 2 + int(u[1] * (_MOST - 1)) if u[2] < 0.5 else k
+    u, (fewest, most) = random.choices(6), clusters
+    k = fewest + int(u[0] * (most - fewest + 1))
+    other = fewest + int(u[1] * (most - fewest + 1)) if u[2] < 0.5 else k
     if embedding:
         k, other = min(k, 20), min(other, 20)
     if label:

@@ -1,0 +1,62 @@
+r"""What the columns of both sides share were their scores Gaussian, without the bias of a sample.
+
+.. math:: \tfrac12 (\log|R_x| + \log|R_y| - \log|R|) - b(n, d_x, d_y)
+
+with b the expected value for independent columns. It is what sees dependence that is spread thinly
+over hundreds of columns, where no few directions hold much of it. Where a side has more columns
+than a quarter of the sample, its leading components stand for it.
+Legend: ``B`` datasets, ``N`` samples, ``d`` columns.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from torchmist.copula import normal_scores
+from torchmist.models.directions import Through
+from torchmist.models.gaussian import gaussian_bias
+
+__all__ = ["linear_information"]
+
+_SHARE = 4  # rows for each column
+_RIDGE = 1e-8
+
+
+def linear_information(
+    x: Tensor, y: Tensor, mask: Tensor | None, through: tuple[Through, Through]
+) -> Tensor:
+    """Estimates ``[B, 1]`` in nats of ``[B, N, dx]`` and ``[B, N, dy]``.
+
+    ``mask``: ``[B, N]`` bool, True for real samples; ``through``: both sides as
+    :func:`torchmist.models.directions.see_through` shows them.
+    """
+    most = x.shape[1] // _SHARE
+    sides = [
+        normal_scores(side, mask) if side.shape[-1] <= most else seen.rows[..., : max(1, most)]
+        for side, seen in zip((x, y), through)
+    ]
+    n = torch.full_like(x[:, 0, 0], x.shape[1]) if mask is None else mask.sum(-1).to(x.dtype)
+    real = None if mask is None else mask[..., None].to(torch.float64)
+    rows = [_standard(side.double(), real, n) for side in sides]
+    logs = [_half_logdet(part, n) for part in (*rows, torch.cat(rows, -1))]
+    shared = logs[0] + logs[1] - logs[2] - gaussian_bias(n, rows[0].shape[-1], rows[1].shape[-1])
+    return shared[:, None].to(x.dtype)
+
+
+def _standard(rows: Tensor, real: Tensor | None, n: Tensor) -> Tensor:
+    """Columns of mean 0 and variance 1 over the rows that are ``real``, 0 for the others."""
+    count = n.double()[:, None, None]
+    rows = rows if real is None else rows * real
+    rows = rows - rows.sum(1, keepdim=True) / count
+    rows = rows if real is None else rows * real
+    return rows / (rows.square().sum(1, keepdim=True) / count).sqrt().clamp(min=1e-6)
+
+
+def _half_logdet(rows: Tensor, n: Tensor) -> Tensor:
+    """Half the log-determinant of the ridge correlations of ``[B, N, d]``, ``[B]``."""
+    gram = rows.mT @ rows / n.double()[:, None, None]
+    eye = torch.eye(rows.shape[-1], dtype=rows.dtype, device=rows.device)
+    lower = torch.linalg.cholesky_ex((gram + _RIDGE * eye) / (1 + _RIDGE)).L
+    half: Tensor = lower.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    return half
