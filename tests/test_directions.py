@@ -136,3 +136,32 @@ def test_columns_have_a_gradient_in_the_shared_direction_and_constant_columns_no
     seen.columns.square().sum().backward()
     assert torch.isfinite(x.grad).all()
     assert not x.grad[..., 5].any() and x.grad[..., :5].any()
+
+
+@pytest.mark.parametrize("clusters", [3, 6])
+def test_rows_do_not_show_which_quarter_they_belong_to(clusters: int) -> None:
+    """Tight clusters show how the directions of the quarters differ, on both sides alike."""
+    g = torch.Generator().manual_seed(clusters)
+    n, d = 3000, 160
+    group = torch.randint(clusters, (1, n), generator=g)
+    other = torch.where(torch.rand(1, n, generator=g) < 0.1, group.roll(1, 1), group)
+    sides = [
+        1.3 * torch.randn(clusters, d, generator=g)[label] + torch.randn(1, n, d, generator=g)
+        for label in (group, other)
+    ]
+    joint = torch.zeros(clusters, clusters)
+    joint.index_put_((group[0], other[0]), torch.ones(n), accumulate=True)
+    joint = joint / n
+    known = torch.xlogy(joint, joint / (joint.sum(0) * joint.sum(1, keepdim=True))).sum()
+    x, y = (side.columns[..., KEPT : KEPT + clusters - 1] for side in see_through(*sides))
+    assert neighbours(x[0], y[0]) < known + 0.15
+
+
+def neighbours(x: Tensor, y: Tensor, k: int = 5) -> float:
+    """Kraskov et al. (2004), first estimator; equation 8."""
+    dx, dy = torch.cdist(x, x, p=torch.inf), torch.cdist(y, y, p=torch.inf)
+    radius = torch.maximum(dx, dy).kthvalue(k + 1, dim=1).values[:, None]
+    psi = torch.special.digamma
+    counts = [psi((side < radius).sum(1).double()).mean() for side in (dx, dy)]
+    sizes = psi(torch.tensor([float(k), float(len(x))], dtype=torch.float64)).sum()
+    return float(sizes - counts[0] - counts[1])

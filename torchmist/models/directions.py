@@ -6,9 +6,9 @@ components of both sides, found for each quarter of the sample on the other thre
 dependence between many columns is not taken for information. Principal components come from a
 subspace iteration whose start belongs to the samples in the order of their norms, and the quarters
 are dealt in that order, so that nothing depends on the order of samples or columns, nor on which
-side is which. Both directions of each quarter are turned, by one rotation, to those of the whole
-sample: else rows of both sides would show which quarter they belong to, and seem to share it.
-Directions are constants of the backward pass; the gradient goes through the scores.
+side is which. Where they stand out of noise, both directions of each quarter are turned, by one
+rotation, to those of the whole sample: else rows of both sides would show which quarter they belong
+to, and seem to share it. Directions are constants of the backward pass; the gradient goes through the scores.
 
 Legend: ``B`` datasets, ``N`` samples, ``d`` columns, ``p`` components, ``k`` variates, ``K`` folds.
 """
@@ -32,6 +32,7 @@ WIDEST = 64
 _KEPT, _VARIATES, _COMPONENTS = 48, 16, 128
 _FOLDS = 4
 _ITERATIONS = 4
+_OWN = 1e-6  # what directions that do not stand out are turned by: their sign
 
 
 class Through(NamedTuple):
@@ -128,12 +129,10 @@ def _variates(a: _Components, b: _Components, folds: Tensor) -> list[Tensor]:
         member = (folds[:, None] == torch.arange(_FOLDS, device=folds.device)[:, None]).to(x.dtype)
         each = torch.einsum("bkn,bnp,bnq->bkpq", member, x, y)
         size, whole = member.sum(-1), each.sum(1, keepdim=True)
-        rest = (size.sum(1, keepdim=True) - size).clamp(min=1)
-        others = (whole - each) / rest[..., None, None]
-        left, right = _singular(
-            torch.cat([whole / size.sum(1)[:, None, None, None], others], 1), count
-        )
-        left, right = (w.to(out[0].dtype) for w in _turned(left, right))
+        rest = torch.cat([size.sum(1, keepdim=True), size.sum(1, keepdim=True) - size], 1)
+        rest = rest.clamp(min=1)[..., None, None]
+        found = _singular(torch.cat([whole, whole - each], 1) / rest, count)
+        left, right = (w.to(out[0].dtype) for w in _turned(*found, rest))
     for k in range(_FOLDS):
         inside = member[:, k, :, None].to(out[0].dtype)
         for index, (side, w) in enumerate(zip(sides, (left, right))):
@@ -141,25 +140,32 @@ def _variates(a: _Components, b: _Components, folds: Tensor) -> list[Tensor]:
     return out
 
 
-def _turned(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+def _turned(left: Tensor, values: Tensor, right: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
     """Directions ``[B, K, p, k]`` and ``[B, K, q, k]`` of ``K`` quarters, near those of the whole.
 
-    ``left`` ``[B, 1 + K, p, k]`` and ``right`` begin with the whole. Both are turned by the same
-    rotation, which leaves what the pairs of a quarter share as it was.
+    ``left`` ``[B, 1 + K, p, k]``, their singular ``values`` ``[B, 1 + K, k]`` and ``right`` begin
+    with the whole; ``rows`` ``[B, 1 + K, 1, 1]`` counts what they were fitted on. Both sides are
+    turned by the same rotation, and only as far as their values exceed those of independent
+    columns: chance turned to chance would be taken for information.
     """
+    chance = (left.shape[-2] ** 0.5 + right.shape[-2] ** 0.5) * rows.squeeze(-1).rsqrt()
+    weight = (values - chance).clamp(min=0)
     near = left[:, 1:].mT @ left[:, :1] + right[:, 1:].mT @ right[:, :1]
+    sign = torch.where(near.diagonal(dim1=-2, dim2=-1) < 0, -_OWN, _OWN)
+    near = weight[:, 1:, :, None] * near * weight[:, :1, None] + sign.diag_embed()
     u, _, v = torch.linalg.svd(near.nan_to_num())
     return left[:, 1:] @ (u @ v), right[:, 1:] @ (u @ v)
 
 
-def _singular(cross: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Leading singular vectors ``[..., p, k]`` and ``[..., q, k]`` of ``[..., p, q]``.
+def _singular(cross: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Leading singular vectors ``[..., p, k]`` and ``[..., q, k]`` of ``[..., p, q]``, and the
+    values ``[..., k]`` between them.
 
     Subspaces of both sides are found alike, so that a swap of the sides changes nothing.
     """
     left, right = _leading(cross, count), _leading(cross.mT, count)
-    u, _, v = torch.linalg.svd((left.mT @ cross @ right).nan_to_num())
-    return left @ u, right @ v.mT
+    u, values, v = torch.linalg.svd((left.mT @ cross @ right).nan_to_num())
+    return left @ u, values, right @ v.mT
 
 
 def _leading(cross: Tensor, count: int) -> Tensor:
