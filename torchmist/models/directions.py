@@ -8,7 +8,8 @@ subspace iteration whose start belongs to the samples in the order of their norm
 are dealt in that order, so that nothing depends on the order of samples or columns, nor on which
 side is which. Where they stand out of noise, both directions of each quarter are turned, by one
 rotation, to those of the whole sample: else rows of both sides would show which quarter they belong
-to, and seem to share it. Directions are constants of the backward pass; the gradient goes through the scores.
+to, and seem to share it. Directions are constants of the backward pass; the gradient goes through
+the scores.
 
 Legend: ``B`` datasets, ``N`` samples, ``d`` columns, ``p`` components, ``k`` variates, ``K`` folds.
 """
