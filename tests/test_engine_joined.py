@@ -78,5 +78,5 @@ def test_parts_know_nothing_of_each_other_and_of_what_one_side_has_alone() -> No
 
 def _ranks(side: torch.Tensor, tie: torch.Tensor) -> torch.Tensor:
     shuffled = side.gather(1, tie[..., None].expand_as(side))
-    ranks = shuffled.argsort(1, stable=True).argsort(1).double()
+    ranks = shuffled.argsort(dim=1, stable=True).argsort(dim=1).double()
     return torch.zeros_like(ranks).scatter(1, tie[..., None].expand_as(side), ranks)
