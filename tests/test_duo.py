@@ -85,6 +85,7 @@ def evidence(opinions: float) -> Evidence:
     said, sizes = torch.full((1, OPINION_COUNT), opinions), torch.tensor([[50.0, 2.0, 3.0]])
     found = [torch.full((1, VARIATE_OPINIONS), opinions)]
     found += [torch.zeros(1, count) for count in (VARIATE_COUNT, SHARPNESS_COUNT)]
+    found += [torch.full((1, 1), opinions)]
     features = torch.zeros(1, FEATURE_COUNT)
     return Evidence(plain, local, said, torch.zeros(1), features, *found, sizes)
 
@@ -92,7 +93,7 @@ def evidence(opinions: float) -> Evidence:
 def test_an_untrained_arbiter_has_the_mean_of_all_candidates_as_its_median() -> None:
     seen = evidence(1.0)
     out = Arbiter()(seen)
-    t = torch.log(torch.tensor([1.0] * (OPINION_COUNT + VARIATE_OPINIONS)) + 0.2)
+    t = torch.log(torch.tensor([1.0] * (OPINION_COUNT + VARIATE_OPINIONS + 1)) + 0.2)
     plain, local = (torch.log(q + 0.2) for q in (seen.plain, seen.local))
     medians = plain[0, 11], local[0, 11]  # the lower of both middle quantiles
     others = torch.stack([*medians, torch.zeros(()), local.mean()])

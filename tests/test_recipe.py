@@ -281,13 +281,22 @@ def test_committed_recipes_load_and_name_known_families(name) -> None:
 
 
 def test_mist_v2_has_every_engine_in_every_stage() -> None:
-    """The first stage has those that there were when its checkpoint began."""
+    """The stages of the checkpoint have those that there were when they began."""
     recipe = load_recipe("mist-v2")
     assert recipe.name == "mist-v2" and recipe.model.local == 1
-    first, *others = recipe.stages
-    assert set(ENGINES) - {"spectra", "spread"} <= set(first.families)
+    first, second, *others = recipe.stages
+    later = {"spectra", "spread", "directions", "classes", "joined"}
+    for stage in (first, second):
+        assert set(ENGINES) - later <= set(stage.families)
     for stage in others:
         assert set(ENGINES) <= set(stage.families)
+
+
+def test_the_committed_checkpoint_of_mist_v2_can_be_resumed() -> None:
+    """Its stages are those that it was trained on: a change of one of them would refuse it."""
+    folder = Path(__file__).parents[1] / "training" / "checkpoints" / "mist-v2"
+    state = json.loads((folder / "state.json").read_text())
+    assert load_recipe("mist-v2").digest(state["step"]) == state["digest"]
 
 
 @pytest.mark.parametrize(
