@@ -91,6 +91,9 @@ class RankLogDet(LogDet):
         return super().term(normal_scores(z), normal_scores(y))
 
 
+_TINY = 1e-12  # a batch of one class alone has no variance
+
+
 def _kernel(x: Tensor) -> Tensor:
     square = torch.cdist(x, x).square()
     return torch.exp(-square / (square.detach().median() + 1e-9))
@@ -102,7 +105,7 @@ class Hsic(Term):
     def term(self, z: Tensor, y: Tensor) -> Tensor:
         centre = torch.eye(len(z)) - 1 / len(z)
         a, b = centre @ _kernel(z) @ centre, centre @ _kernel(y) @ centre
-        return (a * b).sum() / ((a * a).sum() * (b * b).sum()).sqrt()
+        return (a * b).sum() / ((a * a).sum() * (b * b).sum()).clamp(min=_TINY).sqrt()
 
 
 class DistanceCorrelation(Term):
@@ -111,7 +114,7 @@ class DistanceCorrelation(Term):
     def term(self, z: Tensor, y: Tensor) -> Tensor:
         centre = torch.eye(len(z)) - 1 / len(z)
         a, b = (centre @ (torch.cdist(v, v).square() + 1e-9).sqrt() @ centre for v in (z, y))
-        return (a * b).mean() / ((a * a).mean() * (b * b).mean()).sqrt()
+        return (a * b).mean() / ((a * a).mean() * (b * b).mean()).clamp(min=_TINY).sqrt()
 
 
 class _Critic(Term):
