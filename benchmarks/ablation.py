@@ -52,6 +52,7 @@ PARTS = {
     "neighbours and kernels": ("opinions",),
     "local statistics": ("features",),
     "variates": ("variates", "correlations", "sharpness"),
+    "the linear information": ("linear",),
 }
 """Parts of the evidence by name."""
 

@@ -16,7 +16,7 @@ Both sides go to the counts (``torchmist.discrete``) where each consists of labe
 alone, whose joint codes are few by the rule of integers, and, unless both sides are labels, the
 product of the numbers of codes is at most ``N``. Otherwise labels become one-hot columns for the
 network: those of the joint codes where these are at most 32, which shows interactions, else those
-of each column, the rarest classes of more than 256 as one.
+of each column, the rarest classes of more than 64 as one.
 
 Legend: ``B`` datasets, ``N`` samples, ``d`` columns of one side, ``K`` one-hot columns.
 """
@@ -36,8 +36,7 @@ __all__ = ["Sorted", "countable", "joint_codes", "network_columns", "settle_inte
 
 _FEW = 20  # most distinct values of a floating-point column that is taken for classes
 _PER_CODE = 5  # fewest rows for each, on average
-_CLASSES = 256  # most one-hot columns of a column of labels
-_TOGETHER = 64  # most one-hot columns of several integer columns
+_CLASSES = 64  # most one-hot columns of a column of labels
 _JOINT = 32  # most joint codes that the network sees as one-hot columns
 _BINS = 8  # of each side, to see whether the order of integers matters
 _SHUFFLES = 20  # orders to compare with
@@ -162,7 +161,7 @@ def settle_integers(x: Sorted, y: Sorted) -> tuple[Sorted, Sorted, list[str]]:
     if sparse:
         change = [order_matters(first[0], first[1])] * 2
     for k, other in enumerate((y, x)):
-        if sizes[k] > _TOGETHER and other.codes is None:
+        if sizes[k] > _CLASSES and other.codes is None:
             change[k] = order_matters(first[k], other.values[0, :_ROWS, 0], shuffled=False)
     out, notes = [], []
     for side, changed, size in zip((x, y), change, sizes):
@@ -199,8 +198,8 @@ def network_columns(sorted_: Sorted) -> tuple[Tensor, list[str]]:
         return _one_hot(sorted_.codes, values), notes
     auto = [k for k, kind in enumerate(side.kinds) if kind == "integer" and label[k]]
     if d > 1 and auto:
-        total = sum(_distinct(values[..., k]) for k in auto)
-        if total > _TOGETHER:
+        total = sum(min(_CLASSES, _distinct(values[..., k])) for k in auto)
+        if total > _CLASSES:
             notes.append(
                 f"{len(auto)} integer columns of {side.argument[-1]} are taken as numbers; if they "
                 f"hold class labels, pass {side.argument}=True"
