@@ -175,10 +175,14 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     start = time.monotonic()
     network = load(options.model)
-    trained = network.provenance["trained_range"]
+    trained = network.trained_range
+    if trained is None or trained.n is None or trained.d is None:
+        raise ValueError(
+            f"expected weights that state the sizes they were trained on, got {options.model}"
+        )
     records = [
-        *_samples(network, trained["n"][1], options.seeds),
-        *_columns(network, trained["d"][1], options.seeds),
+        *_samples(network, trained.n[1], options.seeds),
+        *_columns(network, trained.d[1], options.seeds),
     ]
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with options.out.with_suffix(".csv").open("w", newline="") as file:

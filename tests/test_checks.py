@@ -7,7 +7,8 @@ import pytest
 import torch
 
 import torchmist
-from torchmist.checks import check_pair, trained_range_notes
+from torchmist.checks import check_pair
+from torchmist.trained_range import TrainedRange
 
 Z = torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
 BAD = Z.clone()
@@ -73,9 +74,9 @@ def test_bad_models() -> None:
 
 
 def test_notes_name_what_is_out_of_range() -> None:
-    trained = {"n": [10, 500], "d": [2, 32]}
-    assert trained_range_notes(100, 2, 32, trained) == ()
-    notes = trained_range_notes(1000, 1, 40, trained)
+    trained = TrainedRange(n=(10, 500), d=(2, 32))
+    assert trained.notes(100, 2, 32) == ()
+    notes = trained.notes(1000, 1, 40)
     assert len(notes) == 3 and "1000 samples" in notes[0] and "trained on 10 to 500" in notes[0]
 
 

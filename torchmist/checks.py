@@ -5,7 +5,6 @@ Legend: ``B`` datasets, ``N`` samples, ``d`` columns of one side.
 
 from __future__ import annotations
 
-import math
 import warnings
 from typing import Any
 
@@ -258,29 +257,6 @@ def check_mask(mask: Tensor | None, x: Tensor, least: int = MIN_SAMPLES) -> Tens
             f"{int(mask.sum(-1).min())} in one of them"
         )
     return mask
-
-
-def trained_range_notes(n: int, dx: int, dy: int, trained: dict[str, Any]) -> tuple[str, ...]:
-    """What lies outside the sizes that the weights were trained on, and what is done about it."""
-    notes = []
-    more = {
-        "n": "they are estimated in chunks of that size, whose quantiles are averaged",
-        "d": "the estimate is that of at most {high} directions of them, found on other parts of "
-             "the sample; it can miss weak dependence that is spread over many columns",
-    }  # fmt: skip
-    for label, value, key in (
-        ("samples", n, "n"), ("columns of the first variable", dx, "d"),
-        ("columns of the second variable", dy, "d"),
-    ):  # fmt: skip
-        low, high = trained.get(key, (1, math.inf))
-        if low <= value <= high:
-            continue
-        what = more[key] if value > high else "the estimate is an extrapolation"
-        if key == "d" and n < 2 * MIN_SAMPLES:
-            what = "the estimate is an extrapolation"
-        trained_on = f"{value} {label}: the weights were trained on {low} to {high}"
-        notes.append(f"{trained_on}; {what.format(high=high)}")
-    return tuple(notes)
 
 
 def warn_once(message: str) -> None:

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from torchmist.checks import check_level, check_pair, trained_range_notes, warn_once
+from torchmist.checks import check_level, check_pair, warn_once
 from torchmist.columns import Discrete, Side, read_side
 from torchmist.discrete import table_quantiles
 from torchmist.entropy import code_entropy
@@ -23,6 +23,7 @@ from torchmist.resolution import beyond_resolution, resolution
 from torchmist.routes import route
 from torchmist.signals import data_notes
 from torchmist.tables import count_pairs
+from torchmist.trained_range import TrainedRange
 
 __all__ = ["MIEstimate", "as_tensor", "estimate", "estimate_sides"]
 
@@ -159,8 +160,8 @@ def estimate_sides(x: Side, y: Side, model: Model = "mist") -> MIEstimate:
     (p, notes_x), (q, notes_y) = network_columns(a), network_columns(b)
     network = resolve_model(model, p.device)
     p, q, some = without_constant(p, q)
-    trained = getattr(network, "provenance", {}).get("trained_range", {})
-    sizes = trained_range_notes(p.shape[1], p.shape[2], q.shape[2], trained)
+    trained = network.trained_range or TrainedRange()
+    sizes = trained.notes(p.shape[1], p.shape[2], q.shape[2])
     told = (*told_x, *told_y, *settled, *notes_x, *notes_y)
     notes = (*told, *sizes, *data_notes(a, b))
     _warn(notes)
@@ -171,7 +172,9 @@ def estimate_sides(x: Side, y: Side, model: Model = "mist") -> MIEstimate:
     for side in (a, b):
         if side.codes is not None:
             quantiles = torch.minimum(quantiles, code_entropy(side.codes)[:, None].to(quantiles))
-    beyond, unresolved = _limits(quantiles, p, q, trained.get("mi", (0, torch.inf))[1])
+    beyond, unresolved = _limits(
+        quantiles, p, q, torch.inf if trained.mi is None else trained.mi[1]
+    )
     _warn(unresolved)
     return MIEstimate(quantiles, network.levels.cpu(), (*notes, *unresolved), batched, beyond)
 

@@ -5,14 +5,13 @@ Legend: ``N`` samples, ``dx``, ``dy`` columns, ``Q`` quantiles.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from torchmist.functional import Model, resolve_model
 from torchmist.models.mist import MIST
+from torchmist.trained_range import TrainedRange
 
 __all__ = ["export_estimator"]
 
@@ -74,10 +73,10 @@ def export_estimator(
 
 def _check_sizes(network: MIST, dx: int, dy: int, samples: tuple[int, int]) -> None:
     low, high = samples
-    trained: dict[str, Any] = getattr(network, "provenance", {}).get("trained_range", {})
-    least, most = trained.get("n", (2, 2**31))
+    trained = network.trained_range or TrainedRange()
+    least, most = trained.n or (2, 2**31)
     least = max(least, network.config.inducing + 1)
-    narrow, wide = trained.get("d", (1, 2**31))
+    narrow, wide = trained.d or (1, 2**31)
     if not (least <= low < high <= most) or (low < _DENSE <= high):
         raise ValueError(
             f"expected samples of {least} <= low < high <= {most}, both below {_DENSE} or both "

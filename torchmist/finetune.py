@@ -94,7 +94,7 @@ def with_arbiter(model: DuoMIST, arbiter: Arbiter, **attributes: Any) -> DuoMIST
     """The same two networks with another arbiter, frozen; ``attributes`` are set on it."""
     out = DuoMIST(model.plain, model.local, arbiter, model.names).to(model.levels.device)
     for name in ("provenance", "evaluation"):
-        attributes.setdefault(name, dict(getattr(model, name, {})))
+        attributes.setdefault(name, dict(getattr(model, name)))
     for name, value in attributes.items():
         setattr(out, name, value)
     return out.eval().requires_grad_(False)

@@ -17,7 +17,6 @@ from torchmist.checks import (
     check_num_classes,
     check_pair,
     check_tensors,
-    trained_range_notes,
     visible,
     warn_once,
 )
@@ -88,9 +87,9 @@ def pair_quantiles(
     count, and a dataset with a constant side is 0 without a gradient.
     """
     x, y, some = without_constant(x, y, mask)
-    trained = getattr(network, "provenance", {}).get("trained_range", {})
-    if not torch.compiler.is_compiling():
-        for note in trained_range_notes(x.shape[1], x.shape[2], y.shape[2], trained):
+    trained = network.trained_range
+    if trained is not None and not torch.compiler.is_compiling():
+        for note in trained.notes(x.shape[1], x.shape[2], y.shape[2]):
             warn_once(f"torchmist: {note}")
     with torch.autocast(x.device.type, enabled=False):
         out = route(x, y, network, mask)

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from torchmist.models.network import QuantileNetwork
+from torchmist.trained_range import TrainedRange
 from torchmist.weights import load_pretrained, save_weights
 
 __all__ = ["FILE", "from_pretrained", "push_to_hub", "save_folder"]
@@ -118,8 +120,8 @@ def _hub() -> ModuleType:
 
 def _default_card(model: QuantileNetwork, digest: str) -> str:
     """A card with the tags of the Hub, how to load the weights, and what they were trained on."""
-    trained = getattr(model, "provenance", {}).get("trained_range", {})
-    ranges = ", ".join(f"{key} {low} to {high}" for key, (low, high) in trained.items())
+    stated = asdict(model.trained_range or TrainedRange())
+    ranges = ", ".join(f"{key} {ends[0]} to {ends[1]}" for key, ends in stated.items() if ends)
     return (
         "---\nlibrary_name: torchmist\ntags:\n- mutual-information\n---\n\n"
         f"# Weights of torchmist\n\n{type(model).__name__}, sha256 `{digest}`; trained on "

@@ -27,8 +27,6 @@ of a part, ``k`` directions, ``Q`` quantiles.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from einops import rearrange, reduce
 from torch import Tensor
@@ -37,6 +35,7 @@ from torchmist.checks import MIN_SAMPLES, visible
 from torchmist.copula import normal_scores, rank_transform
 from torchmist.eigen import eigenvectors
 from torchmist.models.network import QuantileNetwork
+from torchmist.trained_range import TrainedRange
 
 __all__ = ["route"]
 
@@ -48,12 +47,11 @@ _LEAST_SHRINKAGE = 0.01
 def route(x: Tensor, y: Tensor, network: QuantileNetwork, mask: Tensor | None = None) -> Tensor:
     """Quantiles ``[B, Q]`` of pairs ``[B, N, d]`` of any size, by the route that the sizes ask for.
 
-    The largest sizes of the training are those in ``network.provenance``; without them, or within
-    them, this is ``network(x, y, mask)``.
+    The largest sizes of the training are those of ``network.trained_range``; without them, or
+    within them, this is ``network(x, y, mask)``.
     """
-    trained: dict[str, Any] = getattr(network, "provenance", {}).get("trained_range", {})
     n, dx, dy = x.shape[1], x.shape[2], y.shape[2]
-    most_n, most_d = trained.get("n", (1, n))[1], trained.get("d", (1, max(dx, dy)))[1]
+    most_n, most_d = _most(network.trained_range, n, max(dx, dy))
     chunks = -(-n // most_n)
     if max(dx, dy) > most_d and n >= 2 * MIN_SAMPLES:
         folds = min(n // _FOLD, 8 if n < 8 * max(dx, dy) else 4)
@@ -70,6 +68,13 @@ def route(x: Tensor, y: Tensor, network: QuantileNetwork, mask: Tensor | None = 
     passes = [network(p, q, m) for p, q, m in zip(a.split(size), b.split(size), masks)]
     averaged: Tensor = reduce(torch.cat(passes), "(b p) q -> b q", "mean", p=parts)
     return averaged
+
+
+def _most(trained: TrainedRange | None, n: int, d: int) -> tuple[int, int]:
+    """The most samples and columns in training; ``n`` and ``d`` where they are not stated."""
+    if trained is None:
+        return n, d
+    return n if trained.n is None else trained.n[1], d if trained.d is None else trained.d[1]
 
 
 def _fits(mask: Tensor | None, most: int) -> bool:

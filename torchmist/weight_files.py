@@ -19,12 +19,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-__all__ = ["WeightsFile", "build", "header_object", "read_file", "read_provenance",
-           "read_registered", "read_registry", "sha256_of"]  # fmt: skip
+__all__ = ["WeightsFile", "build", "header_object", "read_file", "read_registered",
+           "read_registry", "sha256_of"]  # fmt: skip
 
 Module = TypeVar("Module", bound=nn.Module)
 _FAILURES = (TypeError, ValueError, KeyError, RuntimeError, OverflowError, RecursionError)
-_RANGES = ("n", "d", "mi")
 
 
 @dataclass(frozen=True)
@@ -105,34 +104,6 @@ def header_object(header: Mapping[str, str], name: str) -> dict[str, Any]:
             f"file with save_weights"
         )
     return value
-
-
-def read_provenance(header: Mapping[str, str]) -> dict[str, Any]:
-    """The provenance in a header; a ``"trained_range"`` in it is ``{"n": [low, high], ...}``.
-
-    Raises:
-        ValueError: as :func:`header_object`, and for a range of something else than numbers.
-    """
-    provenance = header_object(header, "provenance")
-    trained = provenance.get("trained_range", {})
-    ranges = trained.items() if isinstance(trained, dict) else [("trained_range", trained)]
-    for name, ends in ranges:
-        if name not in _RANGES or not _is_range(ends, whole=name != "mi"):
-            raise ValueError(
-                f"expected 'trained_range' to hold two increasing positive numbers for each of "
-                f"{list(_RANGES)}, got {name}: {ends!r}"
-            )
-    return provenance
-
-
-def _is_range(ends: Any, whole: bool) -> bool:
-    """Whether ``ends`` are two increasing numbers, from 1 and whole or from 0."""
-    if not isinstance(ends, list) or len(ends) != 2:
-        return False
-    kinds = (int,) if whole else (int, float)
-    if any(isinstance(end, bool) or not isinstance(end, kinds) for end in ends):
-        return False
-    return bool(int(whole) <= ends[0] <= ends[1] < 2**62)
 
 
 def build(make: Callable[[], Module], file: WeightsFile) -> Module:

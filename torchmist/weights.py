@@ -20,7 +20,6 @@ from torchmist.weight_files import (
     build,
     header_object,
     read_file,
-    read_provenance,
     read_registered,
     read_registry,
     sha256_of,
@@ -52,9 +51,9 @@ def save_weights(
         evaluation: the measured errors, likewise.
     """
     if provenance is None:
-        provenance = getattr(model, "provenance", {})
+        provenance = model.provenance
     if evaluation is None:
-        evaluation = getattr(model, "evaluation", {})
+        evaluation = model.evaluation
     header = {
         "format": "torchmist",
         "provenance": json.dumps(provenance),
@@ -160,9 +159,9 @@ def _model(file: WeightsFile) -> QuantileNetwork:
             f"expected a header with format 'torchmist' and model 'mist' in {file.path}, got "
             f"{ {k: header.get(k) for k in ('format', 'model')} }; write it with save_weights"
         )
-    provenance, evaluation = read_provenance(header), header_object(header, "evaluation")
     model = _MODELS[header["model"]](file)
-    model.provenance, model.evaluation = provenance, evaluation
+    model.provenance = header_object(header, "provenance")
+    model.evaluation = header_object(header, "evaluation")
     return model.eval().requires_grad_(False)
 
 

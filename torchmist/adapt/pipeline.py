@@ -178,12 +178,12 @@ def _report(
 def _finish(run: _Run, arbiter: Arbiter, report: AdaptReport, base: Model) -> DuoMIST:
     """The model to return, with its provenance and report."""
     model = run.model
-    provenance = dict(getattr(model, "provenance", {}))
+    provenance = dict(model.provenance)
     if report.helped:
         source = "a module" if isinstance(base, QuantileNetwork) else os.fspath(base)
         widths = dict(zip(("dx", "dy"), (side.fit.shape[1] for side in run.sides)))
         settings = {"budget": run.budget, "seed": run.seed, "keeps": _KEEPS}
         provenance["adapted"] = {"from": source, **widths, **settings}
-    evaluation = {**getattr(model, "evaluation", {}), "adapt": dataclasses.asdict(report)}
+    evaluation = {**model.evaluation, "adapt": dataclasses.asdict(report)}
     chosen = arbiter if report.helped else copy.deepcopy(model.arbiter)
     return with_arbiter(model, chosen, provenance=provenance, evaluation=evaluation, report=report)

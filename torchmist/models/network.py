@@ -9,6 +9,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from torchmist.trained_range import TrainedRange
+
 __all__ = ["QuantileNetwork"]
 
 
@@ -17,9 +19,29 @@ class QuantileNetwork(nn.Module):
 
     ``x``: ``[B, N, dx]``, ``y``: ``[B, N, dy]``, ``mask``: ``[B, N]`` bool of the real samples, or
     None. The quantiles increase along ``Q`` and stand at the ``levels`` ``[Q]``. ``provenance`` and
-    ``evaluation`` say how the weights were made and how far off they are.
+    ``evaluation`` say how the weights were made and how far off they are; ``trained_range`` is that
+    of the provenance, None where it states none.
     """
 
     levels: Tensor
-    provenance: dict[str, Any]
     evaluation: dict[str, Any]
+    trained_range: TrainedRange | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.provenance, self.evaluation = {}, {}
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """How the weights were made.
+
+        Setting it reads its ``"trained_range"``, and raises ``ValueError`` for a malformed one
+        (:meth:`~torchmist.trained_range.TrainedRange.from_header`).
+        """
+        return self._provenance
+
+    @provenance.setter
+    def provenance(self, content: dict[str, Any]) -> None:
+        stated = "trained_range" in content
+        self.trained_range = TrainedRange.from_header(content["trained_range"]) if stated else None
+        self._provenance = content
