@@ -21,8 +21,10 @@ import torch
 from torch import Tensor
 
 from torchmist.checks import check_side
-from torchmist.estimate import as_tensor, estimate
+from torchmist.columns import read_side
+from torchmist.estimate import as_tensor, estimate_sorted
 from torchmist.functional import Model
+from torchmist.kinds import settled_pair, sort_kinds
 
 __all__ = ["AuditReport", "AuditRow", "audit"]
 
@@ -169,6 +171,7 @@ def audit(
     if not bool((data.std(0) > 0).any()):
         raise ValueError("expected columns that vary, got constant data; nothing can depend on it")
     generator = torch.Generator().manual_seed(seed)
+    side, told = sort_kinds(read_side(data, "x"), data[None])
     rows = []
     for target in _TARGETS:
         for k in bins:
@@ -180,7 +183,8 @@ def audit(
                 moved = torch.rand(len(data), generator=generator) < e
                 step = torch.randint(1, k, (len(data),), generator=generator)
                 label = torch.where(moved, (bin_of + step) % k, bin_of)
-                r = estimate(data, label, model=model)
+                other, also = sort_kinds(read_side(label, "y"), label.double()[None, :, None])
+                r = estimate_sorted(settled_pair(side, other, (*told, *also)), model)
                 low, high = r.interval(0.9)
                 numbers = (channel_mi(frequencies, e), float(r.mean), float(low), float(high))
                 rows.append(AuditRow(target, k, e, *numbers))

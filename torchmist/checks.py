@@ -19,6 +19,7 @@ __all__ = [
     "check_pair",
     "check_side",
     "check_tensors",
+    "check_third",
     "fixed_one_hot",
     "visible",
     "warn_once",
@@ -111,6 +112,15 @@ def _check_count(value: Tensor, least: int = MIN_SAMPLES) -> None:
         )
 
 
+def _check_device(a: Tensor, b: Tensor, names: tuple[str, str]) -> None:
+    """Both on one device."""
+    if a.device != b.device:
+        raise ValueError(
+            f"expected {names[0]} and {names[1]} on one device, got {a.device} and {b.device}; "
+            f"move one with .to({names[0]}.device)"
+        )
+
+
 def _check_finite(value: Tensor, name: str, rows: str) -> None:
     """No NaN or infinite values, as far as they are visible; ``rows``: what to mend."""
     if visible(torch.isfinite(value).all()) is False:
@@ -190,14 +200,27 @@ def check_pair(
             f"got shapes {list(x.shape)} and {list(y.shape)}; row i of both is one sample"
         )
     _check_count(a, least)
-    if a.device != b.device:
-        raise ValueError(
-            f"expected {names[0]} and {names[1]} on one device, got {a.device} and {b.device}; "
-            f"move one with .to({names[0]}.device)"
-        )
+    _check_device(a, b, names)
     for name, value in zip(names, (a, b)):
         _check_finite(value, name, f"those rows in both {names[0]} and {names[1]}")
     return a, b
+
+
+def check_third(
+    value: Tensor, name: str, beside: Tensor, names: tuple[str, ...] = ("x", "y")
+) -> Tensor:
+    """A further side as ``[B, N, d]``, with the checks of :func:`check_pair` that are still open.
+
+    ``beside`` ``[B, N, d]``: one of the checked sides, which are called ``names``.
+    """
+    found = check_side(value, name)
+    if found.shape[:2] != beside.shape[:2]:
+        raise ValueError(
+            f"expected {name} to have {beside.shape[1]} rows as {' and '.join(names)} have, got "
+            f"shape {list(value.shape)}"
+        )
+    _check_device(beside, found, (names[0], name))
+    return found
 
 
 def check_num_classes(num_classes: int | None, **named: Tensor) -> None:

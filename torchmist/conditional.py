@@ -19,57 +19,34 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from torchmist.checks import MIN_SAMPLES, check_pair, check_side, check_tensors, warn_once
+from torchmist.checks import check_side, check_tensors, check_third
 from torchmist.columns import Discrete, Kind, Side, read_side
 from torchmist.entropy import code_entropy, label_bound
-from torchmist.estimate import MIEstimate, estimate_sides
-from torchmist.functional import (
-    Model,
+from torchmist.estimate import MIEstimate, estimate_sorted
+from torchmist.functional import Model, resolve_model
+from torchmist.given import (
+    SortedGiven,
+    classes_of,
+    column_axis,
+    joined,
+    pooled_classes,
+    read_given,
+    sort_given,
+)
+from torchmist.kinds import Sorted, SortedPair, joint_codes, sort_pair
+from torchmist.quantiles import (
     Statistic,
+    answer,
+    at_most,
     average,
     check_statistic,
-    pair_quantiles,
     reduce_quantiles,
-    resolve_model,
 )
-from torchmist.kinds import joint_codes, settle_integers, sort_kinds
+from torchmist.sample import Sample, term_sample
 
-__all__ = ["conditional_mi", "estimate_conditional"]
+__all__ = ["conditional_mi", "estimate_conditional", "estimate_given"]
 
 _DRAWS = 4096  # of the sums of independent errors
-_PER_CLASS = 20  # fewest samples of a class, on average, where numbers of few values make classes
-_RARE = 0.5  # share of the samples in rare classes above which there is nothing to condition on
-
-
-def pooled_classes(labels: Tensor) -> Tensor:
-    """Classes from 0 of ``labels`` ``[N]``, those of fewer than four samples pooled into one.
-
-    A pool that is still too small joins the smallest other class.
-
-    Raises:
-        ValueError: where more than half of the samples are in classes of fewer than four.
-    """
-    member: Tensor
-    _, member, sizes = labels.unique(return_inverse=True, return_counts=True)
-    rare = sizes < MIN_SAMPLES
-    if not bool(rare.any()):
-        return member
-    share = float(sizes[rare].sum() / sizes.sum())
-    if share > _RARE:
-        raise ValueError(
-            f"expected at least {MIN_SAMPLES} samples of most classes of given, got "
-            f"{int(rare.sum())} of {len(sizes)} classes with fewer, which hold {100 * share:.0f} % "
-            f"of the samples; merge classes, or take a larger batch"
-        )
-    warn_once(
-        "torchmist: classes of given with fewer than 4 samples are pooled into one: the condition "
-        "is coarser there"
-    )
-    target = int(sizes.masked_fill(rare, int(sizes.max()) + 1).argmin())
-    alone = int(sizes[rare].sum()) >= MIN_SAMPLES
-    out = torch.where(rare[member], len(sizes) if alone else target, member)
-    pooled: Tensor = out.unique(return_inverse=True)[1]
-    return pooled
 
 
 def _split_given(given: Tensor | Sequence[Tensor], x: Tensor) -> tuple[Tensor | None, list[Tensor]]:
@@ -129,32 +106,34 @@ def conditional_mi(
     """
     check_tensors(x=x, y=y)
     check_statistic(statistic)
-    a, b = check_pair(x, y, ("x", "y"))
-    if len(a) != 1:
+    sample = term_sample(x, y, ("x", "y"))
+    if len(sample.x) != 1:
         raise ValueError(f"expected x of shape [N] or [N, d], got {list(x.shape)}")
-    network = resolve_model(model, a.device)
+    network = resolve_model(model, sample.x.device)
     labels, numbers = _split_given(given, x)
-    if labels is None:
-        mask, count = None, 1
-    else:
-        member = pooled_classes(labels)
-        mask = torch.arange(int(member.max()) + 1, device=member.device)[:, None] == member
-        count = len(mask)
+    if labels is not None:
+        sample = _by_class(sample, (x, y), pooled_classes(labels))
 
-    def term(p: Tensor, q: Tensor, bound: Tensor | None = None) -> Tensor:
-        p, q = (v.expand(count, -1, -1) for v in (p, q))
-        quantiles = pair_quantiles(p, q, network, mask, bound)
-        return reduce_quantiles(quantiles, network.levels, statistic)
+    def term(part: Sample) -> Tensor:
+        return reduce_quantiles(answer(part, network).quantiles, network.levels, statistic)
 
-    bound = label_bound((x, y), (a.expand(count, -1, -1), b.expand(count, -1, -1)), mask)
     if numbers:
-        c = check_pair(x, torch.cat(numbers, -1), ("x", "given"))[1]
-        each = term(a, torch.cat([b, c.to(b.dtype)], -1)) - term(a, c)
-        if bound is not None:
-            each = each - (each - bound).clamp(min=0).detach()
+        a, b = sample.x, sample.y
+        c = check_third(torch.cat(numbers, -1), "given", a[:1]).expand(len(a), -1, -1)
+        free = sample._replace(bound=None)
+        both = torch.cat([b, c.to(b.dtype)], -1)
+        each = term(free._replace(y=both)) - term(free._replace(y=c))
+        each = each if sample.bound is None else at_most(each, sample.bound)
     else:
-        each = term(a, b, bound)
-    return each.mean() if mask is None else average(each, mask.sum(-1))
+        each = term(sample)
+    return each.mean() if sample.mask is None else average(each, sample.mask.sum(-1))
+
+
+def _by_class(sample: Sample, raw: tuple[Tensor, Tensor], member: Tensor) -> Sample:
+    """One dataset, ``raw`` as it came, as one for each class of ``member`` ``[N]``."""
+    mask = torch.arange(int(member.max()) + 1, device=member.device)[:, None] == member
+    x, y = (side.expand(len(mask), -1, -1) for side in (sample.x, sample.y))
+    return sample._replace(x=x, y=y, mask=mask, bound=label_bound(raw, (x, y), mask))
 
 
 def estimate_conditional(
@@ -200,16 +179,24 @@ def estimate_conditional(
         True
     """
     sides = [
-        _column_axis(read_side(x, "x", discrete_x)),
-        _column_axis(read_side(y, "y", discrete_y)),
+        column_axis(read_side(x, "x", discrete_x)),
+        column_axis(read_side(y, "y", discrete_y)),
     ]
-    sides.append(_read_given(given, len(sides[0].values), discrete_given))
+    sides.append(read_given(given, len(sides[0].values), discrete_given))
     if len({len(side.values) for side in sides}) > 1:
         raise ValueError(
             f"expected x, y and given of one length, got {[len(s.values) for s in sides]} rows"
         )
-    (a, b, c), notes = _settled(sides)
-    member, numbers = _classes(c)
+    named = zip(sides, ("x", "y", "given"))
+    return estimate_given(
+        sort_given(*((side, check_side(side.values, k)) for side, k in named)), model
+    )
+
+
+def estimate_given(sorted_: SortedGiven, model: Model = "mist") -> MIEstimate:
+    """As :func:`estimate_conditional`, of one dataset whose sides are checked and sorted."""
+    a, b, c = (_settled(side) for side in sorted_[:3])
+    member, numbers = classes_of(c)
     rng = np.random.default_rng(0)
     total, parts = np.zeros(_DRAWS), []
     for code in member.unique():
@@ -217,8 +204,8 @@ def estimate_conditional(
         pairs = [(_rows(a, rows), _rows(b, rows))]
         if numbers is not None:
             z = _rows(numbers, rows)
-            pairs = [(pairs[0][0], _joined([pairs[0][1], z])), (pairs[0][0], z)]
-        found = [estimate_sides(*pair, model) for pair in pairs]
+            pairs = [(pairs[0][0], joined([pairs[0][1], z])), (pairs[0][0], z)]
+        found = [estimate_sorted(_sorted_pair(*pair), model) for pair in pairs]
         draws = _draws(found[0], rng) - (_draws(found[1], rng) if len(found) > 1 else 0.0)
         total += float(rows.double().mean()) * np.minimum(draws, _bound((a, b), rows))
         parts += found
@@ -226,86 +213,27 @@ def estimate_conditional(
     quantiles = torch.from_numpy(np.quantile(total, levels.numpy())).float()
     if len(parts) == 1:  # as it is, without draws
         quantiles = parts[0].quantiles[0]
-    told = tuple(dict.fromkeys([*notes, *(n for part in parts for n in part.warnings)]))
+    told = tuple(dict.fromkeys([*sorted_.notes, *(n for part in parts for n in part.warnings)]))
     beyond = torch.tensor([any(p.open_above is not None and bool(p.open_above) for p in parts)])
     return MIEstimate(quantiles.clamp(min=0)[None], levels, told, False, beyond)
-
-
-def _column_axis(side: Side) -> Side:
-    """A side ``[N]`` or ``[N, d]`` as ``[N, d]`` on the CPU."""
-    if side.values.dim() > 2:
-        raise ValueError(
-            f"expected x, y and given of one dataset, [N] or [N, d], got a batch of shape "
-            f"{list(side.values.shape)}; estimate each dataset by itself"
-        )
-    return replace(side, values=side.values.cpu().reshape(len(side.values), -1))
-
-
-def _read_given(given: Any, n: int, discrete: Discrete) -> Side:
-    """``given`` as one side ``[N, d]``; a list of arrays of ``n`` rows gives the columns of all."""
-    several = (
-        isinstance(given, (list, tuple))
-        and len(given) != n
-        and all(hasattr(part, "shape") and len(part) == n for part in given)
-    )
-    if not several:
-        return _column_axis(read_side(given, "given", discrete))
-    if not isinstance(discrete, (bool, str)):
-        raise ValueError(
-            f"expected discrete_given to be True, False or 'auto' for a list of arrays, got "
-            f"{discrete!r}; pass a frame, or integers where a column is labels"
-        )
-    parts = [read_side(part, f"given[{k}]", discrete) for k, part in enumerate(given)]
-    return replace(_joined([_column_axis(part) for part in parts]), argument="discrete_given")
-
-
-def _joined(sides: Sequence[Side]) -> Side:
-    """The columns of all sides ``[N, d]`` beside each other."""
-    kinds, names = ([v for side in sides for v in getattr(side, k)] for k in ("kinds", "names"))
-    values = torch.cat([side.values.double() for side in sides], -1)
-    return Side(values, tuple(kinds), tuple(names), sides[0].argument)
 
 
 def _rows(side: Side, rows: Tensor) -> Side:
     return replace(side, values=side.values[rows])
 
 
-def _settled(sides: Sequence[Side]) -> tuple[list[Side], list[str]]:
-    """Sides ``[N, d]`` whose integers are labels or numbers by the rules for the whole sample."""
-    checked = [check_side(side.values, name) for side, name in zip(sides, ("x", "y", "given"))]
-    (a, of_a), (b, of_b), (c, of_c) = (sort_kinds(*each) for each in zip(sides, checked))
-    c, _, of_order = settle_integers(c, b)
-    a, b, of_pair = settle_integers(a, b)
-    out = []
-    for side in (a, b, c):
-        kinds: list[Kind] = [
-            "label" if label else "real" if kind == "integer" else kind
-            for kind, label in zip(side.side.kinds, side.label)
-        ]
-        out.append(replace(side.side, kinds=tuple(kinds)))
-    return out, [*of_a, *of_b, *of_c, *of_order, *of_pair]
+def _settled(side: Sorted) -> Side:
+    """A side ``[N, d]`` on the CPU whose integers are marked as labels or as numbers."""
+    kinds: list[Kind] = [
+        "label" if label else "real" if kind == "integer" else kind
+        for kind, label in zip(side.side.kinds, side.label)
+    ]
+    return replace(side.side, values=side.values[0].cpu(), kinds=tuple(kinds))
 
 
-def _classes(given: Side) -> tuple[Tensor, Side | None]:
-    """Classes ``[N]`` from 0 of a settled side, and its numbers (None if there are none)."""
-    values = given.values
-    split = [k for k, kind in enumerate(given.kinds) if kind == "label"]
-    for k, kind in enumerate(given.kinds):
-        alone = replace(given, values=values[:, [k]], kinds=(kind,), names=(given.names[k],))
-        if kind != "number" or sort_kinds(alone, alone.values[None])[0].codes is None:
-            continue
-        codes = joint_codes(values[None][..., [*split, k]])
-        if (int(codes.max()) + 1) * _PER_CLASS <= len(values):
-            split.append(k)
-    rest = [k for k in range(values.shape[1]) if k not in split]
-    member = torch.zeros(len(values), dtype=torch.int64)
-    if split:
-        member = pooled_classes(joint_codes(values[None][..., split])[0])
-    if not rest:
-        return member, None
-    kinds = tuple(given.kinds[k] for k in rest)
-    names = tuple(given.names[k] for k in rest)
-    return member, replace(given, values=values[:, rest], kinds=kinds, names=names)
+def _sorted_pair(x: Side, y: Side) -> SortedPair:
+    """Some rows ``[N, d]`` of checked sides, of which few may be classes of their own."""
+    return sort_pair(x, y, (x.values[None], y.values[None]))
 
 
 def _bound(sides: Sequence[Side], rows: Tensor) -> float:

@@ -1,4 +1,4 @@
-"""Datasets that have no mutual information to estimate: too few samples, or a constant side.
+"""What has no mutual information to estimate: too few samples, constant columns and sides.
 
 Legend: ``B`` datasets, ``N`` samples, ``d`` columns.
 """
@@ -10,13 +10,52 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from torchmist.checks import MIN_SAMPLES, warn_once
-from torchmist.functional import varies
+from torchmist.checks import MIN_SAMPLES, visible, warn_once
 
-__all__ = ["CONSTANT", "FEW", "live_datasets", "touching_zero", "warn_nothing"]
+__all__ = ["CONSTANT", "FEW", "live_datasets", "touching_zero", "varies", "warn_nothing",
+           "without_constant"]  # fmt: skip
 
 FEW = f"a batch of fewer than {MIN_SAMPLES} samples"
 CONSTANT = "a batch in which one side is constant"
+
+
+def _moving(side: Tensor, mask: Tensor | None) -> Tensor:
+    """Which columns ``[B, N, d]`` are not constant in a dataset, ``[B, d]``."""
+    side = side.detach()
+    if mask is None:
+        return (side != side[:, :1]).any(1)
+    absent = ~mask[..., None]
+    high, low = side.masked_fill(absent, -torch.inf), side.masked_fill(absent, torch.inf)
+    return high.amax(1) > low.amin(1)
+
+
+def varies(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
+    """1 for datasets ``[B, N, d]`` in which both sides have a column that is not constant, else 0,
+    ``[B]``."""
+    both = _moving(x, mask).any(-1) & _moving(y, mask).any(-1)
+    return both.to(torch.float32)
+
+
+def without_constant(
+    x: Tensor, y: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Both sides ``[B, N, d]`` without columns that are constant in every dataset, and
+    :func:`varies` as ``[B, 1]``.
+
+    Those are classes that no sample has, or dead units. A side that is constant as a whole stays,
+    and so does one whose values are not at hand (``torch.compile``, ``vmap``).
+    """
+    moving = [_moving(side, mask) for side in (x, y)]
+    some = (moving[0].any(-1) & moving[1].any(-1)).to(torch.float32)
+    x, y = (_kept(side, columns.any(0)) for side, columns in zip((x, y), moving))
+    return x, y, some[:, None]
+
+
+def _kept(side: Tensor, moving: Tensor) -> Tensor:
+    """The ``moving`` ``[d]`` columns of ``[B, N, d]``."""
+    if side.shape[-1] == 1 or visible(moving.all()) is not False:
+        return side
+    return side[..., moving] if visible(moving.any()) is True else side
 
 
 def live_datasets(z: Tensor, y: Tensor, mask: Tensor | None) -> Tensor:

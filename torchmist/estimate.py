@@ -13,22 +13,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from torchmist.checks import check_level, check_pair, warn_once
+from torchmist.checks import check_level, warn_once
 from torchmist.columns import Discrete, Side, read_side
 from torchmist.discrete import table_quantiles
-from torchmist.entropy import code_entropy
-from torchmist.functional import Model, reduce_quantiles, resolve_model, without_constant
-from torchmist.kinds import Sorted, countable, network_columns, settle_integers, sort_kinds
+from torchmist.functional import Model, resolve_model
+from torchmist.kinds import SortedPair, countable, network_sample, sort_pair
+from torchmist.quantiles import answer, reduce_quantiles
 from torchmist.resolution import beyond_resolution, resolution
-from torchmist.routes import route
+from torchmist.sample import Sample
 from torchmist.signals import data_notes
 from torchmist.tables import count_pairs
 from torchmist.trained_range import TrainedRange
 
-__all__ = ["MIEstimate", "as_tensor", "estimate", "estimate_sides"]
+__all__ = ["MIEstimate", "as_tensor", "estimate", "estimate_sides", "estimate_sorted"]
 
 Number = float | NDArray[np.float64]
-_ELEMENTS = 4_000_000  # of B x N x D in one forward pass: bounds the memory of large batches
 _LEVELS = 24  # quantiles of what was counted, as many as those of the network
 _ONCE = 0.5  # share of the rows whose pair of labels is seen once
 
@@ -151,38 +150,31 @@ def estimate(
 
 def estimate_sides(x: Side, y: Side, model: Model = "mist") -> MIEstimate:
     """As :func:`estimate`, of sides whose columns are read and have their kinds."""
-    pair = check_pair(x.values, y.values, ("x", "y"))
-    (a, told_x), (b, told_y) = (sort_kinds(*each) for each in zip((x, y), pair))
-    a, b, settled = settle_integers(a, b)
-    batched = 3 in (x.values.dim(), y.values.dim())
-    if countable(a, b):
-        return _from_counts(a, b, batched)
-    (p, notes_x), (q, notes_y) = network_columns(a), network_columns(b)
-    network = resolve_model(model, p.device)
-    p, q, some = without_constant(p, q)
+    return estimate_sorted(sort_pair(x, y), model)
+
+
+def estimate_sorted(pair: SortedPair, model: Model = "mist") -> MIEstimate:
+    """As :func:`estimate`, of checked sides whose kinds are settled."""
+    if countable(pair.x, pair.y):
+        return _from_counts(pair)
+    sample = network_sample(pair)
+    network = resolve_model(model, sample.x.device)
+    with torch.no_grad():
+        found = answer(sample, network)
+    quantiles = found.quantiles.clamp(min=0).cpu()
+    notes = (*found.sample.notes, *data_notes(pair.x, pair.y))
     trained = network.trained_range or TrainedRange()
-    sizes = trained.notes(p.shape[1], p.shape[2], q.shape[2])
-    told = (*told_x, *told_y, *settled, *notes_x, *notes_y)
-    notes = (*told, *sizes, *data_notes(a, b))
-    _warn(notes)
-    chunk = max(1, _ELEMENTS // (p.shape[1] * (p.shape[2] + q.shape[2])))
-    with torch.no_grad(), torch.autocast(p.device.type, enabled=False):
-        parts = [route(u, v, network) for u, v in zip(p.split(chunk), q.split(chunk))]
-    quantiles = (torch.cat(parts).clamp(min=0) * some).cpu()
-    for side in (a, b):
-        if side.codes is not None:
-            quantiles = torch.minimum(quantiles, code_entropy(side.codes)[:, None].to(quantiles))
-    beyond, unresolved = _limits(
-        quantiles, p, q, torch.inf if trained.mi is None else trained.mi[1]
-    )
-    _warn(unresolved)
-    return MIEstimate(quantiles, network.levels.cpu(), (*notes, *unresolved), batched, beyond)
+    most = torch.inf if trained.mi is None else trained.mi[1]
+    beyond, unresolved = _limits(quantiles, found.sample, most)
+    _warn((*notes, *unresolved))
+    levels = network.levels.cpu()
+    return MIEstimate(quantiles, levels, (*notes, *unresolved), pair.batched, beyond)
 
 
-def _limits(quantiles: Tensor, x: Tensor, y: Tensor, most: float) -> tuple[Tensor, tuple[str, ...]]:
+def _limits(quantiles: Tensor, sample: Sample, most: float) -> tuple[Tensor, tuple[str, ...]]:
     """Datasets ``[B]`` whose upper end is open, and why; ``most``: nats, the most in training."""
-    n, notes = x.shape[1], []
-    beyond = beyond_resolution(quantiles, x, y)
+    n, notes = sample.x.shape[1], []
+    beyond = beyond_resolution(quantiles, sample.x, sample.y)
     if bool(beyond.any()):
         notes.append(
             f"two columns, one of x and one of y, agree about as closely as the ranks of {n} "
@@ -198,8 +190,9 @@ def _limits(quantiles: Tensor, x: Tensor, y: Tensor, most: float) -> tuple[Tenso
     return beyond | above, tuple(notes)
 
 
-def _from_counts(x: Sorted, y: Sorted, batched: bool) -> MIEstimate:
+def _from_counts(pair: SortedPair) -> MIEstimate:
     """The posterior of the counts of joint codes ``[B, N]``."""
+    x, y = pair.x, pair.y
     assert x.codes is not None and y.codes is not None
     levels = (torch.arange(_LEVELS, dtype=torch.float64) + 0.5) / _LEVELS
     tables = [count_pairs(u, v) for u, v in zip(x.codes.cpu().numpy(), y.codes.cpu().numpy())]
@@ -212,7 +205,7 @@ def _from_counts(x: Sorted, y: Sorted, batched: bool) -> MIEstimate:
             f"sample is small for so many classes, and the estimate leans on its prior",
         )
     _warn(notes)
-    return MIEstimate(quantiles.float(), levels.float(), notes, batched)
+    return MIEstimate(quantiles.float(), levels.float(), notes, pair.batched)
 
 
 def _warn(notes: tuple[str, ...]) -> None:

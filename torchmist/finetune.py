@@ -21,9 +21,11 @@ from torch import Tensor
 from torchmist.arbiter import Arbiter
 from torchmist.arbiter_fit import Data, Schedule, evidence_of, rows_of, train_members
 from torchmist.checks import check_pair
+from torchmist.degenerate import without_constant
 from torchmist.duo import DuoMIST
-from torchmist.functional import Model, reduce_quantiles, resolve_model, without_constant
+from torchmist.functional import Model, resolve_model
 from torchmist.progress import Bar
+from torchmist.quantiles import reduce_quantiles
 
 __all__ = ["Draw", "FinetuneReport", "collect", "estimates", "finetune", "hear", "resolve_duo",
            "tune", "with_arbiter"]  # fmt: skip

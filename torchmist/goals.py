@@ -33,16 +33,17 @@ from torchmist.copula import normal_scores, standardise
 from torchmist.critic import Critic, CriticConfig
 from torchmist.eager import outside_graphs
 from torchmist.floor import kernel_floor
-from torchmist.functional import (
-    LOW,
-    Statistic,
-    pair_quantiles,
-    reduce_quantiles,
-    seen_from_all_sides,
-)
 from torchmist.memory import weighed
 from torchmist.models.network import QuantileNetwork
 from torchmist.pull import kernel_information
+from torchmist.quantiles import (
+    LOW,
+    Statistic,
+    answer_views,
+    reduce_quantiles,
+    seen_from_all_sides,
+)
+from torchmist.sample import Sample
 from torchmist.views import RunningDirections, whitened_view
 
 __all__ = ["Goal", "Opinions", "Pursued", "check_goal"]
@@ -96,29 +97,31 @@ class Goal(nn.Module):
 
     @outside_graphs
     def forward(
-        self, z: Tensor, y: Tensor, network: QuantileNetwork, mask: Tensor | None,
-        bound: Tensor | None, *, targets: Tensor, plain: bool, own: int | None = None,
+        self, sample: Sample, network: QuantileNetwork, *, targets: Tensor, plain: bool,
+        own: int | None = None,
     ) -> Opinions:  # fmt: skip
-        """The opinions on both sides ``[B, N, d]``, and the steps of what learns.
+        """The opinions on a sample, and the steps of what learns.
 
         Args:
-            z, y, mask, bound: as :func:`~torchmist.functional.pair_quantiles`.
+            sample: ``z`` as its ``x``, and ``y``.
             network: the frozen network.
             targets: ``[B, N, dy]``, ``y`` as the critic reads it: classes at a fixed place.
             plain: whether the columns of ``y`` are classes.
             own: samples of the batch, where others of before stand behind them.
         """
         self.critic.plain = plain
-        factor = 1.0 if own is None else z.shape[1] / own
-        with torch.autocast(z.device.type, enabled=False):
-            z, y, targets = z.float(), y.float(), targets.float()
+        factor = 1.0 if own is None else sample.x.shape[1] / own
+        mask = sample.mask
+        with torch.autocast(sample.x.device.type, enabled=False):
+            z, y, targets = sample.x.float(), sample.y.float(), targets.float()
             seen = self.critic(z, targets, mask, own)
             a, b = self.directions(weighed(z, factor), weighed(y, factor), mask)
+            near = sample._replace(x=a, y=b)
             if self.goal == "minimize":
                 extra = (seen.of_y,) if plain else (seen.of_y, seen.of_z)
-                quantiles = self._lifted(a, b, extra, network, mask, bound, plain)
+                quantiles = self._lifted(near, extra, network, plain)
             else:
-                quantiles = seen_from_all_sides(a, b, network, mask, bound, turn_y=not plain)
+                quantiles = seen_from_all_sides(near, network, turn_y=not plain)
             levels = network.levels
             each = [reduce_quantiles(q, levels, self.statistic) for q in quantiles]
             if self.goal == "minimize":
@@ -141,21 +144,17 @@ class Goal(nn.Module):
         return Opinions(value, torch.stack(quantiles).mean(0), opinions)
 
     def _lifted(
-        self, a: Tensor, b: Tensor, extra: tuple[Tensor, ...], network: QuantileNetwork,
-        mask: Tensor | None, bound: Tensor | None, plain: bool,
-    ) -> list[Tensor]:  # fmt: skip
+        self, sample: Sample, extra: tuple[Tensor, ...], network: QuantileNetwork, plain: bool
+    ) -> list[Tensor]:
         """Quantiles of the raw and of the whitened view, with the critic's predictions."""
+        a, b, mask = sample.x, sample.y, sample.mask
         views = [(a, b)]
         if max(a.shape[-1], 1 if plain else b.shape[-1]) > 1:
             if not self.training or self._turn % 2:
                 views.append((whitened_view(a, mask), b if plain else whitened_view(b, mask)))
             views = views[-1:] if self.training else views
-        x = torch.cat([torch.cat([side, extra[0]], -1) for side, _ in views])
-        other = torch.cat([torch.cat([side, *extra[1:]], -1) for _, side in views])
-        count = len(views)
-        masks = None if mask is None else mask.repeat(count, 1)
-        bounds = None if bound is None else bound.repeat(count)
-        return list(pair_quantiles(x, other, network, masks, bounds).chunk(count))
+        views = [(torch.cat([x, extra[0]], -1), torch.cat([y, *extra[1:]], -1)) for x, y in views]
+        return answer_views(sample, views, network)
 
     def _floor(self, a: Tensor, b: Tensor, of_y: Tensor, mask: Tensor | None) -> Tensor:
         """The larger kernel estimate of the sides and of the predictions, on some samples."""

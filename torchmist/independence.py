@@ -18,15 +18,17 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from torchmist.checks import check_pair, check_side
+from torchmist.checks import check_pair, check_third
 from torchmist.columns import Discrete, Side, read_side
-from torchmist.conditional import estimate_conditional
+from torchmist.conditional import estimate_given
 from torchmist.dependence import Dependence, kernels, score_columns
-from torchmist.estimate import MIEstimate, estimate_sides
+from torchmist.estimate import MIEstimate, estimate_sorted
 from torchmist.functional import Model, resolve_model
-from torchmist.kinds import Sorted, joint_codes, network_columns, settle_integers, sort_kinds
+from torchmist.given import sort_given
+from torchmist.kinds import Sorted, joint_codes, network_columns, sort_pair
+from torchmist.quantiles import answer
 from torchmist.residuals import Smoother, alignment, predictors
-from torchmist.routes import route
+from torchmist.sample import Sample
 from torchmist.shuffles import near_order, sequential_p_value, shuffled, shuffled_blocks
 
 __all__ = ["Score", "TestResult", "conditional_independence_test", "independence_test"]
@@ -38,7 +40,6 @@ _CELL = 12  # most rows that are taken for alike in numbers of the condition
 _INDIRECT = 0.3  # weight of the columns of the condition beside what they predict
 _PILOT, _CHUNK = 40, 20
 _STOP = 20
-_ELEMENTS = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -105,8 +106,9 @@ def independence_test(
         0.005
     """
     _check(score, permutations, stop, model, block)
-    sides = _read(("x", x, discrete_x), ("y", y, discrete_y))
-    a, b, _ = settle_integers(*sides)
+    first, second = _read(("x", x, discrete_x), ("y", y, discrete_y))
+    pair = sort_pair(first, second)
+    a, b, _ = pair
     generator = _generator(generator)
     n = a.values.shape[1]
     if block > min(n, _BLOCK) // 2:
@@ -127,7 +129,7 @@ def independence_test(
     if score == "kernels":
         draw = _kernel_scores(Dependence(kernels(u), kernels(v)), groups, orders)
     p, drawn = _p_value(draw, orders, permutations, stop)
-    found = None if model is None else estimate_sides(a.side, b.side, model)
+    found = None if model is None else estimate_sorted(pair, model)
     return _result(found, p, drawn)
 
 
@@ -164,19 +166,20 @@ def conditional_independence_test(
         True
     """
     _check(score, permutations, stop, model)
-    named = (("x", x, discrete_x), ("y", y, discrete_y), ("given", given, discrete_given))
-    a, b, c = _read(*named)
-    c, _, _ = settle_integers(c, b)
-    a, b, _ = settle_integers(a, b)
+    sides = _read(("x", x, discrete_x), ("y", y, discrete_y), ("given", given, discrete_given))
+    checked = check_pair(sides[0].values, sides[1].values, ("x", "y"))
+    third = check_third(sides[2].values, "given", checked[0])
+    whole = sort_given(*zip(sides, (*checked, third)))
+    a, b, c, _ = whole
     generator = _generator(generator)
     columns = [score_columns(side) for side in (a, b, c)]
     index = predictors((columns[0], columns[1]), columns[2])
     order, cell = _alike(c, columns[2], index)
     if score == "network":
         assert model is not None
-        sides = tuple(network_columns(side)[0][:, order] for side in (a, b, c))
+        p, q, z = (network_columns(side)[0][:, order] for side in (a, b, c))
         orders = partial(shuffled, cell[None], generator=generator)
-        draw = _network_scores((sides[0], sides[1]), sides[2], model)
+        draw = _network_scores((p, q), z, model)
     else:
         kept = torch.randperm(len(order), generator=generator)[:_MOST].sort().values
         rows = order[kept.to(order.device)]
@@ -187,14 +190,9 @@ def conditional_independence_test(
             factor = torch.ones_like(factor)
         orders = partial(shuffled, groups, generator=generator)
         draw = _kernel_scores(dependence, groups, orders, factor)
-    p, drawn = _p_value(draw, orders, permutations, stop)
-    found = None
-    if model is not None:
-        marks = {"discrete_x": discrete_x, "discrete_y": discrete_y}
-        found = estimate_conditional(
-            x, y, given, model=model, discrete_given=discrete_given, **marks
-        )
-    return _result(found, p, drawn)
+    p_value, drawn = _p_value(draw, orders, permutations, stop)
+    found = None if model is None else estimate_given(whole, model)
+    return _result(found, p_value, drawn)
 
 
 def _check(
@@ -211,8 +209,8 @@ def _check(
             raise ValueError(f"expected {name} of at least 1, got {value}")
 
 
-def _read(*named: tuple[str, Any, Discrete]) -> list[Sorted]:
-    """All sides as one dataset ``[1, N, d]`` each, with the kinds of their columns."""
+def _read(*named: tuple[str, Any, Discrete]) -> list[Side]:
+    """All sides of one dataset."""
     sides = [read_side(value, name, discrete) for name, value, discrete in named]
     for side, (name, _, _) in zip(sides, named):
         if side.values.dim() > 2:
@@ -220,13 +218,7 @@ def _read(*named: tuple[str, Any, Discrete]) -> list[Sorted]:
                 f"expected {name} of one dataset, [N] or [N, d], got a batch of shape "
                 f"{list(side.values.shape)}; test each dataset by itself"
             )
-    for side, (name, _, _) in zip(sides[1:], named[1:]):
-        check_pair(sides[0].values, side.values, (named[0][0], name))
-    return [_sorted(side, name) for side, (name, _, _) in zip(sides, named)]
-
-
-def _sorted(side: Side, name: str) -> Sorted:
-    return sort_kinds(side, check_side(side.values, name))[0]
+    return sides
 
 
 def _generator(generator: torch.Generator | None) -> torch.Generator:
@@ -308,10 +300,8 @@ def _network_scores(
     own = torch.arange(x.shape[1], device=x.device).expand(1, 1, -1)
 
     def estimate(p: Tensor, q: Tensor) -> Tensor:
-        size = max(1, _ELEMENTS // (p.shape[1] * (p.shape[2] + q.shape[2])))
-        with torch.no_grad(), torch.autocast(p.device.type, enabled=False):
-            parts = [route(a, b, network) for a, b in zip(p.split(size), q.split(size))]
-        return torch.cat(parts).mean(-1).double()
+        with torch.no_grad():
+            return answer(Sample(p, q), network).quantiles.mean(-1).double()
 
     def score(orders: Tensor | None) -> Tensor:
         rows = (own if orders is None else orders)[:, 0]

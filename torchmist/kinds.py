@@ -24,15 +24,21 @@ Legend: ``B`` datasets, ``N`` samples, ``d`` columns of one side, ``K`` one-hot 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from torchmist.checks import check_pair
 from torchmist.columns import Side
+from torchmist.entropy import code_entropy
+from torchmist.sample import Sample
 
-__all__ = ["Sorted", "countable", "joint_codes", "network_columns", "settle_integers", "sort_kinds"]
+__all__ = ["Sorted", "SortedPair", "countable", "joint_codes", "network_columns", "network_sample",
+           "settled_pair", "sort_kinds", "sort_pair", "settle_integers"]  # fmt: skip
 
 _FEW = 20  # most distinct values of a floating-point column that is taken for classes
 _PER_CODE = 5  # fewest rows for each, on average
@@ -58,6 +64,50 @@ class Sorted:
     label: tuple[bool, ...]
     codes: Tensor | None
     declared: bool
+
+
+class SortedPair(NamedTuple):
+    """Two checked sides with their kinds settled, and ``notes`` for the user on how."""
+
+    x: Sorted
+    y: Sorted
+    notes: tuple[str, ...]
+
+    @property
+    def batched(self) -> bool:
+        """Whether the user passed several datasets."""
+        return 3 in (self.x.side.values.dim(), self.y.side.values.dim())
+
+
+def sort_pair(x: Side, y: Side, checked: tuple[Tensor, Tensor] | None = None) -> SortedPair:
+    """Check two sides and settle the kinds of their columns.
+
+    ``checked``: both as ``[B, N, d]`` where they have been checked before.
+
+    Raises:
+        TypeError, ValueError: as :func:`~torchmist.checks.check_pair`.
+    """
+    pair = check_pair(x.values, y.values, ("x", "y")) if checked is None else checked
+    (a, told_a), (b, told_b) = (sort_kinds(*each) for each in zip((x, y), pair))
+    return settled_pair(a, b, (*told_a, *told_b))
+
+
+def settled_pair(x: Sorted, y: Sorted, notes: Sequence[str] = ()) -> SortedPair:
+    """Two sorted sides whose integers are labels or numbers beside each other."""
+    a, b, settled = settle_integers(x, y)
+    return SortedPair(a, b, (*notes, *settled))
+
+
+def network_sample(pair: SortedPair) -> Sample:
+    """A pair as the network reads it: labels as one-hot columns, which bound it by their entropy.
+
+    A side of numbers of few values, which might be counted, bounds it as well.
+    """
+    (x, notes_x), (y, notes_y) = network_columns(pair.x), network_columns(pair.y)
+    codes = [side.codes for side in pair[:2] if side.codes is not None]
+    bound = torch.stack([code_entropy(code) for code in codes]).amin(0) if codes else None
+    labels = pair.x.declared, pair.y.declared
+    return Sample(x, y, labels, None, bound, (*pair.notes, *notes_x, *notes_y))
 
 
 def bearable(n: int) -> float:

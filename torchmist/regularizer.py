@@ -10,30 +10,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from torchmist.checks import (
-    MIN_SAMPLES,
-    check_mask,
-    check_num_classes,
-    check_pair,
-    check_tensors,
-    visible,
-)
+from torchmist.checks import MIN_SAMPLES, check_tensors, visible
 from torchmist.critic import CriticConfig
-from torchmist.degenerate import CONSTANT, FEW, live_datasets, touching_zero, warn_nothing
-from torchmist.entropy import label_bound
-from torchmist.functional import (
-    Model,
-    Statistic,
-    Wrt,
-    average,
-    check_statistic,
-    pair_quantiles,
-    reduce_quantiles,
-    resolve_model,
-    stop_gradients,
+from torchmist.degenerate import (
+    CONSTANT,
+    FEW,
+    live_datasets,
+    touching_zero,
     varies,
-    warn_without_gradient,
+    warn_nothing,
 )
+from torchmist.functional import Model, resolve_model
 from torchmist.gather import gather_samples
 from torchmist.goals import Goal, Pursued, check_goal
 from torchmist.lift import LiftConfig, make_lifts
@@ -41,6 +28,8 @@ from torchmist.memory import Memory, weighed
 from torchmist.models.network import QuantileNetwork
 from torchmist.places import LabelPlaces, labelled
 from torchmist.probe import ProbeReport
+from torchmist.quantiles import Statistic, answer, average, check_statistic, reduce_quantiles
+from torchmist.sample import Sample, Wrt, check_term, term_sample
 from torchmist.watch import Watch, check_alone, judged
 from torchmist.weights import load_pretrained
 
@@ -178,9 +167,7 @@ class MIRegularizer(nn.Module):
 
         With ``gather`` or ``memory``, ``z`` and ``y`` are ``[N]`` or ``[N, d]``, without a mask.
         """
-        check_tensors(z=z, y=y)
-        check_num_classes(self.num_classes, z=z, y=y)
-        warn_without_gradient(z, y)
+        check_term(z, y, self.num_classes)
         if self.goal and y.is_floating_point() and not z.is_floating_point():
             z, y, wrt = y, z, {"z": "y", "y": "z"}.get(wrt, wrt)  # type: ignore[assignment]
         if self.gather:
@@ -207,8 +194,14 @@ class MIRegularizer(nn.Module):
         """The value of a batch, and of what of the memory stands behind its ``own`` samples."""
         if 0 < min(z.dim(), y.dim()) <= max(z.dim(), y.dim()) < 3 and len(z) == len(y) == 0:
             return self._nothing(z, y, FEW)
-        a, b = stop_gradients(*check_pair(z, y, ("z", "y"), least=1), wrt)
-        mask = check_mask(mask, a, least=0)
+        sample = term_sample(z, y, wrt=wrt, mask=mask, degenerate=True)
+        return self._value(sample, y, weight, own)
+
+    def _value(
+        self, sample: Sample, y: Tensor, weight: Tensor | None = None, own: int | None = None
+    ) -> Tensor:
+        """The value of a sample, 0 where there is nothing to estimate; ``y``: as it was passed."""
+        a, b, mask = sample.x, sample.y, sample.mask
         network, live = self.estimator(a), live_datasets(a, b, mask)
         if a.shape[1] < MIN_SAMPLES:
             return self._nothing(a, b, FEW)
@@ -218,19 +211,26 @@ class MIRegularizer(nn.Module):
             if not bool(live.any()):
                 return self._nothing(a, b, why)
             warn_nothing(why)
-        targets, bound = self._columns(y, b), label_bound((z, y), (a, b), mask)
+        targets = self._columns(y, b)
         if not whole:
-            a, b, targets = a[live], b[live], targets[live]
-            mask, bound = (None if v is None else v[live] for v in (mask, bound))
+            sample, targets = sample.pick(live), targets[live]
         if self.goal:
-            return self._pursued((a, b, targets), network, mask, bound, live, weight, y, own)
+            return self._pursued(sample, targets, network, live, weight, y, own)
         if own is not None:
-            a, b = (weighed(side, len(z) / own) for side in (a, b))
-        squares = not labelled(y, self.num_classes)
-        lifted = [lift(a, targets, mask, squares=squares) for lift in self.lifts]
-        views = [view for view, _ in lifted] or [a]
-        each = torch.stack([pair_quantiles(view, b, network, mask, bound) for view in views])
-        if not whole:
+            a, b = (weighed(side, a.shape[1] / own) for side in (sample.x, sample.y))
+            sample = sample._replace(x=a, y=b)
+        return self._lifted(sample, targets, network, live if not whole else None, weight, y)
+
+    def _lifted(
+        self, sample: Sample, targets: Tensor, network: QuantileNetwork, live: Tensor | None,
+        weight: Tensor | None, y: Tensor,
+    ) -> Tensor:  # fmt: skip
+        """The network's value through all lifts, 0 where a dataset is not ``live`` ``[B]``."""
+        squares, mask = not labelled(y, self.num_classes), sample.mask
+        lifted = [lift(sample.x, targets, mask, squares=squares) for lift in self.lifts]
+        views = [view for view, _ in lifted] or [sample.x]
+        each = torch.stack([answer(sample._replace(x=v), network).quantiles for v in views])
+        if live is not None:
             zero = each.new_zeros(len(views), len(live), each.shape[-1])
             each = zero.masked_scatter(live[:, None], each)
         if self.log is not None:
@@ -242,15 +242,12 @@ class MIRegularizer(nn.Module):
         return term
 
     def _pursued(
-        self, sides: tuple[Tensor, Tensor, Tensor], network: QuantileNetwork,
-        mask: Tensor | None, bound: Tensor | None, live: Tensor, weight: Tensor | None,
-        y: Tensor, own: int | None,
+        self, sample: Sample, targets: Tensor, network: QuantileNetwork, live: Tensor,
+        weight: Tensor | None, y: Tensor, own: int | None,
     ) -> Tensor:  # fmt: skip
         """The value of a goal on the datasets that are ``live`` ``[B]``, 0 elsewhere."""
-        opinions = self.pursuit(
-            sides[0], sides[1], network, mask, bound, targets=sides[2],
-            plain=labelled(y, self.num_classes), own=own,
-        )  # fmt: skip
+        plain = labelled(y, self.num_classes)
+        opinions = self.pursuit(sample, network, targets=targets, plain=plain, own=own)
         if self.log is not None:
             also = {name: value.detach().mean() for name, value in opinions.each.items()}
             also["mi"] = opinions.value.detach().mean()
@@ -282,16 +279,17 @@ class MIRegularizer(nn.Module):
             TypeError, ValueError: as :meth:`forward`; for fewer than 64 rows.
         """
         check_tensors(z=z, y=y)
-        check_pair(z, y, ("z", "y"))
-        check_alone(z, y, None, "check")
+        names = ("z", "y")
         if y.is_floating_point() and not z.is_floating_point():
-            z, y = y, z
+            z, y, names = y, z, ("y", "z")
+        sample = term_sample(z, y, names)
+        check_alone(z, y, None, "check")
         training, log = self.training, self.log
         try:
             self.eval()
             self.log = None
             with torch.no_grad():
-                estimate = float(self._term(z, y, "both", None, None, None))
+                estimate = float(self._value(sample, y))
         finally:
             self.train(training)
             self.log = log
@@ -307,9 +305,10 @@ class MIRegularizer(nn.Module):
         code by all that this term sees of it. Errors as :meth:`forward`.
         """
         check_tensors(z=z, y=y)
-        a, b = check_pair(z, y, ("z", "y"))
+        sample = term_sample(z, y)
+        a = sample.x
         with torch.no_grad():
-            targets, squares = self._columns(y, b), not labelled(y, self.num_classes)
+            targets, squares = self._columns(y, sample.y), not labelled(y, self.num_classes)
             lifted = [lift(a, targets, None, squares=squares) for lift in self.lifts]
             appended = [view[..., a.shape[-1] :] for view, _ in lifted]
             seen = torch.cat([a, *appended], -1)

@@ -22,11 +22,12 @@ from torchmist.checks import MIN_SAMPLES
 from torchmist.columns import Discrete, Kind, Side, read_side
 from torchmist.copula import rank_transform
 from torchmist.entropy import code_entropy
-from torchmist.estimate import MIEstimate, estimate_sides
-from torchmist.functional import Model, reduce_quantiles
-from torchmist.kinds import bearable, order_matters
+from torchmist.estimate import MIEstimate, estimate_sorted
+from torchmist.functional import Model
+from torchmist.kinds import bearable, order_matters, sort_pair
 from torchmist.models.pair_network import PairNetwork, is_pair_model, load_pair_network
 from torchmist.models.pair_statistics import label_statistics, mixed_statistics, number_statistics
+from torchmist.quantiles import reduce_quantiles
 from torchmist.resolution import beyond_resolution, resolution
 
 __all__ = ["Columns", "Taken", "read_table", "score_columns"]
@@ -286,16 +287,18 @@ def _pooled(codes: Tensor, classes: int) -> tuple[Tensor, int]:
 
 def _one_by_one(x: Columns, y: Columns, model: Model) -> Tensor:
     """Quantiles ``[F, Q]`` through :func:`torchmist.estimate`: numbers as one batch."""
-    sides = [_side(x, "x"), replace(_side(y, "y"), values=y.values[:, 0])]
+    sides = [_side(x, "x"), _side(y, "y")]
     numbers = [k for k, kind in enumerate(x.taken) if kind == "numbers"]
     out = torch.zeros(len(x), _QUANTILES)
     if numbers:
-        batch = replace(
-            sides[0], values=x.values[:, numbers].mT[..., None], kinds=("real",), names=("x",)
-        )
-        out[numbers] = _resampled(estimate_sides(batch, sides[1], model))
+        values = x.values[:, numbers].mT[..., None]
+        batch = replace(sides[0], values=values, kinds=("real",), names=("x",))
+        checked = values, y.values.expand(len(values), -1, -1)
+        out[numbers] = _resampled(estimate_sorted(sort_pair(batch, sides[1], checked), model))
     for k in set(range(len(x))) - set(numbers):
-        out[k] = _resampled(estimate_sides(_side(x.pick([k]), "x"), sides[1], model))[0]
+        labels = _side(x.pick([k]), "x")
+        checked = labels.values[None], y.values[None]
+        out[k] = _resampled(estimate_sorted(sort_pair(labels, sides[1], checked), model))[0]
     return out
 
 

@@ -1,0 +1,99 @@
+"""A sample as the networks read it: both variables, checked once, and what is known of them.
+
+Legend: ``B`` datasets, ``N`` samples, ``d`` columns of one side, ``V`` views.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from torchmist.checks import (
+    MIN_SAMPLES,
+    check_mask,
+    check_num_classes,
+    check_pair,
+    check_tensors,
+    warn_once,
+)
+from torchmist.entropy import label_bound
+
+__all__ = ["Sample", "Wrt", "check_term", "term_sample"]
+
+Wrt = Literal["both", "z", "y"]
+
+
+class Sample(NamedTuple):
+    """Both variables of ``B`` datasets: floating point, finite, of equal length, on one device.
+
+    ``x`` ``[B, N, dx]``, ``y`` ``[B, N, dy]``; ``labels``: which of both are class labels alone;
+    ``mask`` ``[B, N]``: True for the samples that count, None for all; ``bound`` ``[B]``: nats, the
+    smaller entropy of the sides that are labels, None where none is; ``notes``: what the user is
+    told of them.
+    """
+
+    x: Tensor
+    y: Tensor
+    labels: tuple[bool, bool] = (False, False)
+    mask: Tensor | None = None
+    bound: Tensor | None = None
+    notes: tuple[str, ...] = ()
+
+    def pick(self, datasets: Tensor | slice) -> Sample:
+        """Some of the datasets, by a bool ``[B]`` or a slice."""
+        mask, bound = (None if v is None else v[datasets] for v in (self.mask, self.bound))
+        return self._replace(x=self.x[datasets], y=self.y[datasets], mask=mask, bound=bound)
+
+    def seen_as(self, views: Sequence[tuple[Tensor, Tensor]]) -> Sample:
+        """``V`` views of both sides, each ``[B, N, d]``, as ``V B`` datasets, view after view."""
+        count = len(views)
+        return self._replace(
+            x=torch.cat([x for x, _ in views]),
+            y=torch.cat([y for _, y in views]),
+            mask=None if self.mask is None else self.mask.repeat(count, 1),
+            bound=None if self.bound is None else self.bound.repeat(count),
+        )
+
+
+def check_term(z: Tensor, y: Tensor, num_classes: int | None) -> None:
+    """Raise unless both are tensors, and their labels those that ``num_classes`` says.
+
+    Warns once where both sides are class labels, which no gradient can move.
+    """
+    check_tensors(z=z, y=y)
+    check_num_classes(num_classes, z=z, y=y)
+    if not (z.is_floating_point() or y.is_floating_point()):
+        warn_once(
+            "torchmist: both sides are class labels, so that this term has no gradient; its value "
+            "is better had from torchmist.estimate, which counts them"
+        )
+
+
+def term_sample(
+    z: Tensor, y: Tensor, names: tuple[str, str] = ("z", "y"), *, wrt: Wrt = "both",
+    mask: Tensor | None = None, degenerate: bool = False,
+) -> Sample:  # fmt: skip
+    """Tensors as a term takes them, checked: ``[N]``, ``[N, d]`` or ``[B, N, d]``.
+
+    Args:
+        z, y: floating point, or class labels, which become one-hot columns.
+        names: what errors call them.
+        wrt: the sides that keep their gradient.
+        mask: ``[N]`` or ``[B, N]`` bool, True for the samples that count.
+        degenerate: whether fewer than four samples, or as few left by the mask, are allowed.
+
+    Raises:
+        TypeError, ValueError: as :func:`~torchmist.checks.check_pair` and
+            :func:`~torchmist.checks.check_mask`, and for an unknown ``wrt``.
+    """
+    a, b = check_pair(z, y, names, least=1 if degenerate else MIN_SAMPLES)
+    if wrt not in ("both", "z", "y"):
+        raise ValueError(f"expected wrt to be 'both', 'z' or 'y', got {wrt!r}")
+    a = a if wrt in ("both", "z") else a.detach()
+    b = b if wrt in ("both", "y") else b.detach()
+    present = check_mask(mask, a, least=0 if degenerate else MIN_SAMPLES)
+    labels = not z.is_floating_point(), not y.is_floating_point()
+    return Sample(a, b, labels, present, label_bound((z, y), (a, b), present))
