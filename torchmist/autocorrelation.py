@@ -1,6 +1,6 @@
-"""How long a series remembers, and orders of its rows that keep that memory within blocks.
+"""How long a series remembers.
 
-Legend: ``T`` times, ``N`` rows, ``K`` lags.
+Legend: ``T`` times, ``K`` lags.
 """
 
 from __future__ import annotations
@@ -8,11 +8,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["block_length", "permuted_blocks", "spacing"]
+__all__ = ["block_length", "spacing"]
 
 _BLOCKS = 8  # fewest blocks of a permutation
 _MEMORY = 2.0  # standard errors below which an autocorrelation counts as none
@@ -56,10 +55,3 @@ def spacing(x: Tensor, y: Tensor) -> int:
     last = min(_memory(rx, len(x)), _memory(ry, len(y))) + 1
     inflation = 1 + 2 * float((rx[1:last] * ry[1:last]).sum())
     return max(1, math.ceil(inflation - 0.5))
-
-
-def permuted_blocks(n: int, size: int, rng: np.random.Generator) -> Tensor:
-    """Rows ``[N]`` in blocks of ``size`` in random order, cut from a random place on."""
-    rows = np.roll(np.arange(n), int(rng.integers(n)))
-    blocks = np.split(rows, np.arange(size, n, size))
-    return torch.from_numpy(np.concatenate([blocks[k] for k in rng.permutation(len(blocks))]))

@@ -20,8 +20,9 @@ Legend: ``T`` times, ``L`` lags, ``P`` permutations, ``N`` rows, ``d`` columns.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +31,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from torchmist.autocorrelation import block_length, permuted_blocks, spacing
+from torchmist.autocorrelation import block_length, spacing
 from torchmist.checks import check_level
 from torchmist.columns import Discrete
 from torchmist.conditional import estimate_conditional
@@ -38,6 +39,7 @@ from torchmist.estimate import MIEstimate, estimate
 from torchmist.functional import Model
 from torchmist.progress import Bar
 from torchmist.scores import Columns, read_table, score_columns
+from torchmist.shuffles import shuffled_blocks
 
 __all__ = ["Lagged", "TransferEntropy", "block_length", "lagged", "transfer_entropy"]
 
@@ -156,7 +158,6 @@ def lagged(
     table = _shifted(second, times, steps)
     both = anchor.values[:, 0], second.values[:, 0]
     size = block_length(*both) if block is None else block
-    rng = np.random.default_rng(random_state)
     with Bar(len(steps) * (1 + permutations), "estimate", progress) as bar:
         thin = min(spacing(*both), len(times) // _FEWEST)
         parts = [
@@ -164,25 +165,14 @@ def lagged(
                           model=model)
             for k in range(thin)
         ]  # fmt: skip
-        lows, highs = zip(*(part.interval(level) for part in parts))
+        low, high = (np.mean(ends, 0) for ends in zip(*(part.interval(level) for part in parts)))
         whole = np.asarray(score_columns(table, anchor, model=model, step=bar.step).mean)
-        chance = np.full((permutations, len(steps)), np.nan)
-        for k in range(permutations):
-            moved = anchor.rows(permuted_blocks(len(times), size, rng))
-            chance[k] = score_columns(table, moved, model=model, step=bar.step).mean
-    reached = (chance >= whole).sum(0)
-    some = permutations > 0
-    return Lagged(
-        lags=np.array(steps),
-        estimate=whole,
-        low=np.minimum(np.mean(lows, 0), whole),
-        high=np.maximum(np.mean(highs, 0), whole),
-        p_value=(1 + reached) / (1 + permutations) if some else np.full(len(steps), np.nan),
-        p_value_any=_p_value(float(whole.max()), chance.max(1)) if some else math.nan,
-        chance=np.quantile(chance, 0.95, axis=0) if some else np.full(len(steps), np.nan),
-        block=size,
-        level=level,
-    )
+        orders = _block_orders(len(times), size, permutations, random_state)
+        chance = np.array([
+            score_columns(table, anchor.rows(order), model=model, step=bar.step).mean
+            for order in orders
+        ]).reshape(permutations, len(steps))  # fmt: skip
+    return _over_lags(steps, whole, (low, high), chance, size, level)
 
 
 def transfer_entropy(
@@ -231,33 +221,17 @@ def transfer_entropy(
         >>> bool(forward > 0.5), transfer_entropy(y, x, permutations=0).estimate.mean < 0.1
         (True, True)
     """
-    for name, value in (("lag", lag), ("history_x", history_x), ("history_y", history_y)):
-        if value < 1:
-            raise ValueError(f"expected {name} of at least 1, got {value}")
     source, target = (_numbers(v, name) for v, name in ((x, "x"), (y, "y")))
-    if len(source) != len(target):
-        raise ValueError(
-            f"expected series of one length, got {len(source)} and {len(target)} times"
-        )
-    longest = max(lag + history_x - 1, history_y)
-    times = torch.arange(longest, len(source))
-    if len(times) < _FEWEST:
-        raise ValueError(
-            f"expected at least {_FEWEST} times beside the histories, got {len(times)}"
-        )
-    now = target[times]
-    past_x = torch.cat([source[times - lag - k] for k in range(history_x)], -1)
-    past_y = torch.cat([target[times - 1 - k] for k in range(history_y)], -1)
+    now, past_x, past_y = _histories(source, target, lag, history_x, history_y)
     found = estimate_conditional(now, past_x, past_y, model=model, discrete_given=False)
     size = block_length(source[:, 0], target[:, 0]) if block is None else block
     if not permutations:
         return TransferEntropy(found, math.nan, math.nan, size)
-    rng = np.random.default_rng(random_state)
     own = float(estimate(now, past_y, model=model, discrete_x=False, discrete_y=False).mean)
+    orders = _block_orders(len(now), size, permutations, random_state)
     chance = np.zeros(1 + permutations)  # the first is the order as it is
     with Bar(1 + permutations, "estimate", progress) as bar:
-        for k in range(1 + permutations):
-            order = permuted_blocks(len(times), size, rng) if k else torch.arange(len(times))
+        for k, order in enumerate(itertools.chain([torch.arange(len(now))], orders)):
             both = torch.cat([past_x[order], past_y], -1)
             joint = estimate(now, both, model=model, discrete_x=False, discrete_y=False)
             chance[k] = float(joint.mean) - own
@@ -270,8 +244,53 @@ def transfer_entropy(
     )
 
 
+def _histories(
+    source: Tensor, target: Tensor, lag: int, history_x: int, history_y: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The target ``[N, d]``, the past of the source and that of the target beside each other."""
+    for name, value in (("lag", lag), ("history_x", history_x), ("history_y", history_y)):
+        if value < 1:
+            raise ValueError(f"expected {name} of at least 1, got {value}")
+    if len(source) != len(target):
+        raise ValueError(
+            f"expected series of one length, got {len(source)} and {len(target)} times"
+        )
+    times = torch.arange(max(lag + history_x - 1, history_y), len(source))
+    if len(times) < _FEWEST:
+        raise ValueError(
+            f"expected at least {_FEWEST} times beside the histories, got {len(times)}"
+        )
+    past_x = torch.cat([source[times - lag - k] for k in range(history_x)], -1)
+    past_y = torch.cat([target[times - 1 - k] for k in range(history_y)], -1)
+    return target[times], past_x, past_y
+
+
 def _p_value(found: float, chance: NDArray[np.float64]) -> float:
     return float((1 + (chance >= found).sum()) / (1 + len(chance)))
+
+
+def _block_orders(n: int, size: int, count: int, seed: int) -> Iterator[Tensor]:
+    """Orders ``[N]`` of the rows of a series that keep ``size`` of them together, one by one."""
+    generator = torch.Generator().manual_seed(seed)
+    series = torch.zeros(1, n, dtype=torch.int64)
+    for _ in range(count):
+        yield shuffled_blocks(series, size, 1, generator)[0, 0]
+
+
+def _over_lags(
+    steps: list[int], whole: NDArray[np.float64],
+    ends: tuple[NDArray[np.float64], NDArray[np.float64]], chance: NDArray[np.float64],
+    block: int, level: float,
+) -> Lagged:  # fmt: skip
+    """Estimates ``[L]`` with the ends of their intervals and what orders ``[P, L]`` gave."""
+    p_value = quantile = np.full(len(steps), np.nan)
+    p_any = math.nan
+    if len(chance):
+        p_value = (1 + (chance >= whole).sum(0)) / (1 + len(chance))
+        p_any = _p_value(float(whole.max()), chance.max(1))
+        quantile = np.quantile(chance, 0.95, axis=0)
+    low, high = np.minimum(ends[0], whole), np.maximum(ends[1], whole)
+    return Lagged(np.array(steps), whole, low, high, p_value, p_any, quantile, block, level)
 
 
 def _lags(lags: int | Iterable[int], n: int) -> list[int]:

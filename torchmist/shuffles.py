@@ -51,8 +51,9 @@ def shuffled(groups: Tensor, count: int, generator: torch.Generator) -> Tensor:
 def shuffled_blocks(groups: Tensor, size: int, count: int, generator: torch.Generator) -> Tensor:
     """``count`` random orders ``[P, B, m]`` that keep ``size`` consecutive rows together.
 
-    The rows of each block of ``groups`` ``[B, m]``, all in one group, are a ring, which is cut at a
-    random place, and so are the ends of what is kept together.
+    The rows of each of the ``B`` blocks, all in one group (``groups`` ``[B, m]`` is read for its
+    shape alone), are a ring, which is cut at a random place, and so are the ends of what is kept
+    together. Of a series, ``B`` is 1.
     """
     m = groups.shape[1]
     place = torch.arange(m) // size
