@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from torchmist.pairwise import Pairwise, pairwise
+from torchmist.table_files import column_names, read_kinds
 
 __all__ = ["add_pairwise"]
 
@@ -37,8 +38,6 @@ def _split(text: str | None) -> list[str]:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from torchmist.cli import column_names, read_kinds
-
     marked = _split(options.discrete)
     names = _split(options.columns) or column_names(options.data)
     unknown = sorted(set(marked) - set(names))
