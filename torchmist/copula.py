@@ -15,9 +15,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from torchmist.checks import visible
 from torchmist.constant import constant
-from torchmist.sorting import sort_columns
+from torchmist.sorting import sort_columns, tie_groups
 
 __all__ = [
     "Ranks",
@@ -94,53 +93,6 @@ def _column_layout(x: Tensor, mask: Tensor | None) -> Tensor:
     return columns.contiguous()
 
 
-_FEW = 0.05
-
-
-def _tie_groups(ordered: Tensor) -> tuple[Tensor, Tensor]:
-    """First and last sorted position of each sample's group of equal values.
-
-    Both are ``[..., D, N]`` int32, which passes through memory faster than int64, or
-    ``[..., 1, N]`` for all columns alike where nothing ties.
-    """
-    n = ordered.shape[-1]
-    position = torch.arange(n, dtype=torch.int32, device=ordered.device)
-    step = ordered[..., 1:] != ordered[..., :-1]
-    if step.device.type == "cpu":
-        steps = torch.count_nonzero(step)
-        if visible(steps == step.numel()):
-            position = position.view(*[1] * (ordered.dim() - 1), n)
-            return position, position
-        if visible(steps > (1 - _FEW) * step.numel()):
-            return _few_tie_groups(position.expand(ordered.shape), step)
-    position = position.expand(ordered.shape)
-    edge = torch.ones_like(step[..., :1])
-    first = torch.where(torch.cat([edge, step], -1), position, 0).cummax(-1).values
-    last = torch.where(torch.cat([step, edge], -1), position, n - 1)
-    last = last.flip(-1).cummin(-1).values.flip(-1)
-    return first, last
-
-
-def _few_tie_groups(position: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
-    """:func:`_tie_groups` where few samples tie, in time that follows the number of those.
-
-    ``position``: ``[..., D, N]``; ``step``: ``[..., D, N - 1]``, whether the next value differs.
-    """
-    n = position.shape[-1]
-    tie = torch.nonzero(step.logical_not().flatten()).squeeze(1)
-    tie = tie + tie // (n - 1)  # a sample, counted over all columns, that ties with the next one
-    gap = tie[1:] != tie[:-1] + 1
-    edge = torch.ones_like(tie[:1], dtype=torch.bool)
-    starts, ends = torch.cat([edge, gap]), torch.cat([gap, edge])
-    group = starts.cumsum(0) - 1
-    both = torch.cat([tie, tie + 1])
-    first, last = (
-        position.reshape(-1).index_copy(0, both, (place % n).to(position.dtype)[group].repeat(2))
-        for place in (tie[starts], tie[ends] + 1)
-    )
-    return first.view(position.shape), last.view(position.shape)
-
-
 class _FirstOrder(torch.autograd.Function):
     """The identity, whose own gradient is an error."""
 
@@ -172,7 +124,7 @@ class _NormalScores(torch.autograd.Function):
     def forward(columns: Tensor, counts: Tensor, grid: Tensor, window: int) -> tuple[Tensor, ...]:
         # counts: [B] when the leading axes are one batch axis B, else [1]; grid: [B or 1, C]
         ordered, order = sort_columns(columns)
-        first, last = _tie_groups(ordered)
+        first, last = tie_groups(ordered)
         codes = torch.empty_like(order)
         codes.scatter_(-1, order, (first + last).long().expand_as(order))
         scores = lookup(grid, codes)

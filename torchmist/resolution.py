@@ -15,6 +15,8 @@ import math
 import torch
 from torch import Tensor
 
+from torchmist.ranked import Ranked
+
 __all__ = ["MARGIN", "beyond_resolution", "nearly_copies", "resolution"]
 
 MARGIN = 1.5  # nats below log N: what is above is not resolved for one pair of columns
@@ -69,33 +71,30 @@ def _pair_found(x: Tensor, y: Tensor, single: bool) -> Tensor:
     """Whether ``[N, dx]`` and ``[N, dy]`` hold a pair of near copies, 0-dim bool."""
     nothing = torch.zeros((), dtype=torch.bool, device=x.device)
     first = [side[:_ROWS, :_COLUMNS] for side in (x, y)]
-    i, j = (_mostly_distinct(side).nonzero().flatten() for side in first)
+    ranked = [Ranked.of(side[None]) for side in first]
+    i, j = (_mostly_distinct(side).nonzero().flatten() for side in ranked)
     if not (len(i) and len(j)):
         return nothing
-    u, v = (_unit(_ranks(side[:, k])) for side, k in zip(first, (i, j)))
+    u, v = (_unit(side.ranks[0, k].mT.double()) for side, k in zip(ranked, (i, j)))
     alike = (u.mT @ v).abs().flatten()
     best = alike.topk(min(_PAIRS, len(alike)))
     pairs = best.indices[best.values > (0.0 if single else _ALIKE)]
-    p, q = x[:, i[pairs // len(j)]], y[:, j[pairs % len(j)]]
-    keep = _mostly_distinct(p) & _mostly_distinct(q)
+    if not len(pairs):
+        return nothing
+    columns = x[:, i[pairs // len(j)]], y[:, j[pairs % len(j)]]
+    a, b = (Ranked.of(side[None]) for side in columns)
+    keep = _mostly_distinct(a) & _mostly_distinct(b)
     if not bool(keep.any()):
         return nothing
-    p, q = _ranks(p[:, keep]), _ranks(q[:, keep])
+    p, q = (side.ranks[0, keep].mT.double() for side in (a, b))
     apart = torch.minimum((p - q).abs().mean(0), (p + q - (len(p) - 1)).abs().mean(0))
     found: Tensor = (apart < _APART).any()
     return found
 
 
-def _mostly_distinct(side: Tensor) -> Tensor:
-    """In which columns of ``[N, d]`` few values repeat others, ``[d]`` bool."""
-    ordered = side.mT.contiguous().sort(-1).values
-    distinct = 1 + (ordered[:, 1:] != ordered[:, :-1]).sum(-1)
-    return distinct >= _DISTINCT * len(side)
-
-
-def _ranks(side: Tensor) -> Tensor:
-    """Ranks from 0 of columns ``[N, d]``, float64."""
-    return side.mT.contiguous().argsort(-1).argsort(-1).mT.double()
+def _mostly_distinct(ranked: Ranked) -> Tensor:
+    """In which columns ``[1, d, N]`` few values repeat others, ``[d]`` bool."""
+    return ranked.distinct[0] >= _DISTINCT * ranked.order.shape[-1]
 
 
 def _unit(ranks: Tensor) -> Tensor:

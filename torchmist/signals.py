@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from torchmist.kinds import Sorted
+from torchmist.ranked import Ranked
 
 __all__ = ["data_notes"]
 
@@ -32,43 +33,37 @@ def data_notes(x: Sorted, y: Sorted, *, counted: bool = False) -> tuple[str, ...
     and codes are no matter.
     """
     notes: list[str] = []
-    for side, name in ((x, "x"), (y, "y")):
-        notes += _constant_notes(side.values, name)
+    ranked = Ranked.of(x.values), Ranked.of(y.values)
+    for side, of, name in ((x, ranked[0], "x"), (y, ranked[1], "y")):
+        notes += _constant_notes(of, name)
         if not counted:
-            notes += _tie_notes(side, name)
+            notes += _tie_notes(side, of, name)
     both = torch.cat([x.values.double(), y.values.double()], -1)
     numeric = torch.tensor([not label for label in (*x.label, *y.label)])
     notes += _repeated_columns(both, numeric, x.values.shape[-1])
     if not counted:
-        share = _copies(both[..., numeric.to(both.device)])
+        share = _copies(both, ranked, numeric.to(both.device))
         if share > _COPIES:
             notes.append(
                 f"{100 * share:.0f} % of the samples are exact copies of others: copies look like "
                 f"dependence; leave them out (resampling with replacement makes them)"
             )
-    return (*notes, *_consecutive_notes(x.values, y.values))
+    return (*notes, *_consecutive_notes((x.values, y.values), ranked))
 
 
-def _distinct(side: Tensor) -> Tensor:
-    """Number of distinct values of each column, ``[B, d]``."""
-    ordered = side.sort(1).values
-    return 1 + (ordered[:, 1:] != ordered[:, :-1]).sum(1)
-
-
-def _constant_notes(side: Tensor, name: str) -> list[str]:
-    """Columns of ``[B, N, d]`` that hold one value in a dataset."""
-    constant = int((side == side[:, :1]).all(1).any(0).sum())
+def _constant_notes(ranked: Ranked, name: str) -> list[str]:
+    """Columns that hold one value in a dataset."""
+    constant = int((ranked.distinct == 1).any(0).sum())
     if not constant:
         return []
-    of = f"{constant} of {side.shape[2]} columns of {name}"
+    of = f"{constant} of {ranked.order.shape[1]} columns of {name}"
     return [f"{of} constant: they carry no information"]
 
 
-def _tie_notes(sorted_: Sorted, name: str) -> list[str]:
+def _tie_notes(sorted_: Sorted, ranked: Ranked, name: str) -> list[str]:
     """Codes as floats and heavy ties among the columns that are no labels."""
-    side = sorted_.values
+    side, distinct = sorted_.values, ranked.distinct
     n, d = side.shape[1:]
-    distinct = _distinct(side)
     numeric = torch.tensor([kind == "number" for kind in sorted_.side.kinds], device=side.device)
     few = (distinct > 2) & (distinct <= min(_CODES, n // _PER_CODE)) & numeric
     if d == 1 and few.all() and bool((side == side.round()).all()):
@@ -102,22 +97,30 @@ def _multiplicity(value: Tensor) -> Tensor:
     return torch.zeros_like(count).scatter(-1, place, count)
 
 
-def _copies(rows: Tensor) -> float:
-    """Share of rows ``[B, N, D]`` that repeat another, where atoms and rounding do not explain it.
+def _copies(rows: Tensor, ranked: tuple[Ranked, Ranked], numeric: Tensor) -> float:
+    """Share of rows ``[B, N, D]`` whose ``numeric`` columns repeat another's, where atoms and
+    rounding do not explain it.
 
     An atom is a value that more than ten rows share; a column is rounded where its other values are
     fewer than half of their rows. Rows count if two columns or more hold neither.
     """
-    if rows.shape[-1] < 2:
-        return 0.0
-    times = torch.stack([_multiplicity(column) for column in rows.unbind(-1)], -1)
+    distinct = torch.cat([side.distinct for side in ranked], 1)[:, numeric]
+    if distinct.shape[1] < 2 or bool((distinct == rows.shape[1]).all(0).any()):
+        return 0.0  # a column without ties makes all rows differ
+    times = torch.cat([side.times for side in ranked], 1)[:, numeric]
+    others = torch.cat([_distinct_but_atoms(side) for side in ranked], 1)[:, numeric]
     free = times <= _ATOM
-    distinct = torch.where(free, 1 / times, 0.0).sum(1)
-    free &= (2 * distinct > free.sum(1))[:, None]
-    counts = free.sum(-1) > 1
-    keys = _multiplicity(_keys(rows))
+    free &= (2 * others > free.sum(-1))[..., None]
+    counts = free.sum(1) > 1
+    keys = _multiplicity(_keys(rows[..., numeric]))
     extra = torch.where(counts, 1 - 1 / keys, 0.0).sum()
     return float(extra / rows.shape[:2].numel())
+
+
+def _distinct_but_atoms(ranked: Ranked) -> Tensor:
+    """Number of distinct values of each column without its atoms, ``[B, d]``."""
+    rare = ranked.starts & (ranked.last - ranked.first < _ATOM)
+    return rare.sum(-1).expand(ranked.order.shape[:2])
 
 
 def _count(count: int, name: str) -> str:
@@ -153,20 +156,21 @@ def _repeated_columns(rows: Tensor, numeric: Tensor, dx: int) -> list[str]:
     return notes
 
 
-def _consecutive_notes(x: Tensor, y: Tensor) -> list[str]:
+def _consecutive_notes(sides: tuple[Tensor, Tensor], ranked: tuple[Ranked, Ranked]) -> list[str]:
     """Rows that resemble the row before on both sides, unless they came sorted."""
+    n = min(sides[0].shape[1], _ROWS)
+    least = max(_PERSISTENT, _CHANCE / (len(sides[0]) * n) ** 0.5)
     found = []
-    for side in (x, y):
-        value = side[:, :_ROWS, :_COLUMNS].double()
-        if bool(_in_order(value).any()):
+    for side, of in zip(sides, ranked):
+        value = side[:, :_ROWS, :_COLUMNS]
+        of = of if value.shape == side.shape else Ranked.of(value)
+        ranks = of.codes.double() - (n - 1)
+        product = (ranks[..., 1:] * ranks[..., :-1]).sum(-1)
+        found.append(float((product / ranks.square().sum(-1).clamp(min=1)).mean(0).amax()))
+        if found[-1] < least or bool(_in_order(value, of.distinct).any()):
             return []
-        ranks = _middle_ranks(value)
-        product = (ranks[:, 1:] * ranks[:, :-1]).sum(1)
-        found.append(float((product / ranks.square().sum(1).clamp(min=1)).mean(0).amax()))
-    if min(found) < max(_PERSISTENT, _CHANCE / x[:, :_ROWS, 0].numel() ** 0.5):
-        return []
     both = found[0] * found[1]
-    rows = int(x.shape[1] * (1 - both) / (1 + both))
+    rows = int(sides[0].shape[1] * (1 - both) / (1 + both))
     return [
         f"consecutive rows resemble each other on both sides (rank correlations {found[0]:.2f} and "
         f"{found[1]:.2f}): rows of a series count as fewer, here about {rows}, and the interval is "
@@ -174,19 +178,10 @@ def _consecutive_notes(x: Tensor, y: Tensor) -> list[str]:
     ]
 
 
-def _middle_ranks(value: Tensor) -> Tensor:
-    """Ranks of columns ``[B, N, d]``, centred, equal for equal values."""
-    columns = value.mT.contiguous()
-    ordered = columns.sort(-1).values
-    low = torch.searchsorted(ordered, columns)
-    ranks = (low + torch.searchsorted(ordered, columns, right=True)).double().mT
-    return ranks - ranks.mean(1, keepdim=True)
-
-
-def _in_order(value: Tensor) -> Tensor:
-    """Whether each column ``[B, N, d]`` is sorted, or its equal values stand together, ``[d]``."""
-    step = value[:, 1:] - value[:, :-1]
-    sorted_ = ((step >= 0).all(1) | (step <= 0).all(1)).all(0)
-    runs = 1 + (step != 0).sum(1)
-    distinct = _distinct(value)
+def _in_order(value: Tensor, distinct: Tensor) -> Tensor:
+    """Whether each column ``[B, N, d]`` of so many ``distinct`` values ``[B, d]`` is sorted, or its
+    equal values stand together, ``[d]``."""
+    before, after = value[:, :-1], value[:, 1:]
+    sorted_ = ((after >= before).all(1) | (after <= before).all(1)).all(0)
+    runs = 1 + (after != before).sum(1)
     return sorted_ | ((runs == distinct) & (2 * distinct < value.shape[1])).all(0)

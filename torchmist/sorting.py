@@ -13,9 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["sort_columns"]
+from torchmist.checks import visible
+
+__all__ = ["sort_columns", "tie_groups"]
 
 _FEW_THREADS = 4
+_FEW = 0.05  # share of the samples that tie
 _LARGE = 2**13
 _MAGNITUDE = 2**31 - 1
 
@@ -51,3 +54,47 @@ def _sort_keys(columns: Tensor) -> tuple[Tensor, Tensor]:
 def _as_ordered(bits: Tensor) -> Tensor:
     """Bits of float32 as int32 that rise with the values, and back."""
     return bits ^ ((bits >> 31) & _MAGNITUDE)
+
+
+def tie_groups(ordered: Tensor) -> tuple[Tensor, Tensor]:
+    """First and last sorted position of each sample's group of equal values.
+
+    Both are ``[..., D, N]`` int32, which passes through memory faster than int64, or
+    ``[..., 1, N]`` for all columns alike where nothing ties.
+    """
+    n = ordered.shape[-1]
+    position = torch.arange(n, dtype=torch.int32, device=ordered.device)
+    step = ordered[..., 1:] != ordered[..., :-1]
+    if step.device.type == "cpu":
+        steps = torch.count_nonzero(step)
+        if visible(steps == step.numel()):
+            position = position.view(*[1] * (ordered.dim() - 1), n)
+            return position, position
+        if visible(steps > (1 - _FEW) * step.numel()):
+            return _few_tie_groups(position.expand(ordered.shape), step)
+    position = position.expand(ordered.shape)
+    edge = torch.ones_like(step[..., :1])
+    first = torch.where(torch.cat([edge, step], -1), position, 0).cummax(-1).values
+    last = torch.where(torch.cat([step, edge], -1), position, n - 1)
+    last = last.flip(-1).cummin(-1).values.flip(-1)
+    return first, last
+
+
+def _few_tie_groups(position: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
+    """:func:`tie_groups` where few samples tie, in time that follows the number of those.
+
+    ``position``: ``[..., D, N]``; ``step``: ``[..., D, N - 1]``, whether the next value differs.
+    """
+    n = position.shape[-1]
+    tie = torch.nonzero(step.logical_not().flatten()).squeeze(1)
+    tie = tie + tie // (n - 1)  # a sample, counted over all columns, that ties with the next one
+    gap = tie[1:] != tie[:-1] + 1
+    edge = torch.ones_like(tie[:1], dtype=torch.bool)
+    starts, ends = torch.cat([edge, gap]), torch.cat([gap, edge])
+    group = starts.cumsum(0) - 1
+    both = torch.cat([tie, tie + 1])
+    first, last = (
+        position.reshape(-1).index_copy(0, both, (place % n).to(position.dtype)[group].repeat(2))
+        for place in (tie[starts], tie[ends] + 1)
+    )
+    return first.view(position.shape), last.view(position.shape)
