@@ -57,13 +57,43 @@ def fit_flow(samples: Tensor, *, seconds: float = 60.0, seed: int = 0, show: boo
     generator = torch.Generator().manual_seed(seed)
     rest, held = _split(samples, generator)
     flow = Flow(rest, seed)
-    network: Any = flow.network
     held_scores = flow.scores(held, generator)
+    best, steps = _train(flow, rest, held_scores, generator, (start, seconds), show)
+    plain = Flow(rest, seed, depth=0)
+    with torch.no_grad():
+        closed = float(_mean_gain(plain, held_scores))
+    if closed > best:
+        flow, best = plain, closed
+    flow.eval().requires_grad_(False)
+    error = (flow(flow.inverse(held)) - held).abs() / samples.std(0).clamp(min=1e-12)
+    spread = held.clone()
+    spread[:, flow.active] = flow.spread(held[:, flow.active], generator)
+    apart = told_apart(
+        flow.scores(rest, generator), flow.draw_scores(len(rest), generator), held_scores,
+        flow.draw_scores(len(rest), generator), seed,
+    )  # fmt: skip
+    flow.report = FlowReport(
+        float(flow.log_prob(spread).mean()), best, float(error[:, flow.active].max()), apart,
+        steps, time.monotonic() - start,
+    )  # fmt: skip
+    return flow
+
+
+def _train(
+    flow: Flow, rest: Tensor, held_scores: Tensor, generator: torch.Generator,
+    clock: tuple[float, float], show: bool,
+) -> tuple[float, int]:  # fmt: skip
+    """Train until nothing is gained, or so many seconds after the start, and keep what was best.
+
+    Returns the gain on held-out scores, and the steps taken.
+    """
+    network: Any = flow.network
     trained = list(network.parameters())
     optimizer = torch.optim.AdamW(trained, 1e-3, weight_decay=1e-2) if trained else None
     with torch.no_grad():
         best = float(_mean_gain(flow, held_scores))
     state, worse, steps = copy.deepcopy(network.state_dict()), 0, 0
+    start, seconds = clock
     last = start
     with Bar(max(1, round(seconds)), "s", show, "flow") as bar:
         while optimizer and worse < _PATIENCE and time.monotonic() - start < seconds:
@@ -85,24 +115,7 @@ def fit_flow(samples: Tensor, *, seconds: float = 60.0, seed: int = 0, show: boo
             bar.step(int(now - start) - int(last - start))
             last = now
     network.load_state_dict(state)
-    plain = Flow(rest, seed, depth=0)
-    with torch.no_grad():
-        closed = float(_mean_gain(plain, held_scores))
-    if closed > best:
-        flow, best = plain, closed
-    flow.eval().requires_grad_(False)
-    error = (flow(flow.inverse(held)) - held).abs() / samples.std(0).clamp(min=1e-12)
-    spread = held.clone()
-    spread[:, flow.active] = flow.spread(held[:, flow.active], generator)
-    apart = told_apart(
-        flow.scores(rest, generator), flow.draw_scores(len(rest), generator), held_scores,
-        flow.draw_scores(len(rest), generator), seed,
-    )  # fmt: skip
-    flow.report = FlowReport(
-        float(flow.log_prob(spread).mean()), best, float(error[:, flow.active].max()), apart,
-        steps, time.monotonic() - start,
-    )  # fmt: skip
-    return flow
+    return best, steps
 
 
 def _split(samples: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
