@@ -142,10 +142,11 @@ def sort_kinds(side: Side, values: Tensor) -> tuple[Sorted, list[str]]:
     """Settle which columns of a checked side ``[B, N, d]`` are labels, with notes for the user."""
     n, d = values.shape[1:]
     label, few, notes, numbers = [], [], [], []
+    repeating = _may_be_few(values) if d <= _NEVER and "number" in side.kinds else [False] * d
     for k, kind in enumerate(side.kinds):
         column = values[..., k]
         count = 0
-        if kind == "integer" or (kind == "number" and d <= _NEVER and _may_be_few(column)):
+        if kind == "integer" or (kind == "number" and repeating[k]):
             count = _distinct(column)
         label.append(kind == "label" or (kind == "integer" and count <= bearable(n)))
         few.append(label[-1] or (kind == "number" and 0 < count <= min(_FEW, n // _PER_CODE)))
@@ -165,9 +166,11 @@ def sort_kinds(side: Side, values: Tensor) -> tuple[Sorted, list[str]]:
     return Sorted(side, values, tuple(label), codes, all(label)), notes
 
 
-def _may_be_few(column: Tensor) -> bool:
-    """Whether the first rows of a column ``[B, N]`` have few distinct values: a cheap filter."""
-    return len(column[0, : 5 * _FEW].unique()) <= _FEW
+def _may_be_few(values: Tensor) -> list[bool]:
+    """In which columns ``[B, N, d]`` the first rows have few distinct values: a cheap filter."""
+    ordered = values[0, : 5 * _FEW].sort(0).values
+    few: list[bool] = (1 + (ordered[1:] != ordered[:-1]).sum(0) <= _FEW).tolist()
+    return few
 
 
 def order_matters(x: Tensor, y: Tensor, shuffled: bool = True) -> bool:
