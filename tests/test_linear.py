@@ -53,3 +53,12 @@ def test_the_gradient_is_finite_also_with_constant_and_repeated_columns(dx: int)
     value.sum().backward()
     assert torch.isfinite(value).all()
     assert x.grad is not None and torch.isfinite(x.grad).all() and x.grad.any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_any_precision_gives_single_precision(dtype: torch.dtype) -> None:
+    made = ENGINES["spectra"].sample(2, 400, 80, 10, generator=generator(6))
+    x, y = (side.to(torch.bfloat16) for side in (made.x, made.y))
+    found = shared(x.to(dtype), y.to(dtype))
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, shared(x.float(), y.float()), atol=1e-3, rtol=1e-3)

@@ -36,12 +36,12 @@ def linear_information(
         normal_scores(side, mask) if side.shape[-1] <= most else seen.rows[..., : max(1, most)]
         for side, seen in zip((x, y), through)
     ]
-    n = torch.full_like(x[:, 0, 0], x.shape[1]) if mask is None else mask.sum(-1).to(x.dtype)
+    n = torch.full(x.shape[:1], x.shape[1], device=x.device) if mask is None else mask.sum(-1)
     real = None if mask is None else mask[..., None].to(torch.float64)
     rows = [_standard(side.double(), real, n) for side in sides]
     logs = [_half_logdet(part, n) for part in (*rows, torch.cat(rows, -1))]
     shared = logs[0] + logs[1] - logs[2] - gaussian_bias(n, rows[0].shape[-1], rows[1].shape[-1])
-    return shared[:, None].to(x.dtype)
+    return shared[:, None].to(sides[0].dtype)
 
 
 def _standard(rows: Tensor, real: Tensor | None, n: Tensor) -> Tensor:
