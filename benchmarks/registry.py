@@ -139,6 +139,11 @@ def benchmarks_of(models: tuple[str, ...], threads: int) -> dict[str, Benchmark]
             (Command("kinds.__main__", ("--model", unique[0])),),
             (f"{_RESULTS}/kinds-{record_name(unique[0])}.csv",),
         ),
+        Benchmark(
+            "conditional", "conditional estimates beside their truths",
+            (Command("conditional.__main__", ("--model", unique[0])),),
+            (f"{_RESULTS}/conditional.csv",),
+        ),
         _single("discrete", "labels from counts"),
         _single("general", "what general weights must show", "--model", "mist-v1", resumes=False,
                 records=(f"{_RESULTS}/general.json", f"{_RESULTS}/general.csv")),

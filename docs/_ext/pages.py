@@ -28,7 +28,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "cli", "migration", "adapt", "hub_and_export", "feature_selection", "pairwise",
         "sequences_and_images", "independence", "information_planes", "loops",
     ),
-    "benchmarks": ("benchmarks", "kinds", "loss_benchmarks"),
+    "benchmarks": ("benchmarks", "kinds", "conditional", "loss_benchmarks"),
     "reference": ("glossary", "architecture", "changelog", "citation"),
     "explanations": ("mist", "copula", "general", "engines", "frozen_or_lift", "trust"),
 }  # fmt: skip
