@@ -20,7 +20,7 @@ from torchmist.arbiter import Arbiter, Evidence
 from torchmist.duo import DuoMIST
 from torchmist.models.mist import MIST
 from torchmist.weights import load_pretrained, save_weights
-from training.arbiter_fit import Data, fit
+from training.arbiter_fit import Data, fit, thinned
 from training.export import reference_predictions
 from training.registry import refuse_existing, register
 from training.stages import Recipe, load_recipe
@@ -28,7 +28,7 @@ from training.stream import stream_data
 
 __all__ = ["collect", "collected", "main"]
 
-PLAIN, LOCAL, RECIPE = "mist-v1", "mist-v2-preview", "mist-duo-v5"
+PLAIN, LOCAL, RECIPE = "mist-v1", "mist-v2-preview", "mist-duo-v6"
 _CPU = torch.device("cpu")
 _CHECK = 8  # every eighth step's draws train nothing
 _SAVED = 25  # steps between writes
@@ -101,7 +101,7 @@ def main(arguments: list[str] | None = None) -> None:
     path = options.export / f"{options.name}.safetensors"
     refuse_existing(path)
     options.export.mkdir(parents=True, exist_ok=True)
-    duo, data = _duo(), collected(sorted(options.folder.glob("part-*.pt")))
+    duo, data = _duo(), thinned(collected(sorted(options.folder.glob("part-*.pt"))))
     losses = fit(duo.arbiter, data, duo.levels, epochs=options.epochs)
     print(json.dumps(losses))
     provenance = {

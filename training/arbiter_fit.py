@@ -25,10 +25,14 @@ from torchmist.arbiter_fit import (
 )
 from torchmist.heads import from_nats
 from torchmist.losses import pinball_losses
+from torchmist.models.variates import SUMS
+from training.stream import FAMILIES
 
-__all__ = ["Data", "fit"]
+__all__ = ["Data", "fit", "thinned"]
 
 _LEAST = -0.19  # nats
+_HIDDEN, _ONE_IN = 0.3, 4  # of t above all that is said, and how many of such draws are kept
+_ENOUGH = 128  # rows, from which that is no matter of chance
 
 
 def _judged(t: Tensor, mi: Tensor, levels: Tensor) -> tuple[float, float]:
@@ -38,6 +42,23 @@ def _judged(t: Tensor, mi: Tensor, levels: Tensor) -> tuple[float, float]:
     loss = pinball_losses(t, truth, levels).mean()
     inside = (t[:, 1] <= truth) & (truth <= t[:, -2])
     return float(loss), float(inside.float().mean())
+
+
+def thinned(data: Data) -> Data:
+    """Draws, with one in four of those whose information nothing shows.
+
+    An arbiter that meets much of what no sample can show takes every sample for one that hides
+    something, and what is found for a part of the whole. Such draws are rare here: of at least 128
+    rows, with a truth far above the estimates of both networks, of neighbours, and between variates
+    (near copies are left as they are: to be above all estimates is what they are for).
+    """
+    said = [data["plain"].median(-1, keepdim=True).values,
+            data["local"].median(-1, keepdim=True).values, data["opinions"], data["linear"],
+            data["variates"][:, : -len(SUMS)]]  # fmt: skip
+    most = torch.cat([from_nats(v.clamp(min=_LEAST)) for v in said], -1).amax(-1)
+    hidden = from_nats(data["mi"]) - most > _HIDDEN
+    hidden &= (data["sizes"][:, 0] >= _ENOUGH) & (data["family"] != FAMILIES.index("copies"))
+    return rows_of(data, ~hidden | (hidden.cumsum(0) % _ONE_IN == 0))
 
 
 def fit(

@@ -35,6 +35,7 @@ from torchmist.models.local import NEIGHBOURS, nearest, sample_order, subset
 
 __all__ = [
     "SHARPNESS_COUNT",
+    "SUMS",
     "VARIATE_COUNT",
     "VARIATE_OPINIONS",
     "Variates",
@@ -51,11 +52,11 @@ _WAVES, _HARMONICS = 64, 20
 _SCREENED, _SCREENING, _AGAINST = 2048, 12, 3  # rows, and waves of columns and of the other side
 _CENTRES, _JITTER = 96, 1e-3
 _VIEWS = (1, 2, 4)  # variates that neighbours are asked of
-_SUMS = (4, None)  # and those that bounds and Gaussian sums are taken of: four, and all
+SUMS = (4, None)  # and those that bounds and Gaussian sums are taken of: four, and all
 _LEAST, _HIGHEST = 1e-3, 0.9999  # correlations
-VARIATE_OPINIONS = len(_VIEWS) * len(NEIGHBOURS) + 2 * len(_SUMS)
+VARIATE_OPINIONS = len(_VIEWS) * len(NEIGHBOURS) + 2 * len(SUMS)
 """Estimates of mutual information between variates."""
-SHARPNESS_COUNT = len(_SUMS)
+SHARPNESS_COUNT = len(SUMS)
 """Logs of the temperatures of the bounds."""
 
 
@@ -96,10 +97,10 @@ def variate_opinions(found: Variates) -> tuple[Tensor, Tensor]:
     Neighbours have the gradient of the Gaussian sum over four.
     """
     rho = found.correlations.clamp(0.0, _HIGHEST)
-    sums = [-0.5 * torch.log1p(-rho[:, :k].square()).sum(-1, keepdim=True) for k in _SUMS]
+    sums = [-0.5 * torch.log1p(-rho[:, :k].square()).sum(-1, keepdim=True) for k in SUMS]
     bounds = [
         contrastive_bound(found.x[..., :k], found.y[..., :k], found.present, rho[:, :k])
-        for k in _SUMS
+        for k in SUMS
     ]
     with torch.no_grad():
         few = slice(0, _VIEWS[-1])
