@@ -35,6 +35,7 @@ from torchmist.arbiter_fit import (
 from torchmist.heads import from_nats, quantile_levels, to_nats
 from torchmist.losses import pinball_loss
 from training.arbiter import collected
+from training.arbiter_fit import thinned
 from training.stream import FAMILIES
 
 __all__ = ["PARTS", "SIZES", "main", "without"]
@@ -156,7 +157,7 @@ def main(arguments: list[str] | None = None) -> None:
     records, levels = Records(options.out, COLUMNS, 2), quantile_levels(Arbiter().quantiles)
     paths = sorted(options.folder.glob("part-*.pt"))
     if paths:
-        data = collected(paths)
+        data = thinned(collected(paths))
         parts = tuple(rows_of(data, data["check"] == k) for k in (0, 1))
         _run(records, (parts[0], parts[1]), levels, options.epochs)
     write_table(options.page, "ablation", table(records))

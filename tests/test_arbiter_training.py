@@ -9,7 +9,7 @@ from arbiter_draws import draws
 from torchmist.arbiter import Arbiter, Evidence
 from torchmist.heads import quantile_levels
 from training import arbiter as command
-from training.arbiter_fit import fit
+from training.arbiter_fit import fit, thinned
 from training.stages import load_recipe
 
 
@@ -31,6 +31,15 @@ def test_doubt_mends_the_coverage_on_families_that_were_left_out(fitted) -> None
     _, found = fitted
     assert found["arbiter_strange_coverage"] > found["members_strange_coverage"] + 0.1
     assert found["arbiter_strange"] < found["members_strange"]
+
+
+def test_of_draws_whose_information_nothing_shows_one_in_four_is_kept() -> None:
+    data = draws(800)
+    hidden = torch.arange(800) % 10 < 4
+    data["mi"] = torch.where(hidden, 30.0, data["mi"])
+    assert 70 <= int((thinned(data)["mi"] == 30).sum()) <= 90
+    few = {**data, "sizes": torch.tensor([60.0, 2.0, 3.0]).expand(800, -1)}
+    assert len(thinned(few)["mi"]) == 800
 
 
 def test_fits_repeat_and_leave_the_global_random_state_alone() -> None:

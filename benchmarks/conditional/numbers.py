@@ -33,7 +33,7 @@ def line(n: int, g: Rng) -> Sample:
 def exponentials(n: int, g: Rng) -> Sample:
     """The line, all three columns through the exponential; the same truth."""
     x, y, z, truth = line(n, g)
-    return Sample(np.exp(x), np.exp(y), np.exp(z), truth)
+    return Sample(np.exp(x), np.exp(y), np.exp(np.asarray(z)), truth)
 
 
 @law("a common effect", "a number")

@@ -169,9 +169,10 @@ def _routes(found: Sequence[Cell]) -> str:
             continue
         apart = [(c, a) for a, b, c in pairs if not _agree(a, b)]
         gaps = [abs(_number(a, "estimate") - _number(b, "estimate")) for a, b, _ in pairs]
+        sides = [direct_row for direct_row, _, _ in pairs], [other for _, other, _ in pairs]
         errors = [
-            _mean(abs(_number(v[k], "estimate") - _number(v[k], "truth")) for v in pairs)
-            for k in (0, 1)
+            _mean(abs(_number(row, "estimate") - _number(row, "truth")) for row in side)
+            for side in sides
         ]
         where = ", ".join(dict.fromkeys(f"{c.law} ({c.n:,})" for c, _ in apart))
         rows.append([
