@@ -28,7 +28,7 @@ _CENTRES = 1.5 * np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], 1)
 
 @law("a sign that turns with the class", "a class")
 def signs(n: int, g: Rng) -> Sample:
-    """y = x or -x by a fair coin, plus 0.5 e; log(5)/2, while I(X;Y) is 0.27."""
+    """y = x or -x by a fair coin, plus 0.5 e; log(5)/2, while I(X;Y) is 0.39."""
     c, (x, e) = g.integers(0, 2, n), g.normal(size=(2, n))
     return Sample(x, np.where(c, x, -x) + 0.5 * e, c, 0.5 * math.log(5))
 
