@@ -24,6 +24,7 @@ def block_length(x: Tensor, y: Tensor) -> int:
     two standard errors from 0. At least the cube root of ``T``, at most an eighth of it.
 
     Example:
+        >>> import torch
         >>> white = torch.randn(1000, generator=torch.Generator().manual_seed(0))
         >>> block_length(white, white.flip(0)) < block_length(white.cumsum(0), white)
         True
