@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import torchmist
-from torchmist.resolution import nearly_copies, resolution
+from torchmist.resolution import nearly_copies, resolution, spread_notes
 
 RNG = np.random.default_rng(0)
 X, E = RNG.normal(size=(2, 500))
@@ -62,3 +62,14 @@ def test_above_the_most_of_the_training_is_open(small) -> None:
 
 def test_resolution_is_the_logarithm_of_the_samples_less_a_margin() -> None:
     assert resolution(1000) == pytest.approx(math.log(1000) - 1.5)
+
+
+def test_many_columns_in_few_rows_are_named() -> None:
+    """What many columns share thinly is not to be seen in few rows, and the estimate says so; from
+    four rows a column on, and of few columns, there is nothing to say."""
+    x = torch.randn(300, 100, generator=torch.Generator().manual_seed(0))
+    y = x[:, :1] + torch.randn(300, 1, generator=torch.Generator().manual_seed(1))
+    with pytest.warns(UserWarning, match="x: 100 columns in 300 rows: dependence that is spread"):
+        assert any("4 rows a column" in note for note in torchmist.estimate(x, y).warnings)
+    assert not torchmist.estimate(x[:, :60], y).warnings
+    assert not spread_notes(torch.zeros(1, 400, 100), torch.zeros(1, 400, 1))

@@ -19,7 +19,7 @@ from torchmist.discrete import table_quantiles
 from torchmist.functional import Model, resolve_model
 from torchmist.kinds import SortedPair, countable, network_sample, sort_pair
 from torchmist.quantiles import answer, reduce_quantiles
-from torchmist.resolution import beyond_resolution, resolution
+from torchmist.resolution import beyond_resolution, resolution, spread_notes
 from torchmist.sample import Sample
 from torchmist.signals import data_notes
 from torchmist.tables import count_pairs
@@ -164,6 +164,8 @@ def estimate_sorted(pair: SortedPair, model: Model = "mist") -> MIEstimate:
     quantiles = found.quantiles.clamp(min=0).cpu()
     notes = (*found.sample.notes, *data_notes(pair.x, pair.y))
     trained = network.trained_range or TrainedRange()
+    if trained.d is None or max(sample.x.shape[2], sample.y.shape[2]) <= trained.d[1]:
+        notes += spread_notes(sample.x, sample.y)
     most = torch.inf if trained.mi is None else trained.mi[1]
     beyond, unresolved = _limits(quantiles, found.sample, most)
     _warn((*notes, *unresolved))

@@ -5,6 +5,8 @@ Ranks of ``N`` samples cannot tell a column from a copy of it with noise of less
 :math:`\log N - 1.3` nats, and more information leaves the ranks as they are. ``I(X;Y)`` is at least
 that of any pair of columns, so one such pair opens the upper end of the whole estimate.
 
+Nor can few rows tell what hundreds of columns share thinly, all of them together
+(``torchmist.models.linear``).
 Legend: ``B`` datasets, ``N`` samples, ``d`` columns of one side, ``Q`` quantiles.
 """
 
@@ -15,9 +17,11 @@ import math
 import torch
 from torch import Tensor
 
+from torchmist.models.directions import WIDEST
+from torchmist.models.linear import SHARE
 from torchmist.ranked import Ranked
 
-__all__ = ["MARGIN", "beyond_resolution", "nearly_copies", "resolution"]
+__all__ = ["MARGIN", "beyond_resolution", "nearly_copies", "resolution", "spread_notes"]
 
 MARGIN = 1.5  # nats below log N: what is above is not resolved for one pair of columns
 _APART = 1.0  # places by which the ranks of near copies differ on average, at most
@@ -50,6 +54,24 @@ def beyond_resolution(quantiles: Tensor, x: Tensor, y: Tensor) -> Tensor:
     if x.shape[2] == y.shape[2] == 1 and resolution(x.shape[1]) > 0:
         found = found | (quantiles.cpu().median(-1).values > resolution(x.shape[1]))
     return found
+
+
+def spread_notes(x: Tensor, y: Tensor) -> tuple[str, ...]:
+    """What cannot be seen of sides ``[B, N, d]`` of many columns for want of rows, in words.
+
+    Example:
+        >>> spread_notes(torch.zeros(1, 200, 300), torch.zeros(1, 200, 5))[0][:33]
+        'x: 300 columns in 200 rows: depen'
+        >>> spread_notes(torch.zeros(1, 2000, 300), torch.zeros(1, 2000, 5))
+        ()
+    """
+    return tuple(
+        f"{name}: {side.shape[-1]:,} columns in {side.shape[1]:,} rows: dependence that is spread "
+        f"thinly over most of them shows from {SHARE} rows a column on; what is counted here is what "
+        f"their leading directions show"
+        for name, side in (("x", x), ("y", y))
+        if WIDEST < side.shape[-1] and side.shape[1] < SHARE * side.shape[-1]
+    )
 
 
 def nearly_copies(x: Tensor, y: Tensor) -> Tensor:

@@ -17,9 +17,10 @@ from torchmist.copula import normal_scores
 from torchmist.models.directions import Through
 from torchmist.models.gaussian import gaussian_bias
 
-__all__ = ["linear_information"]
+__all__ = ["SHARE", "linear_information"]
 
-_SHARE = 4  # rows for each column
+SHARE = 4
+"""Rows for each column, from which all columns are taken."""
 _RIDGE = 1e-8
 
 
@@ -31,7 +32,7 @@ def linear_information(
     ``mask``: ``[B, N]`` bool, True for real samples; ``through``: both sides as
     :func:`torchmist.models.directions.see_through` shows them.
     """
-    most = x.shape[1] // _SHARE
+    most = x.shape[1] // SHARE
     sides = [
         normal_scores(side, mask) if side.shape[-1] <= most else seen.rows[..., : max(1, most)]
         for side, seen in zip((x, y), through)
