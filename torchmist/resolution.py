@@ -67,8 +67,8 @@ def spread_notes(x: Tensor, y: Tensor) -> tuple[str, ...]:
     """
     return tuple(
         f"{name}: {side.shape[-1]:,} columns in {side.shape[1]:,} rows: dependence that is spread "
-        f"thinly over most of them shows from {SHARE} rows a column on; what is counted here is what "
-        f"their leading directions show"
+        f"thinly over most of them shows from {SHARE} rows a column on; what is counted here is "
+        f"what their leading directions show"
         for name, side in (("x", x), ("y", y))
         if WIDEST < side.shape[-1] and side.shape[1] < SHARE * side.shape[-1]
     )
