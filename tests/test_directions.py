@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from kraskov import kraskov
 from torch import Tensor
 
 from torchmist.copula import normal_scores
@@ -154,14 +155,4 @@ def test_rows_do_not_show_which_quarter_they_belong_to(clusters: int) -> None:
     joint = joint / n
     known = torch.xlogy(joint, joint / (joint.sum(0) * joint.sum(1, keepdim=True))).sum()
     x, y = (side.columns[..., KEPT : KEPT + clusters - 1] for side in see_through(*sides))
-    assert neighbours(x[0], y[0]) < known + 0.15
-
-
-def neighbours(x: Tensor, y: Tensor, k: int = 5) -> float:
-    """Kraskov et al. (2004), first estimator; equation 8."""
-    dx, dy = torch.cdist(x, x, p=torch.inf), torch.cdist(y, y, p=torch.inf)
-    radius = torch.maximum(dx, dy).kthvalue(k + 1, dim=1).values[:, None]
-    psi = torch.special.digamma
-    counts = [psi((side < radius).sum(1).double()).mean() for side in (dx, dy)]
-    sizes = psi(torch.tensor([float(k), float(len(x))], dtype=torch.float64)).sum()
-    return float(sizes - counts[0] - counts[1])
+    assert kraskov(x[0], y[0]) < known + 0.15

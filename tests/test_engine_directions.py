@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from kraskov import kraskov
 
 from torchmist.synthetic.engines.directions import DirectionParameters, Directions
 
@@ -48,16 +49,6 @@ def test_only_directions_that_are_tied_share_information() -> None:
         p = FAMILY.draw(8, 24, 24, generator=generator(seed))
         mi, _ = FAMILY.information(p, generator=generator())
         assert ((mi > 1e-9) == (p.kappa.amax(-1) > 0)).all()
-
-
-def kraskov(x: torch.Tensor, y: torch.Tensor, k: int = 5) -> float:
-    """Kraskov et al. (2004), first estimator; equation 8."""
-    dx, dy = torch.cdist(x, x, p=torch.inf), torch.cdist(y, y, p=torch.inf)
-    radius = torch.maximum(dx, dy).kthvalue(k + 1, dim=1).values[:, None]
-    counts = [(d < radius).sum(1).double() for d in (dx, dy)]
-    psi = torch.special.digamma
-    sizes = psi(torch.tensor([float(k), float(len(x))], dtype=torch.float64)).sum()
-    return float(sizes - (psi(counts[0]) + psi(counts[1])).mean())
 
 
 @pytest.mark.parametrize("columns", [1, 2, 3])

@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from torchmist.copula import normal_scores
+from torchmist.copula import normal_scores, standardise
 from torchmist.models.directions import Through
 from torchmist.models.gaussian import gaussian_bias
 
@@ -38,20 +38,10 @@ def linear_information(
         for side, seen in zip((x, y), through)
     ]
     n = torch.full(x.shape[:1], x.shape[1], device=x.device) if mask is None else mask.sum(-1)
-    real = None if mask is None else mask[..., None].to(torch.float64)
-    rows = [_standard(side.double(), real, n) for side in sides]
+    rows = [standardise(side.double().mT, mask).mT for side in sides]
     logs = [_half_logdet(part, n) for part in (*rows, torch.cat(rows, -1))]
     shared = logs[0] + logs[1] - logs[2] - gaussian_bias(n, rows[0].shape[-1], rows[1].shape[-1])
     return shared[:, None].to(sides[0].dtype)
-
-
-def _standard(rows: Tensor, real: Tensor | None, n: Tensor) -> Tensor:
-    """Columns of mean 0 and variance 1 over the rows that are ``real``, 0 for the others."""
-    count = n.double()[:, None, None]
-    rows = rows if real is None else rows * real
-    rows = rows - rows.sum(1, keepdim=True) / count
-    rows = rows if real is None else rows * real
-    return rows / (rows.square().sum(1, keepdim=True) / count).sqrt().clamp(min=1e-6)
 
 
 def _half_logdet(rows: Tensor, n: Tensor) -> Tensor:
