@@ -14,7 +14,7 @@ from torch import Tensor
 from torchmist.arbiter import Arbiter, Evidence
 from torchmist.heads import quantile_levels
 from torchmist.models.directions import see_narrow
-from torchmist.models.linear import linear_information
+from torchmist.models.linear import SHARE, linear_information
 from torchmist.models.mist import MIST
 from torchmist.models.network import QuantileNetwork
 from torchmist.models.variates import VARIATE_COUNT, variate_opinions, variates
@@ -46,20 +46,22 @@ class DuoMIST(QuantileNetwork):
 
     def ask(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> Evidence:
         """What the arbiter is given of ``[B, N, dx]`` and ``[B, N, dy]``."""
+        if mask is None:
+            n = torch.full((len(x), 1), float(x.shape[1]), device=x.device)
+        else:
+            n = mask.sum(-1, keepdim=True).float()
         plain = route(x, y, self.plain, mask)
         with torch.autocast(x.device.type, enabled=False):
             through = see_narrow(x, y, mask)
             found = variates(x, y, mask, through=through)
             said, sharpness = variate_opinions(found)
-            if through is None:  # what the first network says there
-                linear = plain.median(-1, keepdim=True).values
-            else:
+            linear = plain.median(-1, keepdim=True).values
+            enough = SHARE * max(x.shape[-1], y.shape[-1])
+            if through is not None:
                 linear = linear_information(x, y, mask, through)
+            elif x.shape[1] >= enough:  # with fewer rows it is what the first network says
+                linear = torch.where(n >= enough, linear_information(x, y, mask, None), linear)
         local, around = self.local.with_surroundings(x, y, mask, through=through)
-        if mask is None:
-            n = torch.full((len(x), 1), float(x.shape[1]), device=x.device)
-        else:
-            n = mask.sum(-1, keepdim=True).float()
         dims = torch.tensor([[x.shape[-1], y.shape[-1]]], dtype=n.dtype, device=n.device)
         sizes = torch.cat([n, dims.expand(len(n), -1)], -1)
         return Evidence(

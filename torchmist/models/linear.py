@@ -25,18 +25,18 @@ _RIDGE = 1e-8
 
 
 def linear_information(
-    x: Tensor, y: Tensor, mask: Tensor | None, through: tuple[Through, Through]
+    x: Tensor, y: Tensor, mask: Tensor | None, through: tuple[Through, Through] | None
 ) -> Tensor:
     """Estimates ``[B, 1]`` in nats of ``[B, N, dx]`` and ``[B, N, dy]``.
 
     ``mask``: ``[B, N]`` bool, True for real samples; ``through``: both sides as
-    :func:`torchmist.models.directions.see_through` shows them.
+    :func:`torchmist.models.directions.see_through` shows them, or None, where all columns count.
     """
     most = x.shape[1] // SHARE
-    sides = [
+    sides = [normal_scores(side, mask) for side in (x, y)] if through is None else [
         normal_scores(side, mask) if side.shape[-1] <= most else seen.rows[..., : max(1, most)]
         for side, seen in zip((x, y), through)
-    ]
+    ]  # fmt: skip
     n = torch.full(x.shape[:1], x.shape[1], device=x.device) if mask is None else mask.sum(-1)
     rows = [standardise(side.double().mT, mask).mT for side in sides]
     logs = [_half_logdet(part, n) for part in (*rows, torch.cat(rows, -1))]

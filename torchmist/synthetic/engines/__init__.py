@@ -15,7 +15,9 @@ from torchmist.synthetic.engines.functions import Functions
 from torchmist.synthetic.engines.joined import Joined
 from torchmist.synthetic.engines.lifts import Lifts
 from torchmist.synthetic.engines.spectra import Spectra
+from torchmist.synthetic.engines.pictures import Pictures
 from torchmist.synthetic.engines.spread import Spread
+from torchmist.synthetic.engines.steep import Steep
 
 __all__ = ["ENGINES", "Family"]
 
@@ -32,6 +34,8 @@ ENGINES: Mapping[str, Family[Any]] = {
         Directions(),
         Classes(),
         Joined(),
+        Pictures(),
+        Steep(),
     )
 }
 """Every engine by its name."""

@@ -23,7 +23,8 @@ from torchmist.synthetic.engines.mixture_information import (
     table_label_information,
 )
 
-__all__ = ["ClusterParameters", "Clusters", "clusters_information", "draw_clusters", "sample_pair"]
+__all__ = ["ClusterParameters", "Clusters", "clusters_information", "draw_clusters",
+           "draw_joint_table", "sample_pair"]  # fmt: skip
 
 _MOST = 32  # clusters of a side
 _LATENT = 64  # most columns in which clusters differ
@@ -76,7 +77,7 @@ def draw_clusters(
     if label:
         other = dy if dy > 1 else 2 + int(u[1] ** 2 * 10)
         k = max(k, other)
-    table, independent = _draw_table(random, k, other, exact=label)
+    table, independent = draw_joint_table(random, k, other, exact=label)
     x = _draw_side(random, k, dx, u[3], u[4] < 0.3, embedding)
     y = None if label else _draw_side(random, other, dy, u[5], u[4] < 0.3, embedding)
     return ClusterParameters(table, x, y, dy if label else 0, independent)
@@ -116,7 +117,7 @@ def clusters_information(p: ClusterParameters, generator: torch.Generator) -> tu
     return torch.where(p.independent, zero, mi), torch.where(p.independent, zero, error)
 
 
-def _draw_table(random: Random, k: int, other: int, *, exact: bool) -> tuple[Tensor, Tensor]:
+def draw_joint_table(random: Random, k: int, other: int, *, exact: bool) -> tuple[Tensor, Tensor]:
     """Joint tables ``[B, K, L]`` and which of them are products ``[B]``.
 
     Three in ten are symmetric channels, a fifth random tables, a sixth confuse neighbours, a tenth
