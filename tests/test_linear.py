@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
+from torchmist.duo import DuoMIST
 from torchmist.models.directions import see_through
 from torchmist.models.linear import linear_information
 from torchmist.synthetic.engines import ENGINES
+from torchmist.weights import load_pretrained
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -62,3 +64,20 @@ def test_any_precision_gives_single_precision(dtype: torch.dtype) -> None:
     found = shared(x.to(dtype), y.to(dtype))
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, shared(x.float(), y.float()), atol=1e-3, rtol=1e-3)
+
+
+def test_few_columns_share_what_their_correlations_say() -> None:
+    made = ENGINES["spread"].sample(12, 4_000, 10, 3, generator=generator(7))
+    found = linear_information(made.x, made.y, None, None)[:, 0]
+    torch.testing.assert_close(found, made.mi, atol=0.08, rtol=0.05)
+
+
+def test_the_evidence_of_few_columns_has_it_where_there_are_enough_rows() -> None:
+    duo = load_pretrained("mist")
+    assert isinstance(duo, DuoMIST)
+    made = ENGINES["steep"].sample(2, 60, 10, 3, generator=generator(8))
+    known = linear_information(made.x, made.y, None, None)
+    mask = torch.arange(60) < torch.tensor([[60], [39]])  # of which 40 are enough
+    evidence = duo.ask(made.x, made.y, mask)
+    torch.testing.assert_close(evidence.linear[0], known[0], atol=2e-3, rtol=1e-3)
+    torch.testing.assert_close(evidence.linear[1], evidence.plain[1].median()[None])

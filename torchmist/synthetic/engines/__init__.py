@@ -14,8 +14,8 @@ from torchmist.synthetic.engines.family import Family
 from torchmist.synthetic.engines.functions import Functions
 from torchmist.synthetic.engines.joined import Joined
 from torchmist.synthetic.engines.lifts import Lifts
-from torchmist.synthetic.engines.spectra import Spectra
 from torchmist.synthetic.engines.pictures import Pictures
+from torchmist.synthetic.engines.spectra import Spectra
 from torchmist.synthetic.engines.spread import Spread
 from torchmist.synthetic.engines.steep import Steep
 

@@ -100,7 +100,8 @@ def draw_strokes(random: Random, items: int, d: int, poses: int) -> Strokes:
     places = random.uniform(items, strokes, 2)
     alike = random.coin(0.4, 1, 1, 1) & random.coin(0.6, 1, strokes, 1)
     places = torch.where(alike, places[:, :1], places)
-    present = random.coin(0.8, items, strokes) | (items == 1)
+    present = random.coin(0.8, items, strokes)
+    present[..., :2] = True
     together = random.uniform(1, 1, 1)
     move = together * random.normal(poses, 1, 2)
     move = move + (1 - together) * random.normal(poses, strokes, 2)

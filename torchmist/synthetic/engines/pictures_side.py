@@ -20,6 +20,7 @@ from torchmist.synthetic.engines.pictures_ink import Ink, draw_clouds, draw_stro
 __all__ = ["Side", "draw_side"]
 
 _POSES, _STYLES = 32, 4  # most
+_READABLE = 3  # poses, of which some are shared, that one stroke on a line shows
 _CLOUDS = 0.4
 _COMPARED = 400  # pictures
 _CLOSE = 0.01  # share of pictures that may be next to one of another class
@@ -69,9 +70,9 @@ def draw_side(random: Random, classes: int, d: int, *, shared: int) -> Side:
     that every pose can be read from them.
     """
     u = random.choices(4)
-    poses = max(shared, 1 + int(u[0] ** 2 * _POSES))
+    poses = 1 + int(u[0] ** 2 * _POSES)
     if shared:
-        poses = max(shared, min(poses, d // 3))
+        poses = max(shared, min(poses, _READABLE))
     styles = 1 if u[1] < 0.5 else 1 + int((2 * u[1] - 1) * _STYLES)
     clouds = u[2] < _CLOUDS
     rough = "cut" if u[3] < 0.75 else "smooth"
