@@ -69,7 +69,7 @@ def test_any_precision_gives_single_precision(dtype: torch.dtype) -> None:
 def test_few_columns_share_what_their_correlations_say() -> None:
     made = ENGINES["spread"].sample(12, 4_000, 10, 3, generator=generator(7))
     found = linear_information(made.x, made.y, None, None)[:, 0]
-    torch.testing.assert_close(found, made.mi, atol=0.08, rtol=0.05)
+    torch.testing.assert_close(found, made.mi, atol=0.05, rtol=0.1)
 
 
 def test_the_evidence_of_few_columns_has_it_where_there_are_enough_rows() -> None:

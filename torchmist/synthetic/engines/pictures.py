@@ -79,10 +79,10 @@ class Pictures(Family[PictureParameters]):
         label = u[1] < _LABELS and dy <= _CLASSES
         most = min(dx // _FEWEST, max(1, dy // _FEWEST), _MOST)
         count = 1 if u[2] < 0.6 or label else max(1, math.ceil(u[3] * most))
-        pairs = [
-            _draw_pair(random, *(d * (k + 1) // count - d * k // count for d in (dx, dy)), label)
-            for k in range(count)
-        ]
+        pairs = []
+        for k in range(count):
+            a, b = (d * (k + 1) // count - d * k // count for d in (dx, dy))
+            pairs.append(_draw_pair(random, a, b, label))
         return PictureParameters(tuple(pairs), swapped)
 
     def sample_from(
@@ -101,11 +101,13 @@ class Pictures(Family[PictureParameters]):
         mi = torch.zeros_like(parameters.pairs[0].independent, dtype=torch.float64)
         hidden = mi
         for p in parameters.pairs:
-            close = sum(s.close.double() for s in (p.x, p.y) if isinstance(s, Side))
             told = table_information(p.table)
             told = told - 0.5 * torch.log1p(-p.correlations.double().square()).sum(-1)
             mi = mi + told.masked_fill(p.independent, 0)
-            hidden = hidden + (math.log(2) * close).masked_fill(p.independent, 0)
+            for side in (p.x, p.y):
+                if isinstance(side, Side):
+                    close = math.log(2) * side.close.double()
+                    hidden = hidden + close.masked_fill(p.independent, 0)
         return mi, hidden
 
 

@@ -1,7 +1,7 @@
 """One side of pictures: a class in a pose as ink that is cut, saturated, rounded, or left alone.
 
-A class may be drawn in several styles. shrink until pictures of different classes are nowhere near each other, so that the class can be
-read from a picture.
+A class may be drawn in several styles. Poses shrink until pictures of different classes are nowhere
+near each other, so that the class can be read from a picture.
 
 Legend: ``B`` datasets, ``N`` samples, ``K`` classes, ``S`` items: styles of classes, ``q`` poses,
 ``d`` columns.
