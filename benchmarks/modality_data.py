@@ -17,13 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from torchmist.adapt.partitions import k_means
-
 __all__ = ["MODALITIES", "Modality", "bert", "move_images"]
 
 _ADAPT = 1500  # samples to adapt to
 _STEPS, _REGIMES, _WINDOWS = 24, 4, 500
 _BERT = "imdb_bert_768.npz"
+_LLOYD = 10
 
 
 @dataclass(frozen=True)
@@ -160,6 +159,16 @@ def windows() -> Modality:
     return _modality(waves, labels, 2, change)
 
 
+def _k_means(z: Tensor, cells: int, generator: torch.Generator) -> Tensor:
+    """Clusters of ``z`` ``[N, d]`` by Lloyd's iterations from random samples; at most ``cells``."""
+    centres = z[torch.randperm(len(z), generator=generator)[:cells]]
+    for _ in range(_LLOYD):
+        member = torch.nn.functional.one_hot(torch.cdist(z, centres).argmin(-1), len(centres))
+        count = member.sum(0)[:, None]
+        centres = torch.where(count > 0, member.T.to(z) @ z / count.clamp(min=1), centres)
+    return torch.cdist(z, centres).argmin(-1)
+
+
 def bert(folder: Path | None) -> Modality | None:
     """768 columns of embeddings of film reviews, in two clusters; ``None`` without their file."""
     path = None if folder is None else folder / _BERT
@@ -168,7 +177,7 @@ def bert(folder: Path | None) -> Modality | None:
         return None
     with np.load(path, allow_pickle=False) as file:
         data = torch.tensor(file["x"]).float()
-    labels = k_means(data, 2, torch.Generator().manual_seed(0))
+    labels = _k_means(data, 2, torch.Generator().manual_seed(0))
     return _modality(data, labels, 1, lambda rows, _: rows)
 
 

@@ -14,9 +14,10 @@ from safetensors import safe_open
 
 import torchmist
 from torchmist.adapt import FlowReport, adapt
-from torchmist.adapt.report import AdaptReport, Held, loss_or_no_gain
+from torchmist.adapt.report import AdaptReport, loss_or_no_gain
 from torchmist.adapt.sides import both_sides
 from torchmist.adapt.sources import checks, lessons
+from torchmist.held import Held
 from torchmist.weights import save_weights
 
 
@@ -133,32 +134,54 @@ def test_picture_of_an_adaptation(small_duo, tmp_path, quick) -> None:
     assert (tmp_path / "adapt.png").stat().st_size > 10_000
 
 
-def report_of(before: list[float], after: list[float]) -> AdaptReport:
-    """Of four datasets of no information, two of either kind, and these errors."""
-    held = (Held(tuple(v), (0.0,) * 4, tuple(v)) for v in (before, after))
-    kinds, n = ("clusters", "clusters", "slices", "slices"), (128, 512) * 2
-    return AdaptReport((0.0,) * 4, kinds, n, *held, True, "", 50, 5, 1.0, None, None)
+BEFORE = [0.3, 0.3, 0.2, 0.2]
+
+
+def report_of(after: list[float]) -> AdaptReport:
+    """Of 32 datasets of no information: as often on clusters, clusters, slices and slices, of 128
+    and 512 samples, whose errors were :data:`BEFORE`."""
+    count = 32
+    held = [
+        Held(tuple(v), (0.0,) * count, tuple(v))
+        for v in (BEFORE * 8, after * (count // len(after)))
+    ]
+    kinds, n = ("clusters", "clusters", "slices", "slices") * 8, (128, 512) * 16
+    return AdaptReport((0.0,) * count, kinds, n, *held, True, "", 50, 5, 1.0, None, None)
 
 
 @pytest.mark.parametrize(
     "after, reason",
     [
         ([0.1, 0.1, 0.1, 0.1], ""),
-        ([0.3, 0.3, 0.2, 0.2], "no gain"),
-        ([0.0, 0.0, 0.3, 0.2], "rises from 0.200 to 0.250 nats on slices"),
+        ([0.3, 0.3, 0.2, 0.2], "no sure gain"),
+        ([0.0, 0.0, 0.3, 0.2], "on slices may rise, it is 0.200 nats before and 0.250 after"),
         ([0.4, 0.4, 0.0, 0.0], "on clusters"),
         ([0.4, 0.0, 0.2, 0.0], "on 128 samples"),
         ([0.1, 0.1, 0.2, 0.2], ""),
     ],
 )
 def test_adapted_weights_must_gain_and_lose_nowhere(after, reason) -> None:
-    report = report_of([0.3, 0.3, 0.2, 0.2], after)
+    report = report_of(after)
     found = loss_or_no_gain(report)
     assert reason in found and bool(found) == bool(reason)
     assert report.errors("slices") == pytest.approx((0.2, (after[2] + after[3]) / 2))
     assert all(f"{part}: " in str(report) for part in ("clusters", "slices", "n = 128", "n = 512"))
     with pytest.raises(ValueError, match="expected one of .* got 2048"):
         report.errors(2048)
+
+
+@pytest.mark.parametrize(
+    "change, reason",
+    [(-0.05, ""), (-0.02, "no sure gain"), (0.002, "on clusters may rise")],
+)
+def test_a_change_that_may_be_chance_is_none(change, reason) -> None:
+    after = [
+        old + change + noise for noise in (0.1, -0.1) for old in BEFORE
+    ]  # as large in all parts, a standard error of 0.018 nats
+    found = loss_or_no_gain(report_of(after))
+    assert reason in found and bool(found) == bool(reason)
+    steady = [old + change for old in BEFORE]
+    assert bool(loss_or_no_gain(report_of(steady))) == (change > 0)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ import torch
 import torchmist
 from torchmist import arbiter_fit
 from torchmist.arbiter_fit import Data, Schedule, evidence_of, rows_of, train_members
-from torchmist.finetune import Draw, estimates, hear, tune
+from torchmist.finetune import Draw, hear, tune
+from torchmist.held import estimates
 
 
 def channel(count: int = 8, n: int = 40, seed: int = 0) -> tuple[torch.Tensor, ...]:

@@ -24,6 +24,7 @@ from torchmist.checks import check_side
 from torchmist.columns import read_side
 from torchmist.estimate import as_tensor, estimate_sorted
 from torchmist.functional import Model
+from torchmist.interval_figure import draw_intervals
 from torchmist.kinds import settled_pair, sort_kinds
 
 __all__ = ["AuditReport", "AuditRow", "audit"]
@@ -91,15 +92,9 @@ class AuditReport:
         axes = figure.subplots()
         for target in dict.fromkeys(r.target for r in self.rows):
             rows = [r for r in self.rows if r.target == target]
-            spread = [
-                [max(0.0, r.estimate - r.low) for r in rows],
-                [max(0.0, r.high - r.estimate) for r in rows],
-            ]
             truth, value = [r.truth for r in rows], [r.estimate for r in rows]
-            axes.errorbar(truth, value, spread, fmt="o", markersize=4, alpha=0.8, label=target)
-        top = 1.1 * max(max(r.truth, r.high) for r in self.rows)
-        axes.plot([0, top], [0, top], color="black", linewidth=0.8)
-        axes.set(xlabel="exact I(X; target), nats", ylabel="estimate with 90 % interval, nats")
+            ends = [r.low for r in rows], [r.high for r in rows]
+            draw_intervals(axes, truth, value, *ends, label=target)
         axes.legend()
         figure.savefig(path, dpi=120)
 

@@ -19,16 +19,16 @@ import torch
 from torch import Tensor
 
 from torchmist.arbiter import Arbiter
-from torchmist.arbiter_fit import Data, Schedule, evidence_of, rows_of, train_members
+from torchmist.arbiter_fit import Data, Schedule, rows_of, train_members
 from torchmist.checks import check_pair
 from torchmist.degenerate import without_constant
 from torchmist.duo import DuoMIST
 from torchmist.functional import Model, resolve_model
-from torchmist.progress import Bar
-from torchmist.quantiles import reduce_quantiles
+from torchmist.held import Held
+from torchmist.progress import clock
 
-__all__ = ["Draw", "FinetuneReport", "collect", "estimates", "finetune", "hear", "resolve_duo",
-           "tune", "with_arbiter"]  # fmt: skip
+__all__ = ["Draw", "FinetuneReport", "collect", "finetune", "hear", "reported", "resolve_duo",
+           "tune"]  # fmt: skip
 
 Batch = tuple[Tensor, Tensor, Tensor]
 _SCHEDULE = Schedule(epochs=30, fresh=False, rate=1e-3, decay=3.0, batch=64, warmup=20)
@@ -92,13 +92,19 @@ def resolve_duo(model: Model, device: torch.device) -> DuoMIST:
     return network
 
 
-def with_arbiter(model: DuoMIST, arbiter: Arbiter, **attributes: Any) -> DuoMIST:
-    """The same two networks with another arbiter, frozen; ``attributes`` are set on it."""
-    out = DuoMIST(model.plain, model.local, arbiter, model.names).to(model.levels.device)
-    for name in ("provenance", "evaluation"):
-        attributes.setdefault(name, dict(getattr(model, name)))
-    for name, value in attributes.items():
-        setattr(out, name, value)
+def reported(
+    model: DuoMIST, arbiter: Arbiter, name: str, report: Any, **provenance: Any
+) -> DuoMIST:
+    """The same two networks with another arbiter if the report says that it ``helped``, frozen.
+
+    ``report`` is set on it and, by ``name``, in its ``evaluation``; ``provenance`` is added to that
+    of the model if the arbiter is another one.
+    """
+    chosen = arbiter if report.helped else copy.deepcopy(model.arbiter)
+    out = DuoMIST(model.plain, model.local, chosen, model.names).to(model.levels.device)
+    out.provenance = {**model.provenance, **(provenance if report.helped else {})}
+    out.evaluation = {**model.evaluation, name: dataclasses.asdict(report)}
+    out.report = report
     return out.eval().requires_grad_(False)
 
 
@@ -126,48 +132,33 @@ def hear(model: DuoMIST, draw: Draw) -> Data:
 def collect(
     model: DuoMIST, draws: Callable[[int], Draw | None], kept: list[Data], until: float, *,
     what: str = "collect", show: bool = True, save: Callable[[list[Data]], None] | None = None,
-) -> None:  # fmt: skip
-    """Hear of ``draws(k)`` for ``k`` from ``len(kept)`` on, and append it to ``kept``.
+) -> Data:  # fmt: skip
+    """Hear of ``draws(k)`` for ``k`` from ``len(kept)`` on, and return all that was heard.
 
     Args:
         model: what is asked.
         draws: the datasets of each step, ``None`` where there are no more.
-        kept: what was heard so far.
+        kept: what was heard so far, to which the rest is appended; if it is empty, of one draw
+            whatever the time.
         until: ``time.monotonic()`` to stop at.
         what: the label of the progress bar.
         show: whether there is one.
         save: called with ``kept`` every half minute, at the end, and at an interruption.
     """
-    now = saved = time.monotonic()
-    with Bar(max(1, round(until - now)), "s", show, what) as bar:
-        try:
-            while now < until and (draw := draws(len(kept))) is not None:
-                kept.append(hear(model, draw))
-                later = time.monotonic()
-                bar.step(int(later - until) - int(now - until))
-                now = later
-                if save is not None and now - saved > 30:
-                    save(kept)
-                    saved = now
-        finally:
-            if save is not None:
+    saved = time.monotonic()
+    try:
+        for now in clock(until, show, what, least=0 if kept else 1):
+            draw = draws(len(kept))
+            if draw is None:
+                break
+            kept.append(hear(model, draw))
+            if save is not None and now - saved > 30:
                 save(kept)
-
-
-@torch.no_grad()
-def estimates(model: DuoMIST, arbiter: Arbiter, data: Data) -> tuple[Tensor, Tensor, Tensor]:
-    """What an arbiter makes of evidence: means and both ends of 90 % intervals, each ``[B]``."""
-    quantiles = arbiter(evidence_of(data)).clamp(min=0)
-    levels = model.levels.cpu()
-    low, high = (reduce_quantiles(quantiles, levels, level) for level in (0.05, 0.95))
-    return quantiles.mean(-1), low, high
-
-
-def _judge(model: DuoMIST, arbiter: Arbiter, data: Data) -> tuple[float, float]:
-    """Mean absolute error, and coverage of the 90 % intervals."""
-    mean, low, high = estimates(model, arbiter, data)
-    held = (low <= data["mi"]) & (data["mi"] <= high)
-    return float((mean - data["mi"]).abs().mean()), float(held.float().mean())
+                saved = now
+    finally:
+        if save is not None:
+            save(kept)
+    return {name: torch.cat([part[name] for part in kept]) for name in kept[0]} if kept else {}
 
 
 def tune(model: DuoMIST, data: Data, seed: int = 0) -> tuple[Arbiter, int]:
@@ -199,14 +190,17 @@ def tune(model: DuoMIST, data: Data, seed: int = 0) -> tuple[Arbiter, int]:
 def _blend(model: DuoMIST, base: Arbiter, arbiter: Arbiter, held: Data) -> None:
     """Average the weights with those of ``base`` until the error rises on no family of ``held``."""
     families = [rows_of(held, held["family"] == k) for k in held["family"].unique()]
-    before = [_judge(model, base, part)[0] for part in families]
+
+    def errors(one: Arbiter) -> list[float]:
+        return [Held.of(model, one, part).error(part["mi"]) for part in families]
+
+    before = errors(base)
     start = [p.clone() for p in base.members.parameters()]
     tuned = [p.clone() for p in arbiter.members.parameters()]
     for share in _SHARES:
         for weight, a, b in zip(arbiter.members.parameters(), start, tuned):
             weight.copy_(torch.lerp(a, b, share))
-        after = [_judge(model, arbiter, part)[0] for part in families]
-        if all(error <= _RISE * old for error, old in zip(after, before)):
+        if all(error <= _RISE * old for error, old in zip(errors(arbiter), before)):
             break
 
 
@@ -217,7 +211,7 @@ def _widen(model: DuoMIST, arbiter: Arbiter, held: Data) -> None:
     start = bias.clone()
     for width in _WIDTHS:
         bias.copy_(start + width)
-        if _judge(model, arbiter, held)[1] >= _HELD:
+        if Held.of(model, arbiter, held).coverage(held["mi"]) >= _HELD:
             break
 
 
@@ -279,23 +273,19 @@ def finetune(
         return None if batch is None else Draw(*batch, check=0 if place < 5 else min(place - 4, 2))
 
     kept: list[Data] = []
-    collect(duo, draws, kept, start + _TUNE * budget, what="finetune", show=show)
+    data = collect(duo, draws, kept, start + _TUNE * budget, what="finetune", show=show)
     if len(kept) < 7:
         raise ValueError(
             f"expected at least 7 batches of datasets, got {len(kept)} in {budget:g} seconds; give "
             f"more of them or more time"
         )
-    data = {name: torch.cat([part[name] for part in kept]) for name in kept[0]}
     arbiter, _ = tune(duo, data, seed)
     judged = rows_of(data, data["check"] == 2)
-    before, after = (
-        _judge(duo, one, judged) for one in (copy.deepcopy(duo.arbiter).cpu(), arbiter)
-    )
-    helped = after[0] < before[0]
+    both = [Held.of(duo, one, judged) for one in (copy.deepcopy(duo.arbiter).cpu(), arbiter)]
+    before, after = (held.error(judged["mi"]) for held in both)
+    covered = [held.coverage(judged["mi"]) for held in both]
     report = FinetuneReport(
-        int((data["check"] == 0).sum()), before[0], after[0], before[1], after[1], helped,
+        int((data["check"] == 0).sum()), before, after, covered[0], covered[1], after < before,
         time.monotonic() - start,
     )  # fmt: skip
-    evaluation = {**getattr(duo, "evaluation", {}), "finetune": dataclasses.asdict(report)}
-    chosen = arbiter if helped else copy.deepcopy(duo.arbiter)
-    return with_arbiter(duo, chosen, evaluation=evaluation, report=report)
+    return reported(duo, arbiter, "finetune", report)

@@ -14,7 +14,6 @@ Legend: ``N`` samples, ``K`` held-out rows, ``dz``, ``dy`` columns.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -23,13 +22,13 @@ from torch import Tensor, nn
 
 from torchmist.copula import normal_scores
 from torchmist.entropy import label_entropy
+from torchmist.fitting import fit_rows
 
 __all__ = ["ProbeReport", "probe_bounds"]
 
 _LEAST = 64
-_WIDTH, _EMBEDDING, _BATCH, _RATE = 128, 64, 256, 2e-3
+_WIDTH, _EMBEDDING, _RATE = 128, 64, 2e-3
 _RIDGES = (1e-3, 1e-2, 1e-1, 1.0)
-_LOOK = 25  # steps between two looks at the rows that stop a probe
 
 
 @dataclass(frozen=True)
@@ -173,31 +172,6 @@ def _mlp(inputs: int, outputs: int, generator: torch.Generator) -> nn.Sequential
     return net
 
 
-def _fitted(
-    nets: list[nn.Sequential], loss: Callable[[Tensor], Tensor], parts: Parts, steps: int,
-    generator: torch.Generator,
-) -> None:  # fmt: skip
-    """Train on the first part; keep the weights that are best on the second."""
-    fit, stop, _ = parts
-    weights = [p for net in nets for p in net.parameters()]
-    optimizer = torch.optim.Adam(weights, _RATE)
-    best, kept = math.inf, [p.detach().clone() for p in weights]
-    for step in range(steps):
-        rows = fit[torch.randint(len(fit), (min(_BATCH, len(fit)),), generator=generator)]
-        value = loss(rows)
-        optimizer.zero_grad()
-        value.backward()
-        optimizer.step()
-        if step % _LOOK == _LOOK - 1 or step == steps - 1:
-            with torch.no_grad():
-                now = float(loss(stop))
-            if now < best:
-                best, kept = now, [p.detach().clone() for p in weights]
-    with torch.no_grad():
-        for p, value in zip(weights, kept):
-            p.copy_(value)
-
-
 def _classified(
     z: Tensor, index: Tensor, columns: Tensor, parts: Parts, steps: int,
     generator: torch.Generator,
@@ -205,7 +179,10 @@ def _classified(
     """H(Y) of the held-out labels minus their cross entropy under a network."""
     a, held = _scaled(z, parts[0]), parts[2]
     net = _mlp(a.shape[1], columns.shape[1], generator)
-    _fitted([net], lambda rows: F.cross_entropy(net(a[rows]), index[rows]), parts, steps, generator)
+    fit_rows(
+        [net], lambda rows: F.cross_entropy(net(a[rows]), index[rows]), *parts[:2], range(steps),
+        generator, rate=_RATE,
+    )  # fmt: skip
     with torch.no_grad():
         lost = F.cross_entropy(net(a[held]), index[held], reduction="none")
     value = float(label_entropy(columns[None, held])) - float(lost.mean())
@@ -225,7 +202,9 @@ def _contrasted(
         out: Tensor = own - scores.logsumexp(1) + math.log(len(rows))
         return out
 
-    _fitted(nets, lambda rows: -ratios(rows).mean(), parts, steps, generator)
+    fit_rows(
+        nets, lambda rows: -ratios(rows).mean(), *parts[:2], range(steps), generator, rate=_RATE
+    )
     with torch.no_grad():
         value = ratios(parts[2])
     return float(value.mean()), float(value.std()) / len(parts[2]) ** 0.5

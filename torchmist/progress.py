@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
-__all__ = ["Bar"]
+__all__ = ["Bar", "clock"]
 
 
 class Bar:
@@ -47,3 +49,24 @@ class Bar:
         """Count so many units more."""
         if self._bar is not None:
             self._bar.update(count)
+
+    def to(self, count: float) -> None:
+        """Count up to so many whole units in all."""
+        if self._bar is not None:
+            self._bar.update(int(count) - self._bar.n)
+
+
+def clock(until: float, show: bool, what: str, least: int = 0) -> Iterator[float]:
+    """The time, again and again until it is over, with a bar of seconds.
+
+    Args:
+        until: ``time.monotonic()`` to stop at.
+        show, what: as for :class:`Bar`.
+        least: times that it is given whatever the time.
+    """
+    start, count = time.monotonic(), 0
+    with Bar(max(1, round(until - start)), "s", show, what) as bar:
+        while (now := time.monotonic()) < until or count < least:
+            bar.to(now - start)
+            count += 1
+            yield now

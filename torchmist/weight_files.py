@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import as_file, files
@@ -20,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 __all__ = ["WeightsFile", "build", "header_object", "read_file", "read_registered",
-           "read_registry", "sha256_of"]  # fmt: skip
+           "read_registry", "save_whole", "sha256_of"]  # fmt: skip
 
 Module = TypeVar("Module", bound=nn.Module)
 _FAILURES = (TypeError, ValueError, KeyError, RuntimeError, OverflowError, RecursionError)
@@ -55,6 +56,13 @@ def read_file(path: Path, registered: bool = False) -> WeightsFile:
         if value.is_floating_point() and not bool(value.isfinite().all()):
             raise ValueError(f"expected finite weights in {path}, got NaN or infinity in {name}")
     return WeightsFile(path, header, tensors, registered)
+
+
+def save_whole(content: Any, path: Path) -> None:
+    """``torch.save`` through a temporary file, so that a kill leaves the old one."""
+    temporary = path.with_name(path.name + ".part")
+    torch.save(content, temporary)
+    os.replace(temporary, path)
 
 
 def sha256_of(path: Path) -> str:

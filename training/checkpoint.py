@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from torchmist.weight_files import save_whole
 from training.config import TrainConfig
 
 __all__ = ["Checkpoint"]
@@ -30,10 +30,7 @@ class Checkpoint:
 
     def save(self, path: Path) -> None:
         """Write to ``path`` through a temporary file, so that a kill leaves the old one."""
-        content = {**vars(self), "config": self.config.to_dict()}
-        temporary = path.with_suffix(".tmp")
-        torch.save(content, temporary)
-        os.replace(temporary, path)
+        save_whole({**vars(self), "config": self.config.to_dict()}, path)
 
     @classmethod
     def load(cls, path: Path, device: torch.device) -> Checkpoint:

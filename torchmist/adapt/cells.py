@@ -21,11 +21,14 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from torchmist.adapt.partitions import column_scale, nearest
+from torchmist.adapt.partitions import column_scale
 from torchmist.synthetic import Batch
 from torchmist.synthetic.random_tables import random_table, table_mi
 
 __all__ = ["CellMeta", "Pool", "spread"]
+
+_NEIGHBOURS = 5
+_INDEPENDENT = 0.15  # share of datasets whose sides are independent
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,10 @@ class Pool:
 
     @cached_property
     def near(self) -> Tensor:
-        """Each sample and its nearest neighbours in scaled columns, ``[P, 6]``."""
-        return nearest(self.samples * column_scale(self.samples))
+        """Each sample and its five nearest neighbours in scaled columns, ``[P, 6]``."""
+        z = self.samples * column_scale(self.samples)
+        gaps = torch.cdist(z, z).fill_diagonal_(-1.0)  # first, among its copies
+        return gaps.topk(min(_NEIGHBOURS + 1, len(z)), largest=False).indices
 
     @cached_property
     def continuous(self) -> Tensor:
@@ -53,19 +58,10 @@ class Pool:
 
 
 class CellMeta:
-    """Datasets from two pools: see the module.
+    """Datasets from the pools ``x`` and ``y`` of both sides: see the module."""
 
-    Args:
-        x, y: the pools of both sides.
-        independent: share of datasets whose sides are independent.
-        few: share of sides that use a part of the pool alone, so that there are fewer different
-            samples than the dataset has, as where the same things are seen again and again.
-    """
-
-    families = ("cells",)
-
-    def __init__(self, x: Pool, y: Pool, *, independent: float = 0.15, few: float = 0.3) -> None:
-        self.x, self.y, self.independent, self.few = x, y, independent, few
+    def __init__(self, x: Pool, y: Pool) -> None:
+        self.x, self.y = x, y
 
     def sample(
         self, batch_size: int, n: int, dx: int, dy: int, *, generator: torch.Generator
@@ -84,44 +80,31 @@ class CellMeta:
         return Batch(x, y, mi.float(), family, torch.zeros(batch_size))
 
     def _dataset(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        parts, kept = [], []
-        for pool in (self.x, self.y):
-            chosen = int(torch.randint(len(pool.partitions), (1,), generator=generator))
-            parts.append(pool.partitions[chosen])
-            rows = _some(len(parts[-1]), self.few, generator)
-            kept.append((rows, parts[-1][rows].unique(return_inverse=True)[1]))
-        p, q = (torch.bincount(part).double() / len(part) for _, part in kept)
+        pools = self.x, self.y
+        chosen = [int(torch.randint(len(v.partitions), (1,), generator=generator)) for v in pools]
+        parts = [pool.partitions[k] for pool, k in zip(pools, chosen)]
+        p, q = (torch.bincount(part).double() / len(part) for part in parts)
         table = random_table(p, q, generator)
-        if float(torch.rand(1, generator=generator)) < self.independent:
+        if float(torch.rand(1, generator=generator)) < _INDEPENDENT:
             table = p[:, None] * q
         flat = torch.multinomial(table.flatten(), n, replacement=True, generator=generator)
-        cells = flat // len(q), flat % len(q)
-        moved = float(torch.rand(1, generator=generator)) < 0.5
         sides = []
-        for pool, part, (some, cell_of), cell in zip((self.x, self.y), parts, kept, cells):
-            rows = some[_members(cell_of, cell, generator)]
-            much = moved or n > len(some)
-            sides.append(spread(pool, part, rows, generator) if much else pool.samples[rows])
+        for pool, part, cell in zip(pools, parts, (flat // len(q), flat % len(q))):
+            rows = _members(part, cell, generator)
+            more = n > len(part)
+            sides.append(spread(pool, part, rows, generator) if more else pool.samples[rows])
         return sides[0], sides[1], table_mi(table)
-
-
-def _some(count: int, few: float, generator: torch.Generator) -> Tensor:
-    """All of ``count`` samples, or in a share ``few`` of the draws a twentieth at least, and 16."""
-    u, v = torch.rand(2, generator=generator).tolist()
-    if u >= few:
-        return torch.arange(count)
-    return torch.randperm(count, generator=generator)[: max(16, int(count * 0.05**v))]
 
 
 def spread(pool: Pool, part: Tensor, rows: Tensor, generator: torch.Generator) -> Tensor:
     r"""Samples ``[N, d]`` near those of ``rows`` ``[N]`` in a pool, each of the same cell.
 
-    :math:`z_i + u s (z_j - z_i)` with :math:`j` a random one of those of the five nearest
-    neighbours of :math:`i` that are of its cell (``part`` ``[P]``), :math:`u` uniform, and
-    :math:`s` uniform and the same for all. So convex cells are never left; and as these are
-    segments, of which those of different cells almost surely do not cross from three continuous
-    columns on, a sample tells its cell and labels stay exact in any case. Columns with many ties,
-    as grids have, stay as they are; of fewer than three others all do.
+    :math:`z_i + u s (z_j - z_i)` with :math:`j` a random one of the five nearest neighbours of
+    :math:`i`, or :math:`i` where that is of another cell (``part`` ``[P]``), :math:`u` uniform, and
+    :math:`s` uniform and the same for all. Convex cells are never left, and segments of different
+    cells almost surely do not cross from three continuous columns on: a sample tells its cell, and
+    labels stay exact. Columns with many ties, as grids have, stay as they are; of fewer than three
+    others all do.
     """
     z = pool.samples[rows]
     if int(pool.continuous.sum()) < 3:
@@ -137,15 +120,13 @@ def spread(pool: Pool, part: Tensor, rows: Tensor, generator: torch.Generator) -
 def _members(part: Tensor, cell: Tensor, generator: torch.Generator) -> Tensor:
     """A sample of each wanted ``cell`` ``[N]``: indices into the pool.
 
-    Each cell is gone through in a random order, anew when it is used up, so that a pool that is
-    large enough gives no sample twice. A sample that comes twice leaves the label exact: it is a
-    draw from the pool either way, and the other side depends on its cell alone.
+    Each cell is gone through in a random order, again when it is used up, so that a large pool
+    gives no sample twice. The label is exact if one comes twice: the other side depends on its cell
+    alone.
     """
     out = torch.empty_like(cell)
     for k in cell.unique().tolist():
-        wanted = (cell == k).nonzero().squeeze(-1)
-        members = (part == k).nonzero().squeeze(-1)
-        rounds = math.ceil(len(wanted) / len(members))
-        order = [torch.randperm(len(members), generator=generator) for _ in range(rounds)]
-        out[wanted] = members[torch.cat(order)[: len(wanted)]]
+        wanted, members = ((v == k).nonzero().squeeze(-1) for v in (cell, part))
+        order = torch.randperm(len(members), generator=generator)
+        out[wanted] = members[order.repeat(math.ceil(len(wanted) / len(members)))[: len(wanted)]]
     return out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from torchmist.weight_files import save_whole
+
 __all__ = ["Checkpoint"]
 
 
 class Checkpoint:
-    """Parts by name, kept in ``state`` and, where there is a ``path``, in that file.
+    """Parts by name and the ``seconds`` taken, kept in ``state`` and, if given, in a file.
 
     Args:
         path: the file, read when it exists; ``None`` keeps nothing.
@@ -33,29 +36,29 @@ class Checkpoint:
         digest = hashlib.sha256(str(seed).encode())
         for value in samples:
             digest.update(value.contiguous().numpy().tobytes())
-        self.state: dict[str, Any] = {"data": digest.hexdigest()}
+        self.state: dict[str, Any] = {"data": digest.hexdigest(), "seconds": 0.0}
         if self.path and self.path.exists():
-            self.state = self._read(self.path)
+            fix = "pass another file or remove it"
+            try:
+                self.state = torch.load(self.path, weights_only=True)
+                known = self.state["data"] == digest.hexdigest()
+            except Exception as error:
+                raise ValueError(
+                    f"expected {path} to be a checkpoint of an adaptation, could not read it; {fix}"
+                ) from error
+            if not known:
+                raise ValueError(
+                    f"expected {path} to be a checkpoint of this data and seed, it is not; {fix}"
+                )
+        self.start: float = time.monotonic() - self.state["seconds"]
 
-    def _read(self, path: Path) -> dict[str, Any]:
-        try:
-            state: Any = torch.load(path, weights_only=True)
-        except Exception as error:
-            raise ValueError(
-                f"expected {path} to be a checkpoint of an adaptation, could not read it; pass "
-                f"another file or remove it"
-            ) from error
-        if not isinstance(state, dict) or state.get("data") != self.state["data"]:
-            raise ValueError(
-                f"expected {path} to be a checkpoint of this data and seed, it is of others; pass "
-                f"another file or remove it"
-            )
-        return state
+    @property
+    def seconds(self) -> float:
+        """That were taken so far, those of earlier runs included."""
+        return time.monotonic() - self.start
 
     def save(self, **parts: Any) -> None:
         """Add or replace parts, atomically."""
-        self.state.update(parts)
+        self.state.update(parts, seconds=self.seconds)
         if self.path:
-            temporary = self.path.with_name(self.path.name + ".part")
-            torch.save(self.state, temporary)
-            os.replace(temporary, self.path)
+            save_whole(self.state, self.path)

@@ -5,36 +5,41 @@ Legend: ``N`` samples, ``d`` columns.
 
 from __future__ import annotations
 
-import copy
-import math
 import time
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from torchmist.adapt.flows import Flow, FlowReport
-from torchmist.adapt.two_sample import told_apart
-from torchmist.progress import Bar
+from torchmist.fitting import fit_rows
+from torchmist.progress import clock
 
-__all__ = ["fit_flow", "restore_flow"]
+__all__ = ["fit_flow", "restore_flow", "told_apart"]
 
-_PATIENCE = 8
+_RATE, _PATIENCE = 1e-3, 8  # step size, and looks without a gain
+_MOST = 2000  # samples of either kind that are compared
 
 
-def _mean_gain(flow: Flow, z: Tensor) -> Tensor:
-    """Log-likelihood of scores ``[N, d]`` beyond a standard normal, nats per sample."""
-    network: Any = flow.network
-    normal = -0.5 * (z.square() + math.log(2 * math.pi)).sum(-1)
-    density = network.log_prob(flow.whiten(z)) - flow.root.diagonal().log().sum()
-    out: Tensor = (density - normal).mean()
-    return out
+def told_apart(real: Tensor, made: Tensor) -> float:
+    """Accuracy at which nearest neighbours tell real samples from generated ones, 0.5 by chance.
+
+    A sample is taken for what its nearest neighbour is, among as many of either kind (the test of
+    Henze, 1988, as a classifier: Lopez-Paz and Oquab, 2017).
+
+    Args:
+        real, made: ``[N, d]`` each, of about unit scale.
+    """
+    both = torch.cat([real[:_MOST], made[:_MOST]])
+    is_real = torch.arange(len(both)) < len(real[:_MOST])
+    nearest = torch.cdist(both, both).fill_diagonal_(torch.inf).argmin(-1)
+    return float((is_real[nearest] == is_real).float().mean())
 
 
 def fit_flow(samples: Tensor, *, seconds: float = 60.0, seed: int = 0, show: bool = True) -> Flow:
     """Fit a flow to one variable, stopping early on held-out likelihood.
 
-    Where the layers do not beat the Gaussian copula on it, they are left out.
+    It begins as a Gaussian copula, and remains one where nothing beats that.
 
     Args:
         samples: ``[N, d]`` floating point, at least 32. Columns on a grid (integers, pixels) are
@@ -54,81 +59,42 @@ def fit_flow(samples: Tensor, *, seconds: float = 60.0, seed: int = 0, show: boo
     _check(samples)
     samples = samples.detach().float()
     start = time.monotonic()
-    generator = torch.Generator().manual_seed(seed)
-    rest, held = _split(samples, generator)
-    flow = Flow(rest, seed)
-    held_scores = flow.scores(held, generator)
-    best, steps = _train(flow, rest, held_scores, generator, (start, seconds), show)
-    plain = Flow(rest, seed, depth=0)
-    with torch.no_grad():
-        closed = float(_mean_gain(plain, held_scores))
-    if closed > best:
-        flow, best = plain, closed
+    fit, stop, generator = _split(samples, seed)
+    flow = Flow(samples[fit], seed)
+    spread = flow.spread(samples, generator)
+    scores = flow.scores(spread)
+    plain = flow.network.q0.log_prob(scores)  # of independent normal columns
+    loss, steps = fit_rows(
+        [flow.network], lambda rows: (plain[rows] - flow.density(scores[rows])).mean(), fit, stop,
+        clock(start + seconds, show, "flow"), generator, rate=_RATE, patience=_PATIENCE,
+    )  # fmt: skip
     flow.eval().requires_grad_(False)
+    held = samples[stop]
+    made = flow(torch.randn(len(fit), flow.columns, generator=generator))
     error = (flow(flow.inverse(held)) - held).abs() / samples.std(0).clamp(min=1e-12)
-    spread = held.clone()
-    spread[:, flow.active] = flow.spread(held[:, flow.active], generator)
-    apart = told_apart(
-        flow.scores(rest, generator), flow.draw_scores(len(rest), generator), held_scores,
-        flow.draw_scores(len(rest), generator), seed,
-    )  # fmt: skip
     flow.report = FlowReport(
-        float(flow.log_prob(spread).mean()), best, float(error[:, flow.active].max()), apart,
-        steps, time.monotonic() - start,
-    )  # fmt: skip
+        log_likelihood=float(flow.log_prob(spread[stop]).mean()),
+        gain=-loss,
+        round_trip=float(error[:, flow.active].max()),
+        apart=told_apart(scores[fit], flow.scores(made)),
+        steps=steps,
+        seconds=time.monotonic() - start,
+    )
     return flow
 
 
-def _train(
-    flow: Flow, rest: Tensor, held_scores: Tensor, generator: torch.Generator,
-    clock: tuple[float, float], show: bool,
-) -> tuple[float, int]:  # fmt: skip
-    """Train until nothing is gained, or so many seconds after the start, and keep what was best.
-
-    Returns the gain on held-out scores, and the steps taken.
-    """
-    network: Any = flow.network
-    trained = list(network.parameters())
-    optimizer = torch.optim.AdamW(trained, 1e-3, weight_decay=1e-2) if trained else None
-    with torch.no_grad():
-        best = float(_mean_gain(flow, held_scores))
-    state, worse, steps = copy.deepcopy(network.state_dict()), 0, 0
-    start, seconds = clock
-    last = start
-    with Bar(max(1, round(seconds)), "s", show, "flow") as bar:
-        while optimizer and worse < _PATIENCE and time.monotonic() - start < seconds:
-            rows = torch.randint(len(rest), (min(256, len(rest)),), generator=generator)
-            loss = -_mean_gain(flow, flow.scores(rest[rows], generator))
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(trained, 5.0)
-            optimizer.step()
-            steps += 1
-            if steps % 20:
-                continue
-            with torch.no_grad():
-                gain = float(_mean_gain(flow, held_scores))
-            worse += 1
-            if gain > best:
-                best, state, worse = gain, copy.deepcopy(network.state_dict()), 0
-            now = time.monotonic()
-            bar.step(int(now - start) - int(last - start))
-            last = now
-    network.load_state_dict(state)
-    return best, steps
-
-
-def _split(samples: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Nine tenths to fit, and a tenth held out."""
+def _split(samples: Tensor, seed: int) -> tuple[Tensor, Tensor, torch.Generator]:
+    """The rows of nine tenths to fit and of a tenth to stop by, and what is random from there."""
+    generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(samples), generator=generator)
     count = max(8, len(samples) // 10)
-    return samples[order[count:]], samples[order[:count]]
+    return order[count:], order[:count], generator
 
 
 def restore_flow(samples: Tensor, seed: int, kept: dict[str, Any]) -> Flow:
     """The flow of ``fit_flow(samples, seed=seed)`` from what :meth:`Flow.keep` gave."""
-    rest, _ = _split(samples, torch.Generator().manual_seed(seed))
-    flow = Flow(rest, seed, kept["depth"])
+    fit, *_ = _split(samples, seed)
+    flow = Flow(samples[fit], seed)
     flow.load_state_dict(kept["weights"])
     flow.report = FlowReport(**kept["report"])
     return flow.eval().requires_grad_(False)
@@ -140,9 +106,9 @@ def _check(samples: Tensor) -> None:
         raise TypeError(
             f"expected samples to be a floating-point tensor, got {kind}; class labels need no flow"
         )
-    if samples.dim() != 2 or len(samples) < 32:
+    bad = int((~torch.isfinite(samples)).sum())
+    if samples.dim() != 2 or len(samples) < 32 or bad:
         raise ValueError(
-            f"expected samples of shape [N, d] with N of at least 32, got {list(samples.shape)}"
+            f"expected finite samples of shape [N, d] with N of at least 32, got "
+            f"{list(samples.shape)} with {bad} NaN or infinite entries; drop their rows"
         )
-    if not bool(torch.isfinite(samples).all()):
-        raise ValueError("expected finite samples, got NaN or infinite entries; drop those rows")

@@ -8,6 +8,7 @@ Legend: ``N`` samples, ``d`` columns.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,7 +19,8 @@ from torchmist.adapt.marginals import Marginals
 
 __all__ = ["Flow", "FlowReport"]
 
-_SPLINE_COLUMNS = 16
+_DEPTH, _LEAST_SLOPE = 4, 1e-3  # coupling layers, and what normflows adds to slopes of splines
+_SHRINK = 0.003  # of correlations, at least
 _LOSS, _APART = -0.05, 0.95  # nats of held-out gain, and share told apart: what is beyond is no fit
 
 
@@ -29,7 +31,7 @@ class FlowReport:
     ``log_likelihood``: of held-out samples (dequantised) in nats per sample; ``gain``: what of it
     lies beyond independent columns with the same marginals, 0 is no dependence found;
     ``round_trip``: largest ``|forward(inverse(x)) - x|`` on them in deviations of the column;
-    ``apart``: accuracy at which a classifier tells them from generated ones, 0.5 by chance;
+    ``apart``: accuracy at which nearest neighbours tell generated from real ones, 0.5 by chance;
     ``steps``, ``seconds``: of the fit.
     """
 
@@ -50,45 +52,28 @@ class FlowReport:
         return ""
 
 
-def _normflows() -> Any:
+def _build(d: int, seed: int) -> Any:
+    """Neural spline couplings of normflows (Durkan et al., 2019) with linear maps between them; at
+    first all are the identity, up to the order of columns. One column needs none."""
     try:
-        import normflows
+        import normflows as nf
     except ImportError as error:
         raise ImportError(
             "expected normflows for torchmist.adapt, it is not installed; install it with "
             "pip install 'torchmist-mi[adapt]'"
         ) from error
-    return normflows
-
-
-def _build(d: int, seed: int, depth: int) -> nn.Module:
-    """Neural spline couplings up to 16 columns, affine couplings beyond; of normflows."""
-    nf = _normflows()
     layers: list[nn.Module] = []
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        for index in range(depth):
-            if d <= _SPLINE_COLUMNS:
-                layers.append(
-                    nf.flows.CoupledRationalQuadraticSpline(
-                        d, 1, 48, num_bins=8, tail_bound=4.0, reverse_mask=bool(index % 2)
-                    )
-                )
-            else:
-                kept = (d + 1) // 2
-                net = nf.nets.MLP(
-                    [kept, 128, 128, 2 * (d - kept)], init_zeros=True, output_fn="tanh",
-                    output_scale=2.0,
-                )  # fmt: skip
-                layers.append(nf.flows.AffineCouplingBlock(net))
-            layers.append(nf.flows.LULinearPermute(d))
-        normal = nf.distributions.DiagGaussian(d, trainable=False)
-        network: nn.Module = nf.NormalizingFlow(normal, layers)
-        return network
-
-
-def _depth(d: int) -> int:
-    return 0 if d == 1 else 4 if d <= _SPLINE_COLUMNS else 8
+        for index in range(_DEPTH if d > 1 else 0):
+            spline = nf.flows.CoupledRationalQuadraticSpline(
+                d, 1, 48, tail_bound=4.0, reverse_mask=bool(index % 2)
+            )
+            last = spline.prqct.transform_net.final_layer
+            nn.init.zeros_(last.weight)
+            nn.init.constant_(last.bias, math.log(math.expm1(1 - _LEAST_SLOPE)))
+            layers += [spline, nf.flows.LULinearPermute(d)]
+    return nf.NormalizingFlow(nf.distributions.DiagGaussian(d, trainable=False), layers)
 
 
 class Flow(nn.Module):
@@ -100,54 +85,48 @@ class Flow(nn.Module):
     Args:
         x: ``[N, d]`` floating point, the sample whose marginals and correlations it takes over.
         seed: of the initial weights.
-        depth: coupling layers; 0 is a Gaussian copula. ``None`` chooses by ``d``.
+
+    Raises:
+        ImportError: without normflows.
+        ValueError: for constant data.
     """
 
     active: Tensor
     constant: Tensor
     step: Tensor
     root: Tensor
+    network: Any
 
-    def __init__(self, x: Tensor, seed: int = 0, depth: int | None = None) -> None:
+    def __init__(self, x: Tensor, seed: int = 0) -> None:
         super().__init__()
         self.register_buffer("constant", x[0].clone())
         self.register_buffer("active", x.std(0) > 0)
         if not bool(self.active.any()):
             raise ValueError("expected a column that varies, got constant data; nothing to fit")
-        self.register_buffer("step", _steps(x[:, self.active]))
-        generator = torch.Generator().manual_seed(seed)
-        self.marginals = Marginals(self.spread(x[:, self.active], generator))
-        self.register_buffer("root", _root(self.scores(x, generator)))
-        self.depth = _depth(int(self.active.sum())) if depth is None else depth
-        self.network = _build(int(self.active.sum()), seed, self.depth)
+        self.register_buffer("step", torch.stack([_step(column) for column in x.T]))
+        spread = self.spread(x, torch.Generator().manual_seed(seed))
+        self.marginals = Marginals(spread[:, self.active])
+        self.register_buffer("root", _root(self.scores(spread)))
+        self.network = _build(int(self.active.sum()), seed)
         self.report: FlowReport | None = None
 
     def spread(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Dequantisation: values of columns on a grid plus uniform noise of one step."""
-        noise = torch.rand(x.shape, generator=generator).to(x)
-        return x + (noise - 0.5) * self.step
+        return x + (torch.rand(x.shape, generator=generator).to(x) - 0.5) * self.step
 
-    def scores(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """``[N, d]`` data to dequantised normal scores of the varying columns."""
-        return self.marginals.to_normal(self.spread(x[:, self.active], generator))
+    def scores(self, x: Tensor) -> Tensor:
+        """``[N, d]`` data to normal scores of the varying columns."""
+        return self.marginals.to_normal(x[:, self.active])
 
     def whiten(self, scores: Tensor) -> Tensor:
         """Normal scores ``[N, d]`` without their correlations, ``[N, d]``."""
         white: Tensor = torch.linalg.solve_triangular(self.root, scores.mT, upper=False)
         return white.mT
 
-    def on_grid(self, x: Tensor) -> Tensor:
-        """Data ``[..., d]`` with columns of few values at the nearest of the grid's."""
-        steps = torch.zeros_like(self.constant)
-        steps[self.active] = self.step
-        rounded = self.constant + ((x - self.constant) / steps.clamp(min=1e-12)).round() * steps
-        return torch.where(steps > 0, rounded, x)
-
-    def draw_scores(self, count: int, generator: torch.Generator) -> Tensor:
-        """Normal scores of generated samples in the varying columns, ``[count, d]``."""
-        latent = torch.randn(count, int(self.active.sum()), generator=generator)
-        scores: Tensor = self.network(latent.to(self.root)) @ self.root.mT
-        return scores
+    def density(self, scores: Tensor) -> Tensor:
+        """Log density ``[N]`` of normal scores ``[N, d]``, in nats."""
+        out: Tensor = self.network.log_prob(self.whiten(scores))
+        return out - self.root.diagonal().log().sum()
 
     @property
     def columns(self) -> int:
@@ -157,7 +136,7 @@ class Flow(nn.Module):
     def keep(self) -> dict[str, Any]:
         """All that :func:`~torchmist.adapt.flow_fit.restore_flow` needs beside the samples."""
         report = None if self.report is None else asdict(self.report)
-        return {"depth": self.depth, "weights": self.state_dict(), "report": report}
+        return {"weights": self.state_dict(), "report": report}
 
     def forward(self, z: Tensor) -> Tensor:
         """Latents ``[..., d]`` to data; those of constant columns are ignored."""
@@ -171,45 +150,29 @@ class Flow(nn.Module):
         """Data ``[..., d]`` to latents, 0 in constant columns."""
         flat = x.reshape(-1, self.columns)
         out = torch.zeros_like(flat)
-        network: Any = self.network
-        scores = self.marginals.to_normal(flat[:, self.active])
-        out[:, self.active] = network.inverse(self.whiten(scores))
+        out[:, self.active] = self.network.inverse(self.whiten(self.scores(flat)))
         return out.view(x.shape)
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Log density ``[...]`` of data ``[..., d]`` in its varying columns, in nats."""
-        flat = x.reshape(-1, self.columns)[:, self.active]
-        network: Any = self.network
-        density = network.log_prob(self.whiten(self.marginals.to_normal(flat)))
-        density = density - self.root.diagonal().log().sum()
-        out: Tensor = density + self.marginals.log_slope(flat).sum(-1)
-        return out.view(x.shape[:-1])
+        flat = x.reshape(-1, self.columns)
+        slope = self.marginals.log_slope(flat[:, self.active]).sum(-1)
+        return (self.density(self.scores(flat)) + slope).view(x.shape[:-1])
 
 
 def _root(z: Tensor) -> Tensor:
-    """Cholesky factor of the correlations of scores ``[N, d]``, shrunk by held-out likelihood."""
-    count = len(z) // 4
-    held, rest = z[:count], z[count:]
-    eye = torch.eye(z.shape[1], device=z.device)
-
-    def factor(sample: Tensor, shrink: float) -> Tensor:
-        correlation = sample.mT @ sample / len(sample)
-        lower: Tensor = torch.linalg.cholesky((1 - shrink) * correlation + shrink * eye)
-        return lower
-
-    def likelihood(shrink: float) -> float:
-        lower = factor(rest, shrink)
-        white = torch.linalg.solve_triangular(lower, held.mT, upper=False)
-        return float(-0.5 * white.square().sum(0).mean() - lower.diagonal().log().sum())
-
-    return factor(z, max((0.003, 0.01, 0.03, 0.1, 0.3, 0.9), key=likelihood))
+    """Cholesky factor of the correlations of scores ``[N, d]``, shrunk (Ledoit and Wolf, 2004)."""
+    square, eye = z.square(), torch.eye(z.shape[1], device=z.device)
+    moment = z.mT @ z / len(z)
+    noise = (square.mT @ square / len(z) - moment.square()).sum() / len(z)
+    shrink = (noise / (moment - eye).square().sum()).clamp(_SHRINK, 1.0)
+    root: Tensor = torch.linalg.cholesky((1 - shrink) * moment + shrink * eye)
+    return root
 
 
-def _steps(x: Tensor) -> Tensor:
-    """The grid step of columns that take few values, 0 for the others, ``[d]``."""
-    steps = []
-    for column in x.T:
-        values = column.unique()
-        few = len(values) <= max(2, min(64, len(column) // 4))
-        steps.append(values.diff().min() if few else values.new_zeros(()))
-    return torch.stack(steps)
+def _step(column: Tensor) -> Tensor:
+    """The grid step of a column ``[N]`` that takes few values, 0 of others and of one value."""
+    values = column.unique()
+    few = 1 < len(values) <= max(2, min(64, len(column) // 4))
+    step: Tensor = values.diff().min() if few else values.new_zeros(())
+    return step

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 __all__ = ["Marginals"]
 
-_GAP = 1e-3  # smallest rise of a knot in deviations of its column, which bounds both slopes
+_MOST = 1024  # evenly spaced knots
+_GAP = 1e-3  # deviations that the knots of a column rise in any case, which bounds both slopes
+_FAR = 10.0  # scores from the outermost knots to the ends
 
 
 class Marginals(nn.Module):
@@ -22,7 +24,6 @@ class Marginals(nn.Module):
 
     Args:
         x: ``[N, d]``, without constant columns.
-        knots: the most evenly spaced knots per column.
 
     Example:
         >>> import torch
@@ -35,57 +36,50 @@ class Marginals(nn.Module):
     values: Tensor
     scores: Tensor
 
-    def __init__(self, x: Tensor, knots: int = 1024) -> None:
+    def __init__(self, x: Tensor) -> None:
         super().__init__()
-        level = _levels(len(x), knots)
-        count = len(level)
-        deviation = x.double().std(0)
-        quantiles = torch.quantile(x.double(), level.to(x.device), dim=0).T  # [d, K]
-        rise = torch.arange(count, device=x.device) * _GAP * deviation[:, None] / count
-        scores = torch.special.ndtri(level).to(x.device).expand_as(quantiles)
-        values = quantiles + rise
-        low = values[:, :1] - 10 * _tail(values[:, :4], scores[:, :4], deviation)
-        high = values[:, -1:] + 10 * _tail(values[:, -4:], scores[:, -4:], deviation)
-        values = torch.cat([low, values, high], -1)
-        scores = torch.cat([scores[:, :1] - 10, scores, scores[:, -1:] + 10], -1)
-        self.register_buffer("values", values.contiguous())
-        self.register_buffer("scores", scores.contiguous())
+        level, deviation = _levels(len(x)).to(x.device), x.double().std(0)
+        values = torch.quantile(x.double(), level, dim=0).T
+        values = values + torch.linspace(0, _GAP, len(level)).to(values) * deviation[:, None]
+        scores = torch.special.ndtri(level)
+        rises = [
+            (values[:, end] - values[:, start]) / (scores[end] - scores[start])
+            for start, end in ((0, 3), (-4, -1))
+        ]
+        low, high = (_FAR * v.clamp(deviation, 20 * deviation)[:, None] for v in rises)
+        values = torch.cat([values[:, :1] - low, values, values[:, -1:] + high], -1)
+        scores = torch.cat([scores[:1] - _FAR, scores, scores[-1:] + _FAR])
+        self.register_buffer("values", values)
+        self.register_buffer("scores", scores.expand_as(values).contiguous())
 
     def to_normal(self, x: Tensor) -> Tensor:
         """``[N, d]`` data to scores."""
-        return _interpolate(x, self.values, self.scores)
+        return _piecewise(x, self.values, self.scores)[0]
 
     def to_data(self, z: Tensor) -> Tensor:
         """``[N, d]`` scores to data."""
-        return _interpolate(z, self.scores, self.values)
+        return _piecewise(z, self.scores, self.values)[0]
 
     def log_slope(self, x: Tensor) -> Tensor:
         """Logarithm of the derivative of :meth:`to_normal` at ``[N, d]`` data."""
-        columns = x.mT.double().contiguous()
-        right = torch.searchsorted(self.values, columns).clamp(1, self.values.shape[1] - 1)
-        slope = self.scores.diff(dim=-1) / self.values.diff(dim=-1)
-        return slope.gather(1, right - 1).log().mT.to(x.dtype)
+        return _piecewise(x, self.values, self.scores)[1].log()
 
 
-def _tail(values: Tensor, scores: Tensor, deviation: Tensor) -> Tensor:
-    """Rise of the values for one of the scores beyond knots ``[d, 4]``, ``[d, 1]``."""
-    rise = (values[:, -1] - values[:, 0]) / (scores[:, -1] - scores[:, 0])
-    return torch.minimum(torch.maximum(rise, deviation), 20 * deviation)[:, None]
-
-
-def _levels(n: int, knots: int) -> Tensor:
+def _levels(n: int) -> Tensor:
     """Levels of the knots ``[K]`` for ``n`` samples: even, and halved towards both ends."""
-    count = min(knots, max(16, n // 16))
+    count = min(_MOST, max(16, n // 16))
     even = (torch.arange(count, dtype=torch.float64) + 0.5) / count
     tail = 0.5 / count * 0.5 ** torch.arange(1, 16, dtype=torch.float64)
     tail = tail[tail >= 0.5 / n].flip(0)
     return torch.cat([tail, even, 1 - tail.flip(0)])
 
 
-def _interpolate(value: Tensor, knots: Tensor, images: Tensor) -> Tensor:
-    """Piecewise linear through ``knots`` ``[d, K]`` to ``images``, the end pieces prolonged."""
+def _piecewise(value: Tensor, knots: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Piecewise linear through ``knots`` ``[d, K]`` to ``images``, the end pieces prolonged: of
+    ``value`` ``[N, d]`` its image and the slope there."""
     columns = value.mT.double().contiguous()
-    right = torch.searchsorted(knots, columns).clamp(1, knots.shape[1] - 1)
-    a, b = knots.gather(1, right - 1), knots.gather(1, right)
-    p, q = images.gather(1, right - 1), images.gather(1, right)
-    return (p + (q - p) * (columns - a) / (b - a)).mT.to(value.dtype)
+    left = torch.searchsorted(knots, columns).clamp(1, knots.shape[1] - 1) - 1
+    knot, image = knots.gather(1, left), images.gather(1, left)
+    slope = (images.gather(1, left + 1) - image) / (knots.gather(1, left + 1) - knot)
+    out = image + slope * (columns - knot)
+    return out.mT.to(value.dtype), slope.mT.to(value.dtype)

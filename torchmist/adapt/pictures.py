@@ -43,9 +43,8 @@ def plot_flow(
         made = flow(latent.to(samples)).cpu()
     figure = Figure(figsize=(8, 4), layout="constrained")
     panels = figure.subplots(1, 2, sharex=True, sharey=True)
-    if shape is None:
-        mean, scale = real.mean(0), real.std(0).clamp(min=1e-12)
-        plane = torch.linalg.svd((real - mean) / scale, full_matrices=False).Vh[:2]
+    mean, scale = real.mean(0), real.std(0).clamp(min=1e-12)
+    plane = torch.linalg.svd((real - mean) / scale, full_matrices=False).Vh[:2]
     for axes, name, values in zip(panels, ("real", "flow"), (real, made)):
         axes.set_title(name)
         if shape is not None:
@@ -60,8 +59,7 @@ def plot_flow(
 
 def _tiles(images: Tensor, shape: tuple[int, int]) -> Tensor:
     """Up to 25 images ``[N, h w]`` as one picture."""
-    count = _SIDE * _SIDE
-    padded = torch.zeros(count, *shape)
-    padded[: len(images[:count])] = images[:count].unflatten(-1, shape)
-    rows = padded.view(_SIDE, _SIDE, *shape).transpose(1, 2)
+    images = images[: _SIDE**2]
+    blank = torch.zeros(_SIDE**2 - len(images), images.shape[1])
+    rows = torch.cat([images, blank]).view(_SIDE, _SIDE, *shape).transpose(1, 2)
     return rows.reshape(_SIDE * shape[0], _SIDE * shape[1])

@@ -7,7 +7,6 @@ I(f(X); g(Y)) = I(X; Y) for invertible f and g, so every label stays exact. Lege
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -15,18 +14,9 @@ from torch import Tensor
 from torchmist.adapt.flows import Flow
 from torchmist.copula import normal_scores
 from torchmist.synthetic import Batch
+from torchmist.synthetic.registry import Sampler
 
-__all__ = ["Meta", "WarpedMeta"]
-
-
-class Meta(Protocol):
-    """What makes datasets of known MI: ``sample`` as in :class:`~torchmist.synthetic.general`."""
-
-    def sample(
-        self, batch_size: int, n: int, dx: int, dy: int, *, generator: torch.Generator
-    ) -> Batch:
-        """``batch_size`` datasets of ``n`` samples with their exact MI in nats."""
-        ...
+__all__ = ["WarpedMeta"]
 
 
 class WarpedMeta:
@@ -41,9 +31,8 @@ class WarpedMeta:
         flow_x, flow_y: fitted flows; ``None`` leaves a side as it is.
     """
 
-    def __init__(self, meta: Meta, flow_x: Flow | None, flow_y: Flow | None) -> None:
+    def __init__(self, meta: Sampler, flow_x: Flow | None, flow_y: Flow | None) -> None:
         self.meta, self.flow_x, self.flow_y = meta, flow_x, flow_y
-        self.families = getattr(meta, "families", ())
 
     def sample(
         self, batch_size: int, n: int, dx: int, dy: int, *, generator: torch.Generator
@@ -53,20 +42,19 @@ class WarpedMeta:
         Raises:
             ValueError: for other ``dx`` or ``dy`` than the columns of the flows.
         """
-        for name, d, flow in (("dx", dx, self.flow_x), ("dy", dy, self.flow_y)):
-            if flow is not None and d != flow.columns:
-                raise ValueError(
-                    f"expected {name}={flow.columns}, the columns of its flow, got {d}"
-                )
         batch = self.meta.sample(batch_size, n, dx, dy, generator=generator)
-        x, y = _through(self.flow_x, batch.x), _through(self.flow_y, batch.y)
+        x, y = _through(self.flow_x, batch.x, "dx"), _through(self.flow_y, batch.y, "dy")
         return replace(batch, x=x, y=y)
 
 
 @torch.no_grad()
-def _through(flow: Flow | None, value: Tensor) -> Tensor:
+def _through(flow: Flow | None, value: Tensor, name: str) -> Tensor:
     """``[B, N, d]`` to standard normal columns, and through the flow."""
     if flow is None:
         return value
+    if value.shape[-1] != flow.columns:
+        raise ValueError(
+            f"expected {name}={flow.columns}, the columns of its flow, got {value.shape[-1]}"
+        )
     out: Tensor = flow(normal_scores(value))
     return out
