@@ -11,6 +11,7 @@ Legend: ``B`` datasets, ``N`` samples, ``P`` pairs of each, ``V`` visible codes,
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -95,57 +96,28 @@ class Atoms(Family[AtomParameters]):
         u = chances(20, generator=generator)
         swapped = u[0] < 0.5
         dx, dy = (dy, dx) if swapped else (dx, dy)
-        kind = pick(u[1], self.kinds)
-        hot = kind != "latent" and 3 <= dy <= _MOST_HOT and u[2] < 0.5
-        base, digits = _BASES[int(u[3] * (len(_BASES) - 1))] if dx > 1 else _BASES[-1]
-        digits = min(digits, dx)
-        codes = 2 + int(2 * u[4]) if dx > 1 and u[5] < 0.25 else 1
-        width = digits if kind == "digits" else 2 if kind == "latent" and codes > 1 else 1
-        pairs = 1 if hot else _pairs(min(dx // width, dy), u[6], u[7])
-        extra = _extra(dx - pairs * width, u[8], u[9]), _extra(dy - pairs, u[10], u[11])
-        flat = batch * pairs
-        device = generator.device
-        latent, code, correlation = (
-            None,
-            torch.ones(flat, 1, device=device),
-            torch.zeros(0, device=device),
-        )
+        layout = _layout(pick(u[1], self.kinds), dx, dy, u)
+        flat, device = batch * layout.pairs, generator.device
+        latent = None
+        code = torch.ones(flat, 1, device=device)
+        correlation = torch.zeros(0, device=device)
         table = torch.ones(flat, 1, 1, device=device)
-        if kind == "latent":
-            cells = 4 if pairs > 4 else (4, 10, 24)[int(3 * u[12])]  # bounds the memory
-            hidden = 2 if u[13] < 0.25 else 1
-            latent = draw_latent(flat, cells, codes * hidden, pairs**-0.5, generator=generator)
-            correlation = latent.correlation.reshape(flat, codes, hidden)
-            code = 0.2 + uniform(flat, codes, generator=generator)
-            code = code / code.sum(-1, keepdim=True)
-            weight = latent.weight[:, :hidden]
-            latent = replace(latent, weight=weight / weight.sum(-1, keepdim=True))
-        elif kind == "digits":
-            classes = dy if hot else base if u[14] < 0.7 else 2
+        if layout.kind == "latent":
+            latent, code, correlation = _draw_coded(flat, layout, u[12], u[13], generator)
+        elif layout.kind == "digits":
+            base, digits = layout.digits
+            classes = dy if layout.hot else base if u[14] < 0.7 else 2
             table = digits_table(flat, base, digits, classes, generator=generator)
         else:
-            parts = [flat * i // 4 for i in range(5)]
-            table = torch.cat(
-                [
-                    draw_table(
-                        pick(v, TABLES),
-                        b - a,
-                        _VALUES,
-                        dy if hot else _VALUES,
-                        generator=generator,
-                    )
-                    for v, a, b in zip(u[15:19], parts, parts[1:])
-                    if b > a
-                ]
-            )
+            table = _draw_tables(flat, dy if layout.hot else _VALUES, u[15:19], generator)
         return AtomParameters(
-            kind,
-            pairs,
+            layout.kind,
+            layout.pairs,
             swapped,
-            hot,
+            layout.hot,
             (dx, dy),
-            (extra[0], 0 if hot else extra[1]),
-            (base, digits),
+            layout.extra,
+            layout.digits,
             latent,
             code,
             correlation,
@@ -194,6 +166,29 @@ class Atoms(Family[AtomParameters]):
         return mi.masked_fill(p.independent, 0), error.masked_fill(p.independent, 0)
 
 
+class _Layout(NamedTuple):
+    """Which columns hold what, in all datasets of a call; names as in :class:`AtomParameters`."""
+
+    kind: str
+    hot: bool
+    digits: tuple[int, int]
+    codes: int  # values of the visible code of latent pairs
+    pairs: int
+    extra: tuple[int, int]
+
+
+def _layout(kind: str, dx: int, dy: int, u: list[float]) -> _Layout:
+    """A layout of ``dx`` and ``dy`` columns, from the chances ``u[2]`` to ``u[11]``."""
+    hot = kind != "latent" and 3 <= dy <= _MOST_HOT and u[2] < 0.5
+    base, digits = _BASES[int(u[3] * (len(_BASES) - 1))] if dx > 1 else _BASES[-1]
+    digits = min(digits, dx)
+    codes = 2 + int(2 * u[4]) if dx > 1 and u[5] < 0.25 else 1
+    width = digits if kind == "digits" else 2 if kind == "latent" and codes > 1 else 1
+    pairs = 1 if hot else _pairs(min(dx // width, dy), u[6], u[7])
+    extra = _extra(dx - pairs * width, u[8], u[9]), _extra(dy - pairs, u[10], u[11])
+    return _Layout(kind, hot, (base, digits), codes, pairs, (extra[0], 0 if hot else extra[1]))
+
+
 def _pairs(most: int, u: float, v: float) -> int:
     """Number of pairs: one in half of the calls, up to 4 mostly, up to 16 in wide data."""
     if u < 0.5:
@@ -213,6 +208,34 @@ def _numbers(tables: int, values: int, generator: torch.Generator) -> Tensor:
     order = torch.rand(tables, values, generator=generator, device=generator.device).argsort(-1)
     mixed = uniform(tables, 1, generator=generator) < 1 / 3
     return torch.where(mixed, order, torch.arange(values, device=order.device)).float()
+
+
+def _draw_coded(
+    flat: int, layout: _Layout, u: float, v: float, generator: torch.Generator
+) -> tuple[LatentPairs, Tensor, Tensor]:
+    """Latent pairs, the shares ``[F, V]`` of their visible code, and the correlations ``[F, V, H]``
+    that it sets."""
+    cells = 4 if layout.pairs > 4 else (4, 10, 24)[int(3 * u)]  # bounds the memory
+    hidden = 2 if v < 0.25 else 1
+    codes = layout.codes
+    latent = draw_latent(flat, cells, codes * hidden, layout.pairs**-0.5, generator=generator)
+    correlation = latent.correlation.reshape(flat, codes, hidden)
+    code = 0.2 + uniform(flat, codes, generator=generator)
+    code = code / code.sum(-1, keepdim=True)
+    weight = latent.weight[:, :hidden]
+    latent = replace(latent, weight=weight / weight.sum(-1, keepdim=True))
+    return latent, code, correlation
+
+
+def _draw_tables(flat: int, values: int, u: list[float], generator: torch.Generator) -> Tensor:
+    """Joint tables ``[F, A, values]``, a part of them of one law for each chance in ``u``."""
+    ends = [flat * i // len(u) for i in range(len(u) + 1)]
+    parts = [
+        draw_table(pick(v, TABLES), last - first, _VALUES, values, generator=generator)
+        for v, first, last in zip(u, ends, ends[1:])
+        if last > first
+    ]
+    return torch.cat(parts)
 
 
 def _repeated(pairs: LatentPairs, times: int) -> LatentPairs:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -20,6 +20,8 @@ from torch import Tensor
 from torchmist.synthetic.engines.functions_columns import chances, pick, uniform
 
 __all__ = ["SHAPES", "SOURCES", "Shapes", "draw_shapes", "evaluate", "latent"]
+
+Groups = tuple[tuple[int, int, str, str], ...]  # first, last, source, shape
 
 TERMS = 4
 _GROUPS = 4
@@ -55,7 +57,7 @@ SHAPES = {
 class Shapes:
     """Sources and functions of a batch; ``groups`` holds (first, last, source, shape)."""
 
-    groups: tuple[tuple[int, int, str, str], ...]
+    groups: Groups
     warp: Tensor  # [B, 2]: bend and number of levels of the source
     weight: Tensor  # [B, P, R, T]
     frequency: Tensor  # [B, P, 1, T]
@@ -76,11 +78,48 @@ def draw_shapes(
     batch: int, functions: int, coordinates: int, shared: bool, *, generator: torch.Generator
 ) -> Shapes:
     """Draw sources and functions; ``shared`` functions of a dataset have the same coordinates."""
-    device = generator.device
+    device, size = generator.device, (batch, functions)
+    groups = _draw_groups(batch, generator)
+    joint = _by_dataset(groups, lambda _, shape: SHAPES[shape][1] != "sum", device)[:, None, None]
+    used, weight = _draw_terms(joint, size, coordinates, generator)
+    term = torch.arange(TERMS, device=device)
+
+    def rand(*shape: int) -> Tensor:
+        return uniform(*size, *shape, generator=generator)
+
+    first = 0.25 * 24 ** rand(1, 1)
+    shapes = Shapes(
+        groups=groups,
+        warp=torch.stack(
+            (
+                uniform(batch, generator=generator),
+                (2 * 6 ** uniform(batch, generator=generator).square()).floor(),
+            ),
+            -1,
+        ),
+        weight=weight,
+        frequency=first * torch.where(term == 0, 1.0, 0.3 + 0.7 * rand(1, TERMS)),
+        phase=2 * math.pi * rand(1, TERMS),
+        coefficient=torch.where(
+            used[:, :, None],
+            torch.where((term == 0) | joint[..., None], 1.0, 2 * rand(1, TERMS) - 1),
+            0.0,
+        ),
+        cubic=torch.randn(*size, 3, 1, generator=generator, device=device),
+        mean=torch.zeros(*size, 1, device=device),
+        deviation=torch.ones(*size, 1, device=device),
+        discrete=_by_dataset(groups, lambda source, _: source == "levels", device),
+    )
+    pilot = uniform(batch, 1 if shared else functions, 1024, coordinates, generator=generator)
+    return _standardised(shapes, pilot)
+
+
+def _draw_groups(batch: int, generator: torch.Generator) -> Groups:
+    """Up to four groups of datasets, each with the kinds of its source and of its functions."""
     count = min(batch, _GROUPS)
     u = chances(2 * count, generator=generator)
     shares = {name: shape[-1] for name, shape in SHAPES.items()}
-    groups = tuple(
+    return tuple(
         (
             batch * i // count,
             batch * (i + 1) // count,
@@ -89,8 +128,14 @@ def draw_shapes(
         )
         for i in range(count)
     )
-    joint = _by_dataset(groups, lambda _, shape: SHAPES[shape][1] != "sum", device)[:, None, None]
-    size = (batch, functions)
+
+
+def _draw_terms(
+    joint: Tensor, size: tuple[int, int], coordinates: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Which terms are in use, ``[B, P, T]`` bool, and the directions ``[B, P, R, T]`` they project
+    on: single coordinates, or random ones of them. ``joint`` ``[B, 1, 1]``: terms are no sum."""
+    device = generator.device
 
     def rand(*shape: int) -> Tensor:
         return uniform(*size, *shape, generator=generator)
@@ -107,38 +152,18 @@ def draw_shapes(
     direction = torch.randn(*size, coordinates, TERMS, generator=generator, device=device)
     direction = direction * (own < active[..., None])
     direction = direction / direction.norm(dim=2, keepdim=True).clamp(min=1e-3)
-    turned = rand(1, 1) < torch.where(joint, 0.15, 0.4)[..., None].reshape(batch, 1, 1, 1)
-    first = 0.25 * 24 ** rand(1, 1)
-    shapes = Shapes(
-        groups=groups,
-        warp=torch.stack(
-            (
-                uniform(batch, generator=generator),
-                (2 * 6 ** uniform(batch, generator=generator).square()).floor(),
-            ),
-            -1,
-        ),
-        weight=torch.where(turned, direction, axis * sign),
-        frequency=first * torch.where(term == 0, 1.0, 0.3 + 0.7 * rand(1, TERMS)),
-        phase=2 * math.pi * rand(1, TERMS),
-        coefficient=torch.where(
-            used[:, :, None],
-            torch.where((term == 0) | joint[..., None], 1.0, 2 * rand(1, TERMS) - 1),
-            0.0,
-        ),
-        cubic=torch.randn(*size, 3, 1, generator=generator, device=device),
-        mean=torch.zeros(*size, 1, device=device),
-        deviation=torch.ones(*size, 1, device=device),
-        discrete=_by_dataset(groups, lambda source, _: source == "levels", device),
-    )
-    pilot = uniform(batch, 1 if shared else functions, 1024, coordinates, generator=generator)
-    value = _raw(shapes, latent(shapes, pilot))
-    deviation, mean = torch.std_mean(value, -1, keepdim=True)
-    return Shapes(**{**vars(shapes), "mean": mean, "deviation": deviation.clamp(min=1e-3)})
+    turned = rand(1, 1) < torch.where(joint, 0.15, 0.4)[..., None].reshape(-1, 1, 1, 1)
+    return used, torch.where(turned, direction, axis * sign)
+
+
+def _standardised(shapes: Shapes, pilot: Tensor) -> Shapes:
+    """The functions with their means and deviations over uniforms ``[B, P or 1, K, R]``."""
+    deviation, mean = torch.std_mean(_raw(shapes, latent(shapes, pilot)), -1, keepdim=True)
+    return replace(shapes, mean=mean, deviation=deviation.clamp(min=1e-3))
 
 
 def _by_dataset(
-    groups: tuple[tuple[int, int, str, str], ...],
+    groups: Groups,
     rule: Callable[[str, str], bool],
     device: torch.device,
 ) -> Tensor:
