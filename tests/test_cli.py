@@ -157,6 +157,24 @@ def test_names_may_have_spaces_around_and_suffixes_capitals(data: Path, tmp_path
     assert main(["estimate", str(path), "--x", "a, b", "--y", "c"]) == 0
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["estimate", "--x", "a,b", "--y", "kind", "--labels"],
+        ["audit", "--x", "a"],
+        ["adapt", "--x", "a", "--y", "c", "--out", "few.safetensors"],
+        ["pairwise", "--discrete", "kind"],
+    ],
+)
+def test_a_file_is_read_once(tmp_path: Path, data: Path, arguments, monkeypatch) -> None:
+    few = tmp_path / "few.csv"
+    pd.read_csv(data).iloc[:40].to_csv(few, index=False)
+    read, seen = pd.read_csv, []
+    monkeypatch.setattr(pd, "read_csv", lambda path: seen.append(path) or read(path))
+    main([arguments[0], str(few), *arguments[1:]])
+    assert seen == [few]
+
+
 def test_readers_that_are_not_installed(data: Path, monkeypatch, capsys) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
     assert main(["estimate", str(data), "--x", "a", "--y", "c"]) == 2

@@ -18,7 +18,7 @@ from torchmist.audit import audit
 from torchmist.checks import check_level
 from torchmist.cli_pairwise import add_pairwise
 from torchmist.estimate import MIEstimate, estimate
-from torchmist.table_files import read_columns, read_kinds
+from torchmist.table_files import TableFile, read_columns
 
 __all__ = ["main", "read_columns"]
 
@@ -57,7 +57,8 @@ def _estimate(options: argparse.Namespace) -> None:
     unknown = set(marked) - {"-", *names[0], *names[1]}
     if unknown:
         raise ValueError(f"expected --discrete to name columns of --x or --y, got {unknown}")
-    x, y = (read_kinds(options.data, side, marked) for side in names)
+    file = TableFile.read(options.data)
+    x, y = (file.kinds(side, marked) for side in names)
     samples = len(next(iter(x.values())))
     kinds = [[k for k in side if k in marked] or "auto" for side in (x, y)]
     r = estimate(x, y, model=options.model, discrete_x=kinds[0], discrete_y=kinds[1])
@@ -102,8 +103,10 @@ def _adapt(options: argparse.Namespace) -> None:
 
     if options.out.suffix != ".safetensors":
         raise ValueError(f"expected --out to end in .safetensors, got {options.out}")
-    x = read_columns(options.data, _names(options.x))
-    y = read_columns(options.data, _names(options.y), labels=options.labels)
+    names = _names(options.x), _names(options.y)
+    file = TableFile.read(options.data)
+    x = file.numbers(names[0])
+    y = file.labels(names[1]) if options.labels else file.numbers(names[1])
     model = adapt(
         x, y, base=options.model, budget=options.budget, checkpoint=options.checkpoint,
         show=not options.json,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from torchmist.pairwise import Pairwise, pairwise
-from torchmist.table_files import column_names, read_kinds
+from torchmist.table_files import TableFile
 
 __all__ = ["add_pairwise"]
 
@@ -39,11 +39,12 @@ def _split(text: str | None) -> list[str]:
 
 def _run(options: argparse.Namespace) -> None:
     marked = _split(options.discrete)
-    names = _split(options.columns) or column_names(options.data)
+    file = TableFile.read(options.data)
+    names = _split(options.columns) or list(file.columns)
     unknown = sorted(set(marked) - set(names))
     if unknown:
         raise ValueError(f"expected --discrete to name columns that are compared, got {unknown}")
-    table = read_kinds(options.data, names, marked)
+    table = file.kinds(names, marked)
     found = pairwise(
         table, discrete=[k for k in table if k in marked] or "auto", level=options.level,
         model=options.model,

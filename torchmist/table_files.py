@@ -7,13 +7,97 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["column_names", "read_columns", "read_kinds"]
+__all__ = ["TableFile", "read_columns"]
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """A file that has been read: its ``columns`` by name, each ``[N]`` or a matrix.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "data.npz"
+        ...     np.savez(path, a=np.arange(3.0), b=np.array(["u", "v", "u"]))
+        ...     file = TableFile.read(path)
+        >>> file.numbers(["a"]).tolist(), file.labels(["b"]).tolist()
+        ([[0.0], [1.0], [2.0]], [0, 1, 0])
+    """
+
+    path: Path
+    columns: dict[str, NDArray[Any]]
+
+    @classmethod
+    def read(cls, path: Path) -> TableFile:
+        """A ``.csv``, ``.parquet``, ``.npy`` (columns are numbers from 0) or ``.npz`` (arrays are
+        names) file.
+
+        Raises:
+            ValueError: for a missing, empty or unreadable file, or another format.
+        """
+        return cls(path, _read(path))
+
+    def numbers(self, names: Sequence[str]) -> NDArray[Any]:
+        """Columns of numbers side by side, ``[N, d]`` float64; a matrix gives all of its columns.
+
+        Raises:
+            ValueError: for a missing column, text, columns of different lengths, or missing values.
+        """
+        self._check_names(names)
+        return _numbers(self.columns, names)
+
+    def labels(self, names: Sequence[str]) -> NDArray[Any]:
+        """One column of any type as class labels, ``[N]`` integers.
+
+        Raises:
+            ValueError: for a missing column, more than one, or missing values.
+        """
+        self._check_names(names)
+        return _labels(self.columns, names)
+
+    def kinds(self, names: Sequence[str], discrete: Sequence[str] = ()) -> dict[str, NDArray[Any]]:
+        """Columns in their own dtypes, those in ``discrete`` as labels.
+
+        Raises:
+            ValueError: as :meth:`numbers` and :meth:`labels`.
+        """
+        plain = [name for name in names if name not in discrete]
+        if plain:
+            self.numbers(plain)
+        found: dict[str, NDArray[Any]] = {}
+        for name in names:
+            if name in discrete:
+                found[name] = self.labels([name])
+                continue
+            matrix = self.columns[name].reshape(len(self.columns[name]), -1)
+            for k in range(matrix.shape[1]):
+                found[name if matrix.shape[1] == 1 else f"{name}:{k}"] = matrix[:, k]
+        return found
+
+    def _check_names(self, names: Sequence[str]) -> None:
+        missing = [name for name in names if name not in self.columns]
+        if missing:
+            raise ValueError(
+                f"expected columns {missing} in {self.path.name}, found {list(self.columns)}"
+            )
+
+
+def read_columns(path: Path, names: Sequence[str], *, labels: bool = False) -> NDArray[Any]:
+    """The named columns of a file side by side, ``[N, d]``; ``[N]`` integers with ``labels``.
+
+    Raises:
+        ValueError: as :meth:`TableFile.read`, and :meth:`TableFile.numbers` or
+            :meth:`TableFile.labels`.
+    """
+    file = TableFile.read(path)
+    return file.labels(names) if labels else file.numbers(names)
 
 
 def _table(path: Path) -> dict[str, NDArray[Any]]:
@@ -67,36 +151,6 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
     return columns
 
 
-def column_names(path: Path) -> list[str]:
-    """The names of the columns of a file."""
-    return list(_read(path))
-
-
-def read_columns(path: Path, names: Sequence[str], *, labels: bool = False) -> NDArray[Any]:
-    """The named columns of a file side by side, ``[N, d]``; ``[N]`` integers with ``labels``.
-
-    Args:
-        path: ``.csv``, ``.parquet``, ``.npy`` (columns are numbers from 0) or ``.npz`` (arrays
-            are names; a matrix gives all of its columns).
-        names: the columns.
-        labels: read one column of any type as class labels.
-
-    Raises:
-        ValueError: for a missing, empty or unreadable file, a missing column, another format, text
-            that is not marked as labels, columns of different lengths, or missing values.
-    """
-    source = _read(path)
-    _check_names(path, names, source)
-    return _labels(source, names) if labels else _numbers(source, names)
-
-
-def _check_names(path: Path, names: Sequence[str], source: dict[str, NDArray[Any]]) -> None:
-    """All columns are there."""
-    missing = [name for name in names if name not in source]
-    if missing:
-        raise ValueError(f"expected columns {missing} in {path.name}, found {list(source)}")
-
-
 def _numbers(source: dict[str, NDArray[Any]], names: Sequence[str]) -> NDArray[Any]:
     """Columns of numbers side by side, ``[N, d]`` float64, all of them finite."""
     columns = []
@@ -119,31 +173,6 @@ def _numbers(source: dict[str, NDArray[Any]], names: Sequence[str]) -> NDArray[A
             f"columns {list(names)}; drop or impute them"
         )
     return matrix
-
-
-def read_kinds(
-    path: Path, names: Sequence[str], discrete: Sequence[str] = ()
-) -> dict[str, NDArray[Any]]:
-    """The named columns of a file in their own dtypes, those in ``discrete`` as codes.
-
-    Raises:
-        ValueError: as :func:`read_columns`.
-    """
-    source = _read(path)
-    plain = [name for name in names if name not in discrete]
-    if plain:
-        _check_names(path, plain, source)
-        _numbers(source, plain)
-    found: dict[str, NDArray[Any]] = {}
-    for name in names:
-        _check_names(path, [name], source)
-        if name in discrete:
-            found[name] = _labels(source, [name])
-            continue
-        matrix = source[name].reshape(len(source[name]), -1)
-        for k in range(matrix.shape[1]):
-            found[name if matrix.shape[1] == 1 else f"{name}:{k}"] = matrix[:, k]
-    return found
 
 
 def _labels(source: dict[str, NDArray[Any]], names: Sequence[str]) -> NDArray[Any]:
