@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from torchmist.audit import AuditReport, AuditRow, audit, channel_mi
+from torchmist.ranked import Ranked
 
 
 def test_channel_mi_is_that_of_the_joint_table() -> None:
@@ -60,3 +61,17 @@ def test_audit_is_reproducible_and_leaves_the_global_state_alone() -> None:
 def test_wrong_input_is_an_error(x: torch.Tensor, arguments: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         audit(x, **arguments)
+
+
+def test_the_columns_are_ranked_once_for_all_targets(monkeypatch: pytest.MonkeyPatch) -> None:
+    ranked: list[int] = []
+
+    class Spy:
+        @staticmethod
+        def of(side: torch.Tensor) -> Ranked:
+            ranked.append(side.shape[-1])
+            return Ranked.of(side)
+
+    monkeypatch.setattr("torchmist.kinds.Ranked", Spy)
+    audit(torch.randn(60, 3, generator=torch.Generator().manual_seed(0)), model="mist-fast")
+    assert ranked.count(3) == 1 and ranked.count(1) == 27

@@ -12,6 +12,7 @@ exactly, whatever the distribution of x. Legend: ``N`` samples, ``d`` columns.
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from dataclasses import dataclass
@@ -146,14 +147,24 @@ def audit(
         >>> len(report.rows), report.rows[0].target, report.rows[0].bins
         (27, 'column', 2)
     """
+    data = _checked(x, bins, noise)
+    generator = torch.Generator().manual_seed(seed)
+    side, told = sort_kinds(read_side(data, "x"), data[None])  # whose ranks all estimates share
+    rows = []
+    for target, k, e in itertools.product(_TARGETS, bins, noise):
+        label, truth = _noisy_bins(_score(data, target, generator), k, e, generator)
+        other, also = sort_kinds(read_side(label, "y"), label.double()[None, :, None])
+        r = estimate_sorted(settled_pair(side, other, (*told, *also)), model)
+        low, high = r.interval(0.9)
+        rows.append(AuditRow(target, k, e, truth, float(r.mean), float(low), float(high)))
+    return AuditReport(tuple(rows))
+
+
+def _checked(x: Any, bins: tuple[int, ...], noise: tuple[float, ...]) -> Tensor:
+    """The data of an audit, ``[N, d]`` double precision on the CPU."""
     values = as_tensor(x, "x")
     data = check_side(values, "x")
-    if len(data) != 1 or values.dtype not in (
-        torch.float16,
-        torch.bfloat16,
-        torch.float32,
-        torch.float64,
-    ):
+    if len(data) != 1 or not values.is_floating_point():
         raise ValueError(
             f"expected x of shape [N] or [N, d], floating point, got {list(values.shape)} "
             f"{values.dtype}; audit one dataset at a time"
@@ -165,22 +176,17 @@ def audit(
         )
     if not bool((data.std(0) > 0).any()):
         raise ValueError("expected columns that vary, got constant data; nothing can depend on it")
-    generator = torch.Generator().manual_seed(seed)
-    side, told = sort_kinds(read_side(data, "x"), data[None])
-    rows = []
-    for target in _TARGETS:
-        for k in bins:
-            for e in noise:
-                score = _score(data, target, generator)
-                inner = score.quantile(torch.arange(1, k, dtype=score.dtype) / k)
-                bin_of = torch.bucketize(score.contiguous(), inner)
-                frequencies = torch.bincount(bin_of, minlength=k) / len(data)
-                moved = torch.rand(len(data), generator=generator) < e
-                step = torch.randint(1, k, (len(data),), generator=generator)
-                label = torch.where(moved, (bin_of + step) % k, bin_of)
-                other, also = sort_kinds(read_side(label, "y"), label.double()[None, :, None])
-                r = estimate_sorted(settled_pair(side, other, (*told, *also)), model)
-                low, high = r.interval(0.9)
-                numbers = (channel_mi(frequencies, e), float(r.mean), float(low), float(high))
-                rows.append(AuditRow(target, k, e, *numbers))
-    return AuditReport(tuple(rows))
+    return data
+
+
+def _noisy_bins(
+    score: Tensor, bins: int, noise: float, generator: torch.Generator
+) -> tuple[Tensor, float]:
+    """The bins of scores ``[N]`` after the noisy channel, int64 ``[N]``, and their exact MI."""
+    inner = score.quantile(torch.arange(1, bins, dtype=score.dtype) / bins)
+    bin_of = torch.bucketize(score.contiguous(), inner)
+    frequencies = torch.bincount(bin_of, minlength=bins) / len(score)
+    replaced = torch.rand(len(score), generator=generator) < noise
+    step = torch.randint(1, bins, (len(score),), generator=generator)
+    label = torch.where(replaced, (bin_of + step) % bins, bin_of)
+    return label, channel_mi(frequencies, noise)

@@ -26,6 +26,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -35,6 +36,7 @@ from torch.nn import functional as F
 from torchmist.checks import check_pair
 from torchmist.columns import Side
 from torchmist.entropy import code_entropy
+from torchmist.ranked import Ranked
 from torchmist.sample import Sample
 
 __all__ = ["Sorted", "SortedPair", "countable", "joint_codes", "network_columns", "network_sample",
@@ -64,6 +66,11 @@ class Sorted:
     label: tuple[bool, ...]
     codes: Tensor | None
     declared: bool
+
+    @cached_property
+    def ranked(self) -> Ranked:
+        """The columns by rank, sorted at the first call."""
+        return Ranked.of(self.values)
 
 
 class SortedPair(NamedTuple):

@@ -33,11 +33,11 @@ def data_notes(x: Sorted, y: Sorted, *, counted: bool = False) -> tuple[str, ...
     and codes are no matter.
     """
     notes: list[str] = []
-    ranked = Ranked.of(x.values), Ranked.of(y.values)
-    for side, of, name in ((x, ranked[0], "x"), (y, ranked[1], "y")):
-        notes += _constant_notes(of, name)
+    ranked = x.ranked, y.ranked
+    for side, name in ((x, "x"), (y, "y")):
+        notes += _constant_notes(side.ranked, name)
         if not counted:
-            notes += _tie_notes(side, of, name)
+            notes += _tie_notes(side, name)
     both = torch.cat([x.values.double(), y.values.double()], -1)
     numeric = torch.tensor([not label for label in (*x.label, *y.label)])
     notes += _repeated_columns(both, numeric, x.values.shape[-1])
@@ -60,9 +60,9 @@ def _constant_notes(ranked: Ranked, name: str) -> list[str]:
     return [f"{of} constant: they carry no information"]
 
 
-def _tie_notes(sorted_: Sorted, ranked: Ranked, name: str) -> list[str]:
+def _tie_notes(sorted_: Sorted, name: str) -> list[str]:
     """Codes as floats and heavy ties among the columns that are no labels."""
-    side, distinct = sorted_.values, ranked.distinct
+    side, distinct = sorted_.values, sorted_.ranked.distinct
     n, d = side.shape[1:]
     numeric = torch.tensor([kind == "number" for kind in sorted_.side.kinds], device=side.device)
     few = (distinct > 2) & (distinct <= min(_CODES, n // _PER_CODE)) & numeric
