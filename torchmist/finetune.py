@@ -265,20 +265,8 @@ def finetune(
     start = time.monotonic()
     if not budget > 0:
         raise ValueError(f"expected a budget of more than 0 seconds, got {budget}; 120 is usual")
-    duo, batches = resolve_duo(model, torch.device("cpu")), _batches(source)
-
-    def draws(step: int) -> Draw | None:
-        batch = next(batches, None)
-        place = step % 8
-        return None if batch is None else Draw(*batch, check=0 if place < 5 else min(place - 4, 2))
-
-    kept: list[Data] = []
-    data = collect(duo, draws, kept, start + _TUNE * budget, what="finetune", show=show)
-    if len(kept) < 7:
-        raise ValueError(
-            f"expected at least 7 batches of datasets, got {len(kept)} in {budget:g} seconds; give "
-            f"more of them or more time"
-        )
+    duo = resolve_duo(model, torch.device("cpu"))
+    data = _collected(duo, source, budget, start + _TUNE * budget, show)
     arbiter, _ = tune(duo, data, seed)
     judged = rows_of(data, data["check"] == 2)
     both = [Held.of(duo, one, judged) for one in (copy.deepcopy(duo.arbiter).cpu(), arbiter)]
@@ -289,3 +277,26 @@ def finetune(
         time.monotonic() - start,
     )  # fmt: skip
     return reported(duo, arbiter, "finetune", report)
+
+
+def _collected(
+    duo: DuoMIST, source: Iterable[Batch] | Callable[[], Batch], budget: float, until: float,
+    show: bool,
+) -> Data:  # fmt: skip
+    """What is heard of the batches of ``source`` until ``until``: of eight, five to learn from, one
+    to stop by and two to judge by."""
+    batches = _batches(source)
+
+    def draws(step: int) -> Draw | None:
+        batch = next(batches, None)
+        place = step % 8
+        return None if batch is None else Draw(*batch, check=0 if place < 5 else min(place - 4, 2))
+
+    kept: list[Data] = []
+    data = collect(duo, draws, kept, until, what="finetune", show=show)
+    if len(kept) < 7:
+        raise ValueError(
+            f"expected at least 7 batches of datasets, got {len(kept)} in {budget:g} seconds; give "
+            f"more of them or more time"
+        )
+    return data

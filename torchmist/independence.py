@@ -10,7 +10,7 @@ Legend: ``N`` rows, ``B`` blocks of ``m`` rows, ``P`` permutations, ``S`` kernel
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -81,8 +81,7 @@ def independence_test(
     Args:
         x: ``[N]`` or ``[N, d]``, as for :func:`~torchmist.estimate`; rows are independent samples.
         y: the same, with its own ``d``.
-        model: what estimates ``statistic``: a registered name, a file or a module; None leaves the
-            estimate out.
+        model: what estimates ``statistic``: a name, a file or a module; None leaves it out.
         score: what is compared under permutations: ``"kernels"``, which costs no pass through a
             network, or ``"network"``, the estimate of ``model`` (``"mist-fast"`` is advised) for
             batches of permuted datasets.
@@ -108,25 +107,20 @@ def independence_test(
     _check(score, permutations, stop, model, block)
     first, second = _read(("x", x, discrete_x), ("y", y, discrete_y))
     pair = sort_pair(first, second)
-    a, b, _ = pair
+    n, device = pair.x.values.shape[1], pair.x.values.device
+    _check_block(block, n)
     generator = _generator(generator)
-    n = a.values.shape[1]
-    if block > min(n, _BLOCK) // 2:
-        raise ValueError(f"expected block of at most {min(n, _BLOCK) // 2} rows, got {block}")
     if score == "network":
         assert model is not None
-        groups = torch.zeros(1, n, dtype=torch.int64, device=a.values.device)
-        columns = network_columns(a)[0], network_columns(b)[0]
-        draw = _network_scores(columns, None, model)
+        groups = torch.zeros(1, n, dtype=torch.int64, device=device)
+        orders = _orders(groups, block, generator)
+        u, v = (network_columns(side)[0] for side in pair[:2])
+        draw = _network_scores((u, v), None, model)
     else:
-        rows = torch.randperm(n, generator=generator)[:_MOST]
-        rows = (rows if block == 1 else torch.arange(min(n, _MOST))).to(a.values.device)
-        u, v = (_blocks(score_columns(side), rows) for side in (a, b))
-        groups = torch.zeros(u.shape[:2], dtype=torch.int64, device=u.device)
-    orders = partial(shuffled, groups, generator=generator)
-    if block > 1:
-        orders = partial(shuffled_blocks, groups, block, generator=generator)
-    if score == "kernels":
+        rows = _tested_rows(n, block, generator).to(device)
+        u, v = (_blocks(score_columns(side), rows) for side in pair[:2])
+        groups = torch.zeros(u.shape[:2], dtype=torch.int64, device=device)
+        orders = _orders(groups, block, generator)
         draw = _kernel_scores(Dependence(kernels(u), kernels(v)), groups, orders)
     p, drawn = _p_value(draw, orders, permutations, stop)
     found = None if model is None else estimate_sorted(pair, model)
@@ -178,17 +172,14 @@ def conditional_independence_test(
     if score == "network":
         assert model is not None
         p, q, z = (network_columns(side)[0][:, order] for side in (a, b, c))
-        orders = partial(shuffled, cell[None], generator=generator)
+        orders = _orders(cell[None], 1, generator)
         draw = _network_scores((p, q), z, model)
     else:
-        kept = torch.randperm(len(order), generator=generator)[:_MOST].sort().values
-        rows = order[kept.to(order.device)]
-        u, v, w, fitted = (_blocks(value, rows) for value in (*columns, index))
-        groups = _blocks(cell[kept.to(cell.device), None], None)[..., 0]
-        dependence, factor = _residual_dependence(u, v, w, fitted, groups)
+        blocks, groups = _ordered_blocks((*columns, index), order, cell, generator)
+        dependence, factor = _residual_dependence(blocks, groups)
         if all(c.label):  # orders within labels are exact as they are
             factor = torch.ones_like(factor)
-        orders = partial(shuffled, groups, generator=generator)
+        orders = _orders(groups, 1, generator)
         draw = _kernel_scores(dependence, groups, orders, factor)
     p_value, drawn = _p_value(draw, orders, permutations, stop)
     found = None if model is None else estimate_given(whole, model)
@@ -209,6 +200,12 @@ def _check(
             raise ValueError(f"expected {name} of at least 1, got {value}")
 
 
+def _check_block(block: int, n: int) -> None:
+    most = min(n, _BLOCK) // 2
+    if block > most:
+        raise ValueError(f"expected block of at most {most} rows, got {block}")
+
+
 def _read(*named: tuple[str, Any, Discrete]) -> list[Side]:
     """All sides of one dataset."""
     sides = [read_side(value, name, discrete) for name, value, discrete in named]
@@ -223,6 +220,19 @@ def _read(*named: tuple[str, Any, Discrete]) -> list[Side]:
 
 def _generator(generator: torch.Generator | None) -> torch.Generator:
     return torch.Generator().manual_seed(0) if generator is None else generator
+
+
+def _orders(groups: Tensor, block: int, generator: torch.Generator) -> Orders:
+    """Random orders of the rows within ``groups`` ``[B, m]``, in blocks of so many rows."""
+    if block > 1:
+        return partial(shuffled_blocks, groups, block, generator=generator)
+    return partial(shuffled, groups, generator=generator)
+
+
+def _tested_rows(n: int, block: int, generator: torch.Generator) -> Tensor:
+    """Places of at most 8,192 rows: at random, or of a series the first."""
+    rows = torch.randperm(n, generator=generator)[:_MOST]
+    return rows if block == 1 else torch.arange(min(n, _MOST))
 
 
 def _blocks(columns: Tensor, rows: Tensor | None) -> Tensor:
@@ -256,11 +266,22 @@ def _alike(given: Sorted, columns: Tensor, index: Tensor) -> tuple[Tensor, Tenso
     return torch.cat(orders), torch.cat(cells)
 
 
-def _residual_dependence(
-    x: Tensor, y: Tensor, given: Tensor, index: Tensor, groups: Tensor
-) -> tuple[Dependence, Tensor]:
-    """The dependence of what is left of both sides ``[B, m, K]``, and by how much the residuals of
-    independent sides agree more than permuted ones, ``[Sx, Sy]``."""
+def _ordered_blocks(
+    columns: Iterable[Tensor], order: Tensor, cell: Tensor, generator: torch.Generator
+) -> tuple[list[Tensor], Tensor]:
+    """All columns ``[N, K]`` in blocks ``[B, m, K]`` of rows in ``order``, at most 8,192 of them at
+    random, and their cells ``[B, m]``."""
+    kept = torch.randperm(len(order), generator=generator)[:_MOST].sort().values
+    rows = order[kept.to(order.device)]
+    groups = _blocks(cell[kept.to(cell.device), None], None)[..., 0]
+    return [_blocks(value, rows) for value in columns], groups
+
+
+def _residual_dependence(blocks: list[Tensor], groups: Tensor) -> tuple[Dependence, Tensor]:
+    """The dependence of what is left of both sides, and by how much the residuals of independent
+    sides agree more than permuted ones, ``[Sx, Sy]``; ``blocks``: the sides, the condition and what
+    it predicts, each ``[B, m, K]``."""
+    x, y, given, index = blocks
     left: list[list[Tensor]] = [[], []]
     factors = []
     for u, v, z, fitted, cells in zip(kernels(x), kernels(y), given, index, groups):

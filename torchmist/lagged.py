@@ -149,30 +149,19 @@ def lagged(
     level = check_level(level, "level")
     first, second = _series(x, "x", discrete_x), _series(y, "y", discrete_y)
     steps = _lags(lags, len(first.values))
-    if len(first.values) != len(second.values):
-        raise ValueError(
-            f"expected series of one length, got {len(first.values)} and {len(second.values)} times"
-        )
+    _check_lengths(first.values, second.values)
     times = torch.arange(max(0, -min(steps)), len(first.values) - max(0, max(steps)))
-    anchor = first.rows(times)
-    table = _shifted(second, times, steps)
-    both = anchor.values[:, 0], second.values[:, 0]
-    size = block_length(*both) if block is None else block
+    anchor, table = first.rows(times), _shifted(second, times, steps)
+    size = block_length(anchor.values[:, 0], second.values[:, 0]) if block is None else block
     with Bar(len(steps) * (1 + permutations), "estimate", progress) as bar:
-        thin = min(spacing(*both), len(times) // _FEWEST)
-        parts = [
-            score_columns(_shifted(second, times[k::thin], steps), first.rows(times[k::thin]),
-                          model=model)
-            for k in range(thin)
-        ]  # fmt: skip
-        low, high = (np.mean(ends, 0) for ends in zip(*(part.interval(level) for part in parts)))
+        ends = _thinned_ends(first, second, times, steps, level, model)
         whole = np.asarray(score_columns(table, anchor, model=model, step=bar.step).mean)
         orders = _block_orders(len(times), size, permutations, random_state)
         chance = np.array([
             score_columns(table, anchor.rows(order), model=model, step=bar.step).mean
             for order in orders
         ]).reshape(permutations, len(steps))  # fmt: skip
-    return _over_lags(steps, whole, (low, high), chance, size, level)
+    return _over_lags(steps, whole, ends, chance, size, level)
 
 
 def transfer_entropy(
@@ -227,21 +216,28 @@ def transfer_entropy(
     size = block_length(source[:, 0], target[:, 0]) if block is None else block
     if not permutations:
         return TransferEntropy(found, math.nan, math.nan, size)
-    own = float(estimate(now, past_y, model=model, discrete_x=False, discrete_y=False).mean)
     orders = _block_orders(len(now), size, permutations, random_state)
-    chance = np.zeros(1 + permutations)  # the first is the order as it is
     with Bar(1 + permutations, "estimate", progress) as bar:
-        for k, order in enumerate(itertools.chain([torch.arange(len(now))], orders)):
-            both = torch.cat([past_x[order], past_y], -1)
-            joint = estimate(now, both, model=model, discrete_x=False, discrete_y=False)
-            chance[k] = float(joint.mean) - own
-            bar.step(1)
-    return TransferEntropy(
-        found,
-        _p_value(chance[0], chance[1:]),
-        max(0.0, float(found.mean) - max(0.0, float(chance[1:].mean()))),
-        size,
-    )
+        whole, chance = _gains(now, past_x, past_y, orders, model, bar)
+    effective = max(0.0, float(found.mean) - max(0.0, float(chance.mean())))
+    return TransferEntropy(found, _p_value(whole, chance), effective, size)
+
+
+def _gains(
+    now: Tensor, past_x: Tensor, past_y: Tensor, orders: Iterable[Tensor], model: Model, bar: Bar
+) -> tuple[float, NDArray[np.float64]]:
+    """What the past of the source adds to that of the target, in nats: as it is, and in each order
+    ``[P]``."""
+
+    def total(past: Tensor) -> float:
+        return float(estimate(now, past, model=model, discrete_x=False, discrete_y=False).mean)
+
+    own = total(past_y)
+    gains = []
+    for order in itertools.chain([torch.arange(len(now))], orders):
+        gains.append(total(torch.cat([past_x[order], past_y], -1)) - own)
+        bar.step(1)
+    return gains[0], np.array(gains[1:])
 
 
 def _histories(
@@ -251,10 +247,7 @@ def _histories(
     for name, value in (("lag", lag), ("history_x", history_x), ("history_y", history_y)):
         if value < 1:
             raise ValueError(f"expected {name} of at least 1, got {value}")
-    if len(source) != len(target):
-        raise ValueError(
-            f"expected series of one length, got {len(source)} and {len(target)} times"
-        )
+    _check_lengths(source, target)
     times = torch.arange(max(lag + history_x - 1, history_y), len(source))
     if len(times) < _FEWEST:
         raise ValueError(
@@ -291,6 +284,24 @@ def _over_lags(
         quantile = np.quantile(chance, 0.95, axis=0)
     low, high = np.minimum(ends[0], whole), np.maximum(ends[1], whole)
     return Lagged(np.array(steps), whole, low, high, p_value, p_any, quantile, block, level)
+
+
+def _thinned_ends(
+    x: Columns, y: Columns, times: Tensor, steps: list[int], level: float, model: Model
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Both ends of the intervals ``[L]``: means over interleaved series of nearly free rows."""
+    thin = min(spacing(x.values[times, 0], y.values[:, 0]), len(times) // _FEWEST)
+    ends = [
+        score_columns(_shifted(y, part, steps), x.rows(part), model=model).interval(level)
+        for part in (times[k::thin] for k in range(thin))
+    ]
+    low, high = (np.mean(end, 0) for end in zip(*ends))
+    return low, high
+
+
+def _check_lengths(x: Tensor, y: Tensor) -> None:
+    if len(x) != len(y):
+        raise ValueError(f"expected series of one length, got {len(x)} and {len(y)} times")
 
 
 def _lags(lags: int | Iterable[int], n: int) -> list[int]:

@@ -10,6 +10,7 @@ Legend: ``N`` samples, ``F`` features.
 from __future__ import annotations
 
 import numbers
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -87,26 +88,39 @@ def mutual_info(
         >>> int(scores.argmax())
         1
     """
+    count, features = _shape(X)
+    target = _read_target(y, discrete_target)
+    if count != len(target.values):
+        raise ValueError(
+            f"expected as many rows in X as in y, got {count} and {len(target.values)}"
+        )
+    rows = _drawn(count, max_samples, random_state)
+    out = []
+    with Bar(features, "feature", progress) as bar:
+        for table in _tables(X, features, discrete_features, target):
+            out.append(spread_scores(*_chosen(rows, table, target), model, n_jobs, bar))
+    return np.concatenate(out)
+
+
+def _shape(X: Any) -> tuple[int, int]:
+    """Rows and columns of a table."""
     shape = np.shape(X) if not hasattr(X, "shape") else tuple(X.shape)
     if len(shape) != 2:
         raise ValueError(f"expected X of shape [N, F], got {list(shape)}; reshape your data")
-    target = _read_target(y, discrete_target)
-    if shape[0] != len(target.values):
-        raise ValueError(
-            f"expected as many rows in X as in y, got {shape[0]} and {len(target.values)}"
-        )
-    rows = _drawn(shape[0], max_samples, random_state)
-    wide = hasattr(X, "tocsc")
-    X, size = (X.tocsc(), _DENSE) if wide else (X, max(1, shape[1]))
-    marks = _marks(X, shape[1], discrete_features) if wide else discrete_features
-    out = []
-    with Bar(shape[1], "feature", progress) as bar:
-        for start in range(0, shape[1], size):
-            part = X[:, start : start + size] if wide else X
-            marked = marks[start : start + size] if isinstance(marks, list) else marks
-            table = read_table(part, "X", marked, target.values[:, 0].cpu())
-            out.append(spread_scores(*_chosen(rows, table, target), model, n_jobs, bar))
-    return np.concatenate(out)
+    return shape
+
+
+def _tables(X: Any, count: int, discrete: Discrete, target: Columns) -> Iterator[Columns]:
+    """The ``count`` features: at once, or those of a sparse matrix in dense parts."""
+    beside = target.values[:, 0].cpu()
+    if not hasattr(X, "tocsc"):
+        yield read_table(X, "X", discrete, beside)
+        return
+    columns, marks = X.tocsc(), _marks(X, count, discrete)
+    for start in range(0, count, _DENSE):
+        part = slice(start, start + _DENSE)
+        marked = marks[part] if isinstance(marks, list) else marks
+        yield read_table(columns[:, part], "X", marked, beside)
 
 
 def _read_target(y: Any, discrete: Marked) -> Columns:
