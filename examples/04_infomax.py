@@ -43,6 +43,42 @@ def accuracy(codes: np.ndarray, labels: np.ndarray) -> float:
     return float(probe.score(codes[TRAIN:], labels[TRAIN:]))
 
 
+def noisy_halves(images: Tensor) -> list[Tensor]:
+    """Both halves with a little noise, which no code can pass on."""
+    return [half + 0.1 * torch.randn_like(half) for half in halves(images)]
+
+
+def train(nets: nn.ModuleList, images: Tensor, steps: int) -> list[float]:
+    """Make the codes of both halves share all they can; the nats they share at each step."""
+    optimizer = torch.optim.Adam(nets.parameters(), 2e-3)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    history = []
+    for step in range(steps):
+        views = noisy_halves(images[torch.randint(TRAIN, (256,))])
+        loss = -torchmist.mist_mi(*(net(view) for net, view in zip(nets, views)))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        history.append(-loss.item())
+        if (step + 1) % 100 == 0:
+            print(f"step {step + 1}: the halves share {history[-1]:.2f} nats", flush=True)
+    return history
+
+
+def plot(history: list[float], rows: dict[str, float], path: Path) -> None:
+    """MI over the steps, and the accuracies."""
+    figure = Figure(figsize=(8, 3.4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.plot(history)
+    left.set(xlabel="step", ylabel="MI of the two codes, nats")
+    right.barh(list(rows), [100 * v for v in rows.values()])
+    right.set(xlabel="linear probe, held-out accuracy, %", xlim=(0, 100))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+    print(f"figure: {path}")
+
+
 def main(argv: list[str] | None = None) -> None:
     """Train, print the table, save the figure."""
     parser = argparse.ArgumentParser(description="A code of the digits without labels")
@@ -57,53 +93,30 @@ def main(argv: list[str] | None = None) -> None:
     order = np.random.default_rng(args.seed).permutation(len(raw.target))
     images, labels = torch.tensor(raw.images[order] / 16).float(), raw.target[order]
     nets = nn.ModuleList([encoder(), encoder()])
-    optimizer = torch.optim.Adam(nets.parameters(), 2e-3)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, args.steps)
 
     @torch.no_grad()
     def codes() -> np.ndarray:
         return torch.cat([net(half) for net, half in zip(nets, halves(images))], 1).numpy()
 
     pixels = images.flatten(1).numpy()
+    leading = PCA(2 * WIDTH).fit(pixels[:TRAIN]).transform(pixels)
     rows = {
         "pixels (64)": accuracy(pixels, labels),
-        f"PCA ({2 * WIDTH})": accuracy(
-            PCA(2 * WIDTH).fit(pixels[:TRAIN]).transform(pixels), labels
-        ),
+        f"PCA ({2 * WIDTH})": accuracy(leading, labels),
         f"codes before ({2 * WIDTH})": accuracy(codes(), labels),
     }
-    history = []
-    for step in range(args.steps):
-        batch = images[torch.randint(TRAIN, (256,))]
-        views = [half + 0.1 * torch.randn_like(half) for half in halves(batch)]
-        loss = -torchmist.mist_mi(*(net(view) for net, view in zip(nets, views)))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        history.append(-loss.item())
-        if (step + 1) % 100 == 0:
-            print(f"step {step + 1}: the halves share {history[-1]:.2f} nats", flush=True)
+    history = train(nets, images, args.steps)
     rows[f"codes after ({2 * WIDTH})"] = accuracy(codes(), labels)
 
     print("Linear probe of the digit, held-out images")
     for name, value in rows.items():
         print(f"{name:<18} {100 * value:5.1f} %")
     with torch.no_grad():
-        views = [half + 0.1 * torch.randn_like(half) for half in halves(images[TRAIN:])]
-        held = [net(view) for net, view in zip(nets, views)]
+        held_out = [net(view) for net, view in zip(nets, noisy_halves(images[TRAIN:]))]
     print(f"MI of the codes at the end: {history[-1]:.2f} nats (a digit: at most 2.30)")
-    report = torchmist.MIRegularizer().check(*held, steps=min(args.steps, 200))
+    report = torchmist.MIRegularizer().check(*held_out, steps=min(args.steps, 200))
     print(f"on held-out images: {report}")
-    figure = Figure(figsize=(8, 3.4), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    left.plot(history)
-    left.set(xlabel="step", ylabel="MI of the two codes, nats")
-    right.barh(list(rows), [100 * v for v in rows.values()])
-    right.set(xlabel="linear probe, held-out accuracy, %", xlim=(0, 100))
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(args.out, dpi=120)
-    print(f"figure: {args.out}")
+    plot(history, rows, args.out)
 
 
 if __name__ == "__main__":
