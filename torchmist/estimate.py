@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from torchmist.checks import check_level, warn_once
+from torchmist.collinear import collinear_notes
 from torchmist.columns import Discrete, Side, read_side
 from torchmist.discrete import table_quantiles
 from torchmist.functional import Model, resolve_model
@@ -166,6 +167,7 @@ def estimate_sorted(pair: SortedPair, model: Model = "mist") -> MIEstimate:
     trained = network.trained_range or TrainedRange()
     if trained.d is None or max(sample.x.shape[2], sample.y.shape[2]) <= trained.d[1]:
         notes += spread_notes(sample.x, sample.y)
+    notes += collinear_notes(sample.x, sample.y, quantiles.median(-1).values)
     most = torch.inf if trained.mi is None else trained.mi[1]
     beyond, unresolved = _limits(quantiles, found.sample, most)
     _warn((*notes, *unresolved))

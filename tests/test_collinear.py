@@ -1,0 +1,71 @@
+"""Notes on directions that ranks hide: where they come, and where they do not."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from torchmist import estimate
+from torchmist.collinear import collinear_notes
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def turned(n: int, size: float, d: int = 8) -> tuple[torch.Tensor, torch.Tensor]:
+    """Columns whose one direction of deviation ``size`` correlates with y by 0.9: 0.83 nats."""
+    z, e = torch.randn(n, d, generator=generator(n)), torch.randn(n, generator=generator(1))
+    frame = torch.linalg.qr(torch.randn(d, d, generator=generator(2))).Q
+    y = 0.9 * z[:, 0] + math.sqrt(0.19) * e
+    scale = torch.ones(d)
+    scale[0] = size
+    return (z * scale) @ frame, y
+
+
+def test_an_estimate_names_a_direction_that_ranks_hide() -> None:
+    x, y = turned(1_000, 0.02)
+    with pytest.warns(UserWarning, match="times less than its columns"):
+        found = estimate(x, y)
+    assert found.mean < 0.4
+    (note,) = [note for note in found.warnings if "times less" in note]
+    assert note.startswith("x has directions that vary ") and "principal components" in note
+
+
+def test_what_the_note_advises_shows_it() -> None:
+    x, y = turned(1_000, 0.02)
+    x = x - x.mean(0)
+    u = torch.linalg.svd(x.double(), full_matrices=False).U.float()
+    found = estimate(u, y)
+    assert abs(found.mean - 0.83) < 0.15
+    assert not [note for note in found.warnings if "times less" in note]
+
+
+@pytest.mark.parametrize("size", [1.0, 0.3])
+def test_nothing_is_said_of_columns_that_vary_enough(size: float) -> None:
+    x, y = turned(1_000, size)
+    assert not collinear_notes(x[None], y[None, :, None], torch.tensor([0.0]))
+
+
+def test_nothing_is_said_where_the_estimate_has_it_or_the_sides_are_single_or_wide() -> None:
+    x, y = turned(1_000, 0.02)
+    x, y = x[None], y[None, :, None]
+    assert collinear_notes(y, x, torch.tensor([0.1]))[0].startswith("y has")
+    assert not collinear_notes(x, y, torch.tensor([0.9]))
+    assert not collinear_notes(y, y, torch.tensor([0.0]))
+    assert not collinear_notes(x[:, :20], y[:, :20], torch.tensor([0.0]))
+
+
+def test_sums_that_always_hold_and_constant_columns_are_no_directions() -> None:
+    x, y = turned(1_000, 1.0)
+    sums = torch.cat([x, x[:, :1] + x[:, 1:2], torch.zeros(1_000, 1)], -1)
+    assert not collinear_notes(sums[None], y[None, :, None], torch.tensor([0.0]))
+
+
+def test_rows_that_are_far_from_all_others_do_not_decide() -> None:
+    x = torch.randn(1_000, 2, generator=generator(3))
+    y = torch.randn(1_000, generator=generator(4))
+    x[0], y[0] = 1e6, 1e6
+    assert not collinear_notes(x[None], y[None, :, None], torch.tensor([0.0]))
