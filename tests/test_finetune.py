@@ -106,7 +106,7 @@ def test_a_family_that_loses_is_guarded_by_an_average_with_the_base(
 
 def test_training_keeps_the_weights_that_estimate_held_out_draws_best(small_duo, data) -> None:
     wrong = {**data, "mi": data["mi"] + 30}
-    schedule = Schedule(3, fresh=False, rate=0.1, decay=0.0, batch=64, warmup=1)
+    schedule = Schedule(12, fresh=False, rate=0.1, decay=0.0, batch=64, warmup=1)
 
     def loss(held: Data | None) -> float:
         arbiter = copy.deepcopy(small_duo.arbiter).requires_grad_(True)
