@@ -10,12 +10,15 @@ import pytest
 
 DOCS = Path(__file__).parent.parent / "docs"
 NAMES = ("feature_selection", "information_planes", "pairwise", "sequences_and_images")
+NEEDS = {"information_planes": ("torchmetrics", "lightning")}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_blocks_run_one_after_the_other(name: str, tmp_path: Path, monkeypatch) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (DOCS / f"{name}.md").read_text(), re.DOTALL)
     assert blocks
+    for package in NEEDS.get(name, ()):
+        pytest.importorskip(package)
     monkeypatch.chdir(tmp_path)
     space: dict[str, object] = {"__name__": "__main__"}
     with warnings.catch_warnings():

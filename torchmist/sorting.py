@@ -63,7 +63,7 @@ def tie_groups(ordered: Tensor) -> tuple[Tensor, Tensor]:
     ``[..., 1, N]`` for all columns alike where nothing ties.
     """
     n = ordered.shape[-1]
-    position = torch.arange(n, dtype=torch.int32, device=ordered.device)
+    position = torch.arange(n, device=ordered.device).int()
     step = ordered[..., 1:] != ordered[..., :-1]
     if step.device.type == "cpu":
         steps = torch.count_nonzero(step)
