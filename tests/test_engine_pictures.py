@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -100,8 +101,6 @@ def test_shared_poses_can_be_read_off_and_add_their_closed_form() -> None:
 
 def _least_slope(side: Side, pose: torch.Tensor) -> float:
     """The smallest singular value, of the largest, of what a pose changes, before rounding."""
-    from dataclasses import replace
-
     smooth = replace(side, levels=torch.zeros_like(side.levels))
     item = torch.zeros(4, 1, dtype=torch.long)
 

@@ -13,9 +13,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from torchmist.copula import normal_scores, standardise
-from torchmist.models.gaussian import gaussian_bias
-from torchmist.models.linear import SHARE
+from torchmist.copula import standardise
+from torchmist.models.linear import SHARE, gaussian_information, linear_information
 
 __all__ = ["collinear_notes"]
 
@@ -48,8 +47,9 @@ def collinear_notes(x: Tensor, y: Tensor, estimate: Tensor) -> tuple[str, ...]:
         return ()
     sides = [_cut(side.double()) for side in (x, y)]
     small = [_smallest(side) for side in sides]
-    seen = [standardise(normal_scores(side, None).double().mT, None).mT for side in (x, y)]
-    plain, ranked = _shared(*sides), _shared(*seen)
+    n = torch.full(x.shape[:1], x.shape[1], device=x.device)
+    plain = gaussian_information(sides[0], sides[1], n, ridge=_ROUNDING).clamp(min=0)
+    ranked = linear_information(x, y, None, None)[:, 0].clamp(min=0)
     least = (_SHARE_HIDDEN * plain).clamp(min=_HIDDEN)
     hidden = (plain - ranked > least) & (plain - estimate.to(plain) > least)
     hidden &= torch.minimum(*small) < _SMALL
@@ -80,14 +80,3 @@ def _smallest(side: Tensor) -> Tensor:
     values = torch.linalg.eigvalsh(side.mT @ side / side.shape[1])
     least: Tensor = values.masked_fill(values < _ROUNDING, torch.inf).amin(-1)
     return least
-
-
-def _shared(x: Tensor, y: Tensor) -> Tensor:
-    """Gaussian information ``[B]`` in nats, less its bias, of columns of mean 0 and variance 1."""
-    logs = []
-    for part in (x, y, torch.cat([x, y], -1)):
-        values = torch.linalg.eigvalsh(part.mT @ part / part.shape[1])
-        logs.append(values.clamp(min=_ROUNDING).log().sum(-1) / 2)
-    n = torch.full(x.shape[:1], x.shape[1], device=x.device)
-    shared: Tensor = logs[0] + logs[1] - logs[2] - gaussian_bias(n, x.shape[-1], y.shape[-1])
-    return shared.clamp(min=0)

@@ -17,7 +17,7 @@ from torchmist.copula import normal_scores, standardise
 from torchmist.models.directions import Through
 from torchmist.models.gaussian import gaussian_bias
 
-__all__ = ["SHARE", "linear_information"]
+__all__ = ["SHARE", "gaussian_information", "linear_information"]
 
 SHARE = 4
 """Rows for each column, from which all columns are taken."""
@@ -33,21 +33,31 @@ def linear_information(
     :func:`torchmist.models.directions.see_through` shows them, or None, where all columns count.
     """
     most = x.shape[1] // SHARE
-    sides = [normal_scores(side, mask) for side in (x, y)] if through is None else [
-        normal_scores(side, mask) if side.shape[-1] <= most else seen.rows[..., : max(1, most)]
-        for side, seen in zip((x, y), through)
-    ]  # fmt: skip
+    sides = [
+        normal_scores(side, mask)
+        if through is None or side.shape[-1] <= most
+        else through[k].rows[..., : max(1, most)]
+        for k, side in enumerate((x, y))
+    ]
     n = torch.full(x.shape[:1], x.shape[1], device=x.device) if mask is None else mask.sum(-1)
     rows = [standardise(side.double().mT, mask).mT for side in sides]
-    logs = [_half_logdet(part, n) for part in (*rows, torch.cat(rows, -1))]
-    shared = logs[0] + logs[1] - logs[2] - gaussian_bias(n, rows[0].shape[-1], rows[1].shape[-1])
-    return shared[:, None].to(sides[0].dtype)
+    return gaussian_information(rows[0], rows[1], n)[:, None].to(sides[0].dtype)
 
 
-def _half_logdet(rows: Tensor, n: Tensor) -> Tensor:
+def gaussian_information(x: Tensor, y: Tensor, n: Tensor, ridge: float = _RIDGE) -> Tensor:
+    """What ``n`` ``[B]`` rows of columns of mean 0 and variance 1, ``[B, N, d]`` double precision
+    with zeros for padding, share were they Gaussian, in nats and less its bias, ``[B]``.
+
+    ``ridge``: variance of the noise that every column is taken to have.
+    """
+    logs = [_half_logdet(part, n, ridge) for part in (x, y, torch.cat([x, y], -1))]
+    return logs[0] + logs[1] - logs[2] - gaussian_bias(n, x.shape[-1], y.shape[-1])
+
+
+def _half_logdet(rows: Tensor, n: Tensor, ridge: float) -> Tensor:
     """Half the log-determinant of the ridge correlations of ``[B, N, d]``, ``[B]``."""
     gram = rows.mT @ rows / n.double()[:, None, None]
     eye = torch.eye(rows.shape[-1], dtype=rows.dtype, device=rows.device)
-    lower = torch.linalg.cholesky_ex((gram + _RIDGE * eye) / (1 + _RIDGE)).L
+    lower = torch.linalg.cholesky_ex((gram + ridge * eye) / (1 + ridge)).L
     half: Tensor = lower.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     return half
