@@ -149,9 +149,15 @@ def _report() -> None:
 
 
 def write_pages() -> None:
-    """Write what is made at build; a page that has not changed keeps its date."""
+    """Write what is made at build; a page that has not changed keeps its date, and one of what is
+    no longer there goes."""
     _report()
-    for name, text in {**_api(), **_cards(), **_examples()}.items():
+    pages = {**_api(), **_cards(), **_examples()}
+    for folder in {Path(name).parent for name in pages}:
+        for path in (GENERATED / folder).glob("*.md"):
+            if (folder / path.stem).as_posix() not in pages:
+                path.unlink()
+    for name, text in pages.items():
         path = GENERATED / f"{name}.md"
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.is_file() or path.read_text() != text:
