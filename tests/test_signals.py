@@ -53,6 +53,12 @@ def test_ordinary_data_are_silent(small: MIST, x: np.ndarray, y: np.ndarray) -> 
     assert torchmist.estimate(x, y, model=small).warnings == ()
 
 
+def test_ties_are_no_matter_to_weights_that_have_seen_them() -> None:
+    y = np.c_[ZERO_INFLATED, Y]
+    assert torchmist.estimate(X, y).warnings == ()
+    assert any("tied" in note for note in torchmist.estimate(X, y, model="mist-v1").warnings)
+
+
 def test_tails_leave_the_estimate_alone(small: MIST) -> None:
     heavy = np.sinh(5 * X)
     expected = torchmist.estimate(X, Y, model=small).mean

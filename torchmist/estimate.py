@@ -163,7 +163,7 @@ def estimate_sorted(pair: SortedPair, model: Model = "mist") -> MIEstimate:
     with torch.no_grad():
         found = answer(sample, network)
     quantiles = found.quantiles.clamp(min=0).cpu()
-    notes = (*found.sample.notes, *data_notes(pair.x, pair.y))
+    notes = (*found.sample.notes, *data_notes(pair.x, pair.y, ties=network.saw("atoms")))
     trained = network.trained_range or TrainedRange()
     if trained.d is None or max(sample.x.shape[2], sample.y.shape[2]) <= trained.d[1]:
         notes += spread_notes(sample.x, sample.y)

@@ -26,18 +26,20 @@ _CHANCE = 5.0  # standard errors of a rank correlation that is not chance, and
 _PERSISTENT = 0.1  # the least one that is worth a word
 
 
-def data_notes(x: Sorted, y: Sorted, *, counted: bool = False) -> tuple[str, ...]:
+def data_notes(
+    x: Sorted, y: Sorted, *, counted: bool = False, ties: bool = False
+) -> tuple[str, ...]:
     """Constant and repeated columns, codes, ties, copied and consecutive rows, as sentences.
 
     ``x`` and ``y``: both sides with their kinds; ``counted``: they went to the counts, where ties
-    and codes are no matter.
+    and codes are no matter; ``ties``: the weights have seen ties of every kind.
     """
     notes: list[str] = []
     ranked = x.ranked, y.ranked
     for side, name in ((x, "x"), (y, "y")):
         notes += _constant_notes(side.ranked, name)
         if not counted:
-            notes += _tie_notes(side, name)
+            notes += _code_notes(side, name) or ([] if ties else _tie_notes(side, name))
     both = torch.cat([x.values.double(), y.values.double()], -1)
     numeric = torch.tensor([not label for label in (*x.label, *y.label)])
     notes += _repeated_columns(both, numeric, x.values.shape[-1])
@@ -60,18 +62,23 @@ def _constant_notes(ranked: Ranked, name: str) -> list[str]:
     return [f"{of} constant: they carry no information"]
 
 
-def _tie_notes(sorted_: Sorted, name: str) -> list[str]:
-    """Codes as floats and heavy ties among the columns that are no labels."""
+def _code_notes(sorted_: Sorted, name: str) -> list[str]:
+    """A single column of class codes as floats."""
     side, distinct = sorted_.values, sorted_.ranked.distinct
-    n, d = side.shape[1:]
-    numeric = torch.tensor([kind == "number" for kind in sorted_.side.kinds], device=side.device)
-    few = (distinct > 2) & (distinct <= min(_CODES, n // _PER_CODE)) & numeric
-    if d == 1 and few.all() and bool((side == side.round()).all()):
-        return [
-            f"{name} holds {int(distinct.max())} whole numbers as floats: if they are class "
-            f"labels, whose order means nothing, pass them as integers"
-        ]
-    tied = (distinct > _CODES) & (distinct < (1 - _TIED) * n) & numeric
+    few = (distinct > 2) & (distinct <= min(_CODES, side.shape[1] // _PER_CODE)) & _numbers(sorted_)
+    if side.shape[-1] > 1 or not few.all() or not bool((side == side.round()).all()):
+        return []
+    return [
+        f"{name} holds {int(distinct.max())} whole numbers as floats: if they are class "
+        f"labels, whose order means nothing, pass them as integers"
+    ]
+
+
+def _tie_notes(sorted_: Sorted, name: str) -> list[str]:
+    """Heavy ties among the columns that are no labels."""
+    n, d = sorted_.values.shape[1:]
+    distinct = sorted_.ranked.distinct
+    tied = (distinct > _CODES) & (distinct < (1 - _TIED) * n) & _numbers(sorted_)
     if not tied.any():
         return []
     return [
@@ -79,6 +86,12 @@ def _tie_notes(sorted_: Sorted, name: str) -> list[str]:
         f"values repeat others): the weights have seen ties as classes and bins only; "
         f"torchmist.audit tells how far they are off on such data"
     ]
+
+
+def _numbers(sorted_: Sorted) -> Tensor:
+    """Which columns are numbers, ``[d]``."""
+    kinds = sorted_.side.kinds
+    return torch.tensor([kind == "number" for kind in kinds], device=sorted_.values.device)
 
 
 def _keys(rows: Tensor) -> Tensor:

@@ -45,3 +45,8 @@ class QuantileNetwork(nn.Module):
         stated = "trained_range" in content
         self.trained_range = TrainedRange.from_header(content["trained_range"]) if stated else None
         self._provenance = content
+
+    def saw(self, family: str) -> bool:
+        """Whether a stage of the recipe of these weights has datasets of ``family``."""
+        stages = self.provenance.get("stages", ())
+        return any(stage["families"].get(family, 0) > 0 for stage in stages)

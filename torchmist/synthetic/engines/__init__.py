@@ -12,6 +12,7 @@ from torchmist.synthetic.engines.copies import Copies
 from torchmist.synthetic.engines.directions import Directions
 from torchmist.synthetic.engines.family import Family
 from torchmist.synthetic.engines.functions import Functions
+from torchmist.synthetic.engines.groups import Groups
 from torchmist.synthetic.engines.joined import Joined
 from torchmist.synthetic.engines.lifts import Lifts
 from torchmist.synthetic.engines.pictures import Pictures
@@ -36,6 +37,7 @@ ENGINES: Mapping[str, Family[Any]] = {
         Joined(),
         Pictures(),
         Steep(),
+        Groups(),
     )
 }
 """Every engine by its name."""

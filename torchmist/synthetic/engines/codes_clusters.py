@@ -24,11 +24,12 @@ from torchmist.synthetic.engines.mixture_information import (
 )
 
 __all__ = ["ClusterParameters", "Clusters", "clusters_information", "draw_clusters",
-           "draw_joint_table", "sample_pair"]  # fmt: skip
+           "draw_joint_table", "mixed_up", "sample_pair"]  # fmt: skip
 
 _MOST = 32  # clusters of a side
 _LATENT = 64  # most columns in which clusters differ
 _DRAWS = 1024
+_MIXED = 0.6  # share of the tables that are mixed up
 _NONE = -1e9  # log-weight of a cluster that a dataset does not have
 
 
@@ -149,6 +150,16 @@ def draw_joint_table(random: Random, k: int, other: int, *, exact: bool) -> tupl
     free = (uneven[..., None] * random.normal(1, other) + inside).softmax(-1)
     given = torch.where(independent, free, given)
     return weight.softmax(-1)[..., None] * given, independent[:, 0, 0]
+
+
+def mixed_up(random: Random, table: Tensor) -> Tensor:
+    """Tables ``[B, K, L]``, in six of ten of which classes of Y are replaced by any, by chance."""
+    noise = torch.where(random.coin(_MIXED, 1, 1), random.uniform(1, 1) ** 1.5, 0.0)
+    alone = table.sum(1, keepdim=True)
+    even = (alone > 1e-6).float()
+    even = even / even.sum(-1, keepdim=True)
+    other = torch.where(random.coin(0.7, 1, 1), even, alone / alone.sum(-1, keepdim=True))
+    return (1 - noise) * table + noise * table.sum(2, keepdim=True) * other
 
 
 def _draw_side(

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from torchmist.synthetic.engines.atoms_tables import sample_table, table_information
-from torchmist.synthetic.engines.codes_clusters import draw_joint_table, show_label
+from torchmist.synthetic.engines.codes_clusters import draw_joint_table, mixed_up, show_label
 from torchmist.synthetic.engines.codes_random import Random
 from torchmist.synthetic.engines.family import Family, check_sizes
 from torchmist.synthetic.engines.pictures_side import Side, draw_side
@@ -35,7 +35,6 @@ _NATS = 2.5  # of a shared pose, at most
 _UNCLEAR = 0.02  # where more pictures than this are next to another class, nothing is shared
 _POOLED = 0.35
 _POOL = (8.0, 400.0)  # poses of a pool
-_MIXED = 0.6  # share of the datasets whose classes are mixed up to any degree
 
 
 @dataclass(frozen=True)
@@ -129,7 +128,7 @@ def _draw_pair(random: Random, dx: int, dy: int, label: bool) -> PicturePair:
         independent = torch.zeros(random.batch, dtype=torch.bool, device=random.device)
     else:
         table, independent = draw_joint_table(random, k, other, exact=label)
-        table = _mixed(random, table)
+        table = mixed_up(random, table)
     nats = random.log_uniform(0.05, _NATS, shared)
     x = draw_side(random, table.shape[1], dx, shared=shared)
     y: Side | Tensor | None = None
@@ -145,16 +144,6 @@ def _draw_pair(random: Random, dx: int, dy: int, label: bool) -> PicturePair:
         pools = random.log_uniform(*_POOL, 1).floor(), random.log_uniform(*_POOL, 1).floor()
     rho = (-torch.expm1(-2 * nats)).sqrt()
     return PicturePair(table, x, y, (dx, dy), rho, pools, independent)
-
-
-def _mixed(random: Random, table: Tensor) -> Tensor:
-    """Tables ``[B, K, L]`` of which the classes of Y are replaced by any, by chance."""
-    noise = torch.where(random.coin(_MIXED, 1, 1), random.uniform(1, 1) ** 1.5, 0.0)
-    alone = table.sum(1, keepdim=True)
-    even = (alone > 1e-6).float()
-    even = even / even.sum(-1, keepdim=True)
-    other = torch.where(random.coin(0.7, 1, 1), even, alone / alone.sum(-1, keepdim=True))
-    return (1 - noise) * table + noise * table.sum(2, keepdim=True) * other
 
 
 def _sample_pair(p: PicturePair, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
