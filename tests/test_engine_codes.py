@@ -30,6 +30,7 @@ from torchmist.synthetic.engines.mixture_information import (
     table_information,
     table_label_information,
 )
+from torchmist.synthetic.engines.mixture_views import NormalView
 
 SIZES = [(1, 1), (1, 5), (5, 1), (3, 2), (8, 40), (40, 40), (200, 3)]
 
@@ -76,10 +77,9 @@ def test_table_information_is_the_integral_of_the_mixture() -> None:
     sx, sy = torch.full((4,), 0.6), torch.tensor([0.3, 0.8, 0.6])
     table = torch.rand(4, 3, generator=g) ** 4
     table = table / table.sum()
-    mi, error = table_information(
-        mx[None, :, None], my[None, :, None], sx[None, :1, None], sy[None, :, None], table[None],
-        draws=20_000, generator=g,
-    )  # fmt: skip
+    x = NormalView(mx[None, :, None], sx[None, :1, None])
+    y = NormalView(my[None, :, None], sy[None, :, None])
+    mi, error = table_information(x, y, table[None], draws=20_000, generator=g)
     assert mi.item() == pytest.approx(quadrature(mx, my, sx, sy, table), abs=4 * error.item())
 
 
@@ -87,9 +87,8 @@ def test_table_of_clusters_that_do_not_overlap_gives_the_mi_of_the_table() -> No
     table = torch.tensor([[0.3, 0.1, 0.0], [0.05, 0.25, 0.3]])
     means = 100 * torch.eye(3)[None]
     scale = torch.ones(1, 1, 3)
-    mi, error = table_information(
-        means[:, :2], means, scale, scale, table[None], draws=100, generator=generator()
-    )
+    x, y = NormalView(means[:, :2], scale), NormalView(means, scale)
+    mi, error = table_information(x, y, table[None], draws=100, generator=generator())
     product = table.sum(1, keepdim=True) * table.sum(0)
     truth = float((torch.xlogy(table, table) - torch.xlogy(table, product)).sum())
     assert mi.item() == pytest.approx(truth, abs=1e-5)
@@ -105,7 +104,7 @@ def test_labels_are_views_without_noise() -> None:
     ones = torch.ones(2, 1, 3)
     kinds = [
         label_information(means, labels, scale, classes=3, draws=8_000, generator=g),
-        table_label_information(means, scale, table, draws=8_000, generator=g),
+        table_label_information(NormalView(means, scale), table, draws=8_000, generator=g),
         mixture_information(means, sharp, scale, ones, draws=8_000, generator=g),
     ]
     first = kinds[0][0]

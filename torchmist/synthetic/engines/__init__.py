@@ -17,6 +17,7 @@ from torchmist.synthetic.engines.joined import Joined
 from torchmist.synthetic.engines.lifts import Lifts
 from torchmist.synthetic.engines.pictures import Pictures
 from torchmist.synthetic.engines.spectra import Spectra
+from torchmist.synthetic.engines.spikes import Spikes
 from torchmist.synthetic.engines.spread import Spread
 from torchmist.synthetic.engines.steep import Steep
 
@@ -38,6 +39,7 @@ ENGINES: Mapping[str, Family[Any]] = {
         Pictures(),
         Steep(),
         Groups(),
+        Spikes(),
     )
 }
 """Every engine by its name."""

@@ -22,6 +22,7 @@ from torchmist.synthetic.engines.mixture_information import (
     table_information,
     table_label_information,
 )
+from torchmist.synthetic.engines.mixture_views import NormalView
 
 __all__ = ["ClusterParameters", "Clusters", "clusters_information", "draw_clusters",
            "draw_joint_table", "mixed_up", "sample_pair"]  # fmt: skip
@@ -105,15 +106,12 @@ def show_label(label: Tensor, columns: int) -> Tensor:
 
 def clusters_information(p: ClusterParameters, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """I(X;Y) in nats and its standard error, ``[B]`` float64."""
-    x, y = p.x, p.y
-    if y is None:
-        mi, error = table_label_information(
-            x.means, x.scale, p.table, draws=_DRAWS, generator=generator
-        )
+    x = NormalView(p.x.means, p.x.scale)
+    if p.y is None:
+        mi, error = table_label_information(x, p.table, draws=_DRAWS, generator=generator)
     else:
-        mi, error = table_information(
-            x.means, y.means, x.scale, y.scale, p.table, draws=_DRAWS, generator=generator
-        )
+        y = NormalView(p.y.means, p.y.scale)
+        mi, error = table_information(x, y, p.table, draws=_DRAWS, generator=generator)
     zero = torch.zeros_like(mi)
     return torch.where(p.independent, zero, mi), torch.where(p.independent, zero, error)
 

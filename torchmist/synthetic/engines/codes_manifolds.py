@@ -26,7 +26,8 @@ from torchmist.synthetic.engines.mixture_information import (
 )
 from torchmist.synthetic.engines.nets import random_map
 
-__all__ = ["Code", "ManifoldParameters", "draw_manifolds", "manifolds_information", "sample_codes"]
+__all__ = ["Code", "ManifoldParameters", "draw_labels", "draw_manifolds", "draw_source",
+           "manifolds_information", "sample_codes", "widen"]  # fmt: skip
 
 _LATENT = 64
 _CPU_CELLS, _GPU_CELLS = 3 << 18, 1 << 21  # draws times items of a dataset
@@ -70,7 +71,7 @@ def draw_manifolds(random: Random, dx: int, dy: int, *, label: bool) -> Manifold
     shared, private = 1 + int(u[0] ** 2 * 6), int(u[1] ** 2 * 3)
     dims = shared + (private if label else 2 * private)
     items = 512 << min(3, dims - 1 + int(u[2] < 0.4))
-    source = _draw_source(random, items, dims)
+    source = draw_source(random, items, dims)
     of_x, of_y = source[..., : 2 * (shared + private)], source
     if private and not label:
         of_y = torch.cat([source[..., : 2 * shared], source[..., 2 * (shared + private) :]], -1)
@@ -80,12 +81,12 @@ def draw_manifolds(random: Random, dx: int, dy: int, *, label: bool) -> Manifold
     tied = ~random.coin(_INDEPENDENT)
     if label:
         classes = dy if dy > 1 else 2 + int(u[5] ** 2 * 8)
-        labels = _draw_labels(random, of_y, classes)
-        scale_x = scale_x * _widen(random, [(means_x, scale_x)])
+        labels = draw_labels(random, of_y, classes)
+        scale_x = scale_x * widen(random, [(means_x, scale_x)])
         x = Code(means_x, scale_x, _draw_frame(random, means_x, scale_x, dx))
         return ManifoldParameters(x, None, labels, classes, dy, tied)
     means_y, scale_y = _draw_code(random, of_y, dy, u[5])
-    factor = _widen(random, [(means_x, scale_x), (means_y, scale_y)])
+    factor = widen(random, [(means_x, scale_x), (means_y, scale_y)])
     scale_x, scale_y = scale_x * factor, scale_y * factor
     x = Code(means_x, scale_x, _draw_frame(random, means_x, scale_x, dx))
     y = Code(means_y, scale_y, _draw_frame(random, means_y, scale_y, dy))
@@ -126,7 +127,7 @@ def manifolds_information(
     return torch.where(p.tied, mi, zero), torch.where(p.tied, error, zero)
 
 
-def _draw_source(random: Random, items: int, dims: int) -> Tensor:
+def draw_source(random: Random, items: int, dims: int) -> Tensor:
     """Items of a source ``[B, M, 2 q]``: each dimension is a number and 0, or the cosine and the
     sine of an angle. Numbers are uniform, normal, in clusters, or on a grid, of variance about 1.
     """
@@ -162,7 +163,7 @@ def _draw_code(random: Random, source: Tensor, d: int, u: float) -> tuple[Tensor
     return means, scale * torch.exp(uneven * random.normal(1, latent))
 
 
-def _widen(random: Random, codes: list[tuple[Tensor, Tensor]]) -> Tensor:
+def widen(random: Random, codes: list[tuple[Tensor, Tensor]]) -> Tensor:
     """Factors of the noise ``[B, 1, 1]``, at least 1, that bring five other items within two
     standard deviations of most items, on the sides together."""
     items = codes[0][0].shape[1]
@@ -186,7 +187,7 @@ def _draw_frame(random: Random, means: Tensor, scale: Tensor, d: int) -> Frame:
     return draw_frame(random, latent, d, noise=noise, decay=decay, turned=0.6, curved=0.2)
 
 
-def _draw_labels(random: Random, source: Tensor, classes: int) -> Tensor:
+def draw_labels(random: Random, source: Tensor, classes: int) -> Tensor:
     """Labels ``[B, M]`` int64: the largest of random functions, or equal cuts of one of them; a
     share of the items, up to 0.7 in half of the datasets, has a random label."""
     scores = random_map(random, source, classes)

@@ -29,6 +29,7 @@ from torchmist.synthetic.engines.mixture_information import (
     table_information,
     table_label_information,
 )
+from torchmist.synthetic.engines.mixture_views import NormalView
 
 __all__ = ["Group", "GroupParameters", "Groups"]
 
@@ -126,18 +127,18 @@ class Groups(Family[GroupParameters]):
     ) -> tuple[Tensor, Tensor]:
         """Return I(X;Y) in nats and its standard error, both ``[B]`` float64."""
         p = parameters
-        scale = p.x.scale.clamp(min=_FLOOR)
+        x = _view(p.x)
         if p.y is None:
-            mi, error = table_label_information(
-                p.x.means, scale, p.table, draws=_DRAWS, generator=generator
-            )
+            mi, error = table_label_information(x, p.table, draws=_DRAWS, generator=generator)
         else:
-            mi, error = table_information(
-                p.x.means, p.y.means, scale, p.y.scale.clamp(min=_FLOOR), p.table,
-                draws=_DRAWS, generator=generator,
-            )  # fmt: skip
+            mi, error = table_information(x, _view(p.y), p.table, draws=_DRAWS, generator=generator)
         mi, error = (v.masked_fill(p.independent, 0) for v in (mi, error))
         return mi - 0.5 * torch.log1p(-p.correlations.double().square()).sum(-1), error
+
+
+def _view(side: Group) -> NormalView:
+    """What densities are asked of."""
+    return NormalView(side.means, side.scale.clamp(min=_FLOOR))
 
 
 def _noise(side: Group, n: int, generator: torch.Generator) -> Tensor:

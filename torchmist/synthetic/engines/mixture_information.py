@@ -18,11 +18,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from torchmist.synthetic.engines.mixture_views import NormalView, View, view_dtype
+
 __all__ = [
     "label_information",
     "mixture_information",
+    "parts",
     "table_information",
     "table_label_information",
+    "view_label_information",
+    "views_information",
 ]
 
 _CPU_CELLS, _GPU_CELLS = 1 << 16, 1 << 26  # draws times items worked on at once
@@ -52,19 +57,34 @@ def mixture_information(
         log_weights: logarithms of the items' weights up to a constant, ``[B, M]``; equal if None.
     """
     mi, error = [], []
-    for part in _parts(means_x, draws):
-        weights = None if log_weights is None else _normalise(log_weights[part])
-        x = _View(means_x[part], scale_x[part])
-        y = _View(means_y[part], scale_y[part])
-        values = []
-        for u in _strata(len(means_x[part]), means_x.shape[1], draws, generator):
-            item = _choose(u, weights, means_x.shape[1])
-            a, b = x.logits(x.draw(item, generator)), y.logits(y.draw(item, generator))
-            values.append(_entropies(a, b, weights))
-        whole = torch.cat(values, 1).double()
-        mi.append(_item_entropy(weights, means_x[part]) + whole.mean(1))
-        error.append(whole.std(1) / draws**0.5)
+    for part in parts(means_x, draws):
+        x = NormalView(means_x[part], scale_x[part])
+        y = NormalView(means_y[part], scale_y[part])
+        weights = None if log_weights is None else log_weights[part]
+        one = views_information(x, y, draws=draws, generator=generator, log_weights=weights)
+        mi.append(one[0])
+        error.append(one[1])
     return torch.cat(mi), torch.cat(error)
+
+
+@torch.no_grad()
+def views_information(
+    x: View, y: View, *, draws: int, generator: torch.Generator, log_weights: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """I(X;Y) in nats of two views of any kind of an item, and its standard error, ``[B]`` float64.
+
+    All datasets are worked on at once; ``parts`` says how many that should be. Other arguments as
+    in ``mixture_information``.
+    """
+    batch, items = x.size
+    weights = None if log_weights is None else _normalise(log_weights)
+    values = []
+    for u in _strata(batch, items, draws, generator):
+        item = _choose(u, weights, items)
+        a, b = x.logits(x.draw(item, generator)), y.logits(y.draw(item, generator))
+        values.append(_entropies(a, b, weights))
+    whole = torch.cat(values, 1).double()
+    return _item_entropy(weights, x.size, whole.device) + whole.mean(1), whole.std(1) / draws**0.5
 
 
 @torch.no_grad()
@@ -90,35 +110,52 @@ def label_information(
         log_weights: logarithms of the items' weights up to a constant, ``[B, M]``; equal if None.
     """
     mi, error = [], []
-    for part in _parts(means_x, draws):
-        weights = None if log_weights is None else _normalise(log_weights[part])
-        x = _View(means_x[part], scale_x[part])
-        member = torch.nn.functional.one_hot(labels[part], classes).to(x.centre.dtype)
-        shares = member if weights is None else member * weights.exp()[..., None]
-        prior = shares.sum(1).double()
-        prior = prior / prior.sum(-1, keepdim=True)
-        values = []
-        for u in _strata(len(means_x[part]), means_x.shape[1], draws, generator):
-            a = x.logits(x.draw(_choose(u, weights, means_x.shape[1]), generator))
-            posterior = a.sub_(a.amax(-1, keepdim=True)).exp_() @ shares
-            posterior = posterior / posterior.sum(-1, keepdim=True)
-            values.append(torch.xlogy(posterior, posterior).sum(-1))
-        whole = torch.cat(values, 1).double()
-        mi.append(whole.mean(1) - torch.xlogy(prior, prior).sum(-1))
-        error.append(whole.std(1) / draws**0.5)
+    for part in parts(means_x, draws):
+        x = NormalView(means_x[part], scale_x[part])
+        weights = None if log_weights is None else log_weights[part]
+        one = view_label_information(
+            x, labels[part], classes=classes, draws=draws, generator=generator, log_weights=weights
+        )
+        mi.append(one[0])
+        error.append(one[1])
     return torch.cat(mi), torch.cat(error)
 
 
 @torch.no_grad()
-def table_information(
-    means_x: Tensor,
-    means_y: Tensor,
-    scale_x: Tensor,
-    scale_y: Tensor,
-    table: Tensor,
+def view_label_information(
+    x: View,
+    labels: Tensor,
     *,
+    classes: int,
     draws: int,
     generator: torch.Generator,
+    log_weights: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """I(X; label) in nats of a view of any kind of an item, and its standard error.
+
+    Arguments as in ``label_information``; all datasets are worked on at once. The value and its
+    standard error are ``[B]`` float64.
+    """
+    batch, items = x.size
+    weights = None if log_weights is None else _normalise(log_weights)
+    member = torch.nn.functional.one_hot(labels, classes).to(view_dtype())
+    shares = member if weights is None else member * weights.exp()[..., None]
+    prior = shares.sum(1).double()
+    prior = prior / prior.sum(-1, keepdim=True)
+    values = []
+    for u in _strata(batch, items, draws, generator):
+        a = x.logits(x.draw(_choose(u, weights, items), generator))
+        posterior = a.sub_(a.amax(-1, keepdim=True)).exp_() @ shares
+        posterior = posterior / posterior.sum(-1, keepdim=True)
+        values.append(torch.xlogy(posterior, posterior).sum(-1))
+    whole = torch.cat(values, 1).double()
+    mi = whole.mean(1) - torch.xlogy(prior, prior).sum(-1)
+    return mi, whole.std(1) / draws**0.5
+
+
+@torch.no_grad()
+def table_information(
+    x: View, y: View, table: Tensor, *, draws: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     r"""I(X;Y) in nats where X shows a cluster K, Y a cluster L, and (K, L) has a joint table.
 
@@ -128,16 +165,13 @@ def table_information(
     ``[B]`` float64; without overlap of the clusters the value is the table's and the error 0.
 
     Args:
-        means_x: ``[B, K, dx]``.
-        means_y: ``[B, L, dy]``.
-        scale_x: standard deviations, ``[B, 1, dx]`` or per cluster ``[B, K, dx]``.
-        scale_y: ``[B, 1, dy]`` or ``[B, L, dy]``.
+        x: what X shows of its ``K`` clusters.
+        y: what Y shows of its ``L`` clusters.
         table: probabilities ``[B, K, L]``.
         draws: Monte Carlo draws of a dataset.
-        generator: source of randomness, on the device of the means.
+        generator: source of randomness, on the device of the views.
     """
-    x, y = _View(means_x, scale_x), _View(means_y, scale_y)
-    table, labels = table.to(x.centre.dtype), table.shape[-1]
+    table, labels = table.to(view_dtype()), table.shape[-1]
     of_x, of_y, plogp = table.sum(-1), table.sum(-2), torch.xlogy(table, table)
     values = []
     for u in _strata(len(table), sum(table.shape[1:]), draws, generator):
@@ -160,21 +194,15 @@ def table_information(
 
 @torch.no_grad()
 def table_label_information(
-    means_x: Tensor,
-    scale_x: Tensor,
-    table: Tensor,
-    *,
-    draws: int,
-    generator: torch.Generator,
+    x: View, table: Tensor, *, draws: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """I(X; L) in nats where X shows a cluster K and (K, L) has a joint table ``[B, K, L]``.
 
     Arguments as in ``table_information``. The value and its standard error are ``[B]`` float64.
     """
-    x = _View(means_x, scale_x)
-    table = table.to(x.centre.dtype)
+    table = table.to(view_dtype())
     values = []
-    for u in _strata(len(means_x), means_x.shape[1], draws, generator):
+    for u in _strata(len(table), table.shape[1], draws, generator):
         cluster = _choose(u, _normalise(table.sum(-1).log()), table.shape[1])
         a = x.logits(x.draw(cluster, generator))
         posterior = (a - a.amax(-1, keepdim=True)).exp() @ table
@@ -183,44 +211,6 @@ def table_label_information(
     value = torch.cat(values, 1).double()
     prior = table.double().sum(-2)
     return value.mean(1) - torch.xlogy(prior, prior).sum(-1), value.std(1) / draws**0.5
-
-
-class _View:
-    """One side of the items: draws of it, and log densities up to a constant of the draw."""
-
-    def __init__(self, means: Tensor, scale: Tensor) -> None:
-        # Distances need full precision: TF32 or bfloat16 products would ruin their differences.
-        exact = torch.get_float32_matmul_precision() == "highest"
-        dtype = torch.float32 if exact else torch.float64
-        means, scale = means.to(dtype), scale.to(dtype)
-        self.shared = scale.shape[1] == 1
-        self.means = means - means.mean(1, keepdim=True)
-        if self.shared:
-            self.means = self.means / scale
-            self.scale = torch.ones_like(scale)
-            self.centre = self.means.mT
-            self.constant = 0.5 * self.means.square().sum(-1)
-        else:
-            self.scale = scale
-            precision = scale.square().reciprocal()
-            self.centre = torch.cat([-0.5 * precision, self.means * precision], -1).mT
-            squares = 0.5 * self.means.square() * precision
-            self.constant = (squares + scale.log()).sum(-1)
-
-    def draw(self, item: Tensor, generator: torch.Generator) -> Tensor:
-        """A noisy view of each item ``[B, R]``, ``[B, R, d]``."""
-        index = item[..., None].expand(-1, -1, self.means.shape[-1])
-        shape, device = index.shape, self.means.device
-        noise = torch.randn(shape, generator=generator, device=device).to(self.means.dtype)
-        if not self.shared:
-            noise = noise * self.scale.gather(1, index)
-        return self.means.gather(1, index) + noise
-
-    def logits(self, values: Tensor) -> Tensor:
-        """Log densities of each item ``[B, R, M]`` up to a constant of each draw."""
-        if not self.shared:
-            values = torch.cat([values.square(), values], -1)
-        return torch.baddbmm(self.constant[:, None], values, self.centre, beta=-1)
 
 
 def _entropies(a: Tensor, b: Tensor, weights: Tensor | None) -> Tensor:
@@ -261,11 +251,11 @@ def _normalise(log_weights: Tensor) -> Tensor:
     return log_weights.float().log_softmax(-1).clamp(min=_FLOOR)
 
 
-def _item_entropy(weights: Tensor | None, means: Tensor) -> Tensor:
+def _item_entropy(weights: Tensor | None, size: tuple[int, int], device: torch.device) -> Tensor:
     """H(J) in nats, ``[B]`` float64."""
-    batch, items = means.shape[:2]
+    batch, items = size
     if weights is None:
-        return torch.full((batch,), float(items), device=means.device).double().log()
+        return torch.full((batch,), float(items), device=device).double().log()
     return -(weights.double().exp() * weights.double()).sum(-1)
 
 
@@ -281,8 +271,8 @@ def _cells(device: torch.device) -> int:
     return _CPU_CELLS if device.type == "cpu" else _GPU_CELLS
 
 
-def _parts(means: Tensor, draws: int) -> list[slice]:
-    """Slices of the datasets that can be worked on at once."""
+def parts(means: Tensor, draws: int) -> list[slice]:
+    """Slices of the datasets, of items ``means`` ``[B, M, d]``, that can be worked on at once."""
     batch, items = means.shape[:2]
     step = max(1, _cells(means.device) // (draws * items))
     return [slice(start, start + step) for start in range(0, batch, step)]
