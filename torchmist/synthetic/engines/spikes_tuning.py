@@ -17,10 +17,10 @@ from torchmist.synthetic.engines.spikes_counts import Counts
 
 __all__ = ["draw_counts", "draw_profiles", "draw_tuning"]
 
-_STRENGTH = (0.35, 4.0)  # changes of a log rate, of many columns; more of few
+_STRENGTH = (0.7, 5.0)  # changes of a log rate, of many columns; more of few
 _BOUND = 4.0  # of changes of a log rate
-_EVENTS, _TRIALS = (0.02, 20.0), (0.02, 2.0)  # mean counts of a column, and odds
-_SEEN = 1.0  # events of a row in all its columns, at least
+_EVENTS, _TRIALS = (0.1, 30.0), (0.1, 2.0)  # mean counts of a column, and odds
+_SEEN = 2.0  # events of a row in all its columns, at least
 _MOST_EVENTS, _LEAST = 150.0, 1e-5
 _SURE = 0.9999  # chance of a trial, at most
 
