@@ -16,6 +16,7 @@ from torchmist.synthetic.engines.groups import Groups
 from torchmist.synthetic.engines.joined import Joined
 from torchmist.synthetic.engines.lifts import Lifts
 from torchmist.synthetic.engines.pictures import Pictures
+from torchmist.synthetic.engines.signals import Signals
 from torchmist.synthetic.engines.spectra import Spectra
 from torchmist.synthetic.engines.spikes import Spikes
 from torchmist.synthetic.engines.spread import Spread
@@ -40,6 +41,7 @@ ENGINES: Mapping[str, Family[Any]] = {
         Steep(),
         Groups(),
         Spikes(),
+        Signals(),
     )
 }
 """Every engine by its name."""

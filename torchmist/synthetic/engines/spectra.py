@@ -28,7 +28,7 @@ from torch import Tensor
 from torchmist.synthetic.engines.codes_random import Random
 from torchmist.synthetic.engines.family import Family
 
-__all__ = ["Spectra", "SpectraParameters"]
+__all__ = ["Spectra", "SpectraParameters", "factor_information", "factor_scale"]
 
 _SHARED, _OWN = 48, 32
 _NATS = (0.02, 30.0)
@@ -75,7 +75,7 @@ class Spectra(Family[SpectraParameters]):
             length = normal.norm(dim=1, keepdim=True).clamp(min=1e-3)
             sides.append(normal / length * both.double().sqrt()[:, None])
         target = random.log_uniform(*_NATS).double()
-        scale = _scale(sides[0], sides[1], shared, target)[:, None, None]
+        scale = factor_scale(sides[0], sides[1], shared, target)[:, None, None]
         x, y = (torch.cat([side[..., :shared] * scale, side[..., shared:]], -1) for side in sides)
         return SpectraParameters(x, y, shared)
 
@@ -101,7 +101,7 @@ class Spectra(Family[SpectraParameters]):
     ) -> tuple[Tensor, Tensor]:
         """Return I(X;Y) in nats and its standard error, which is 0, both ``[B]`` float64."""
         p = parameters
-        mi = _information(p.x.mT @ p.x, p.y.mT @ p.y, p.shared)
+        mi = factor_information(p.x.mT @ p.x, p.y.mT @ p.y, p.shared)
         return mi, torch.zeros_like(mi)
 
 
@@ -113,7 +113,7 @@ def _spectrum(random: Random, count: int, first: Tensor | float) -> Tensor:
     return out
 
 
-def _information(x: Tensor, y: Tensor, shared: int) -> Tensor:
+def factor_information(x: Tensor, y: Tensor, shared: int) -> Tensor:
     """I(X;Y) ``[B]`` in nats, of Gram matrices of the loadings of both sides."""
     more = y.shape[-1] - shared
     joint = F.pad(x, (0, more, 0, more))
@@ -128,7 +128,7 @@ def _information(x: Tensor, y: Tensor, shared: int) -> Tensor:
     return out
 
 
-def _scale(x: Tensor, y: Tensor, shared: int, target: Tensor) -> Tensor:
+def factor_scale(x: Tensor, y: Tensor, shared: int, target: Tensor) -> Tensor:
     """Factor ``[B]`` of the shared loadings with which both sides share ``target`` ``[B]`` nats,
     which grow with it; the nearest of the range where there is none."""
     grams = [side.mT @ side for side in (x, y)]
@@ -140,7 +140,7 @@ def _scale(x: Tensor, y: Tensor, shared: int, target: Tensor) -> Tensor:
             weight = torch.ones(gram.shape[:-1], dtype=gram.dtype, device=gram.device)
             weight[:, :shared] = middle.exp()[:, None]
             scaled.append(gram * weight[:, None] * weight[..., None])
-        less = _information(scaled[0], scaled[1], shared) < target
+        less = factor_information(scaled[0], scaled[1], shared) < target
         low, high = torch.where(less, middle, low), torch.where(less, high, middle)
     scale: Tensor = ((low + high) / 2).exp()
     return scale
