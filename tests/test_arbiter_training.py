@@ -9,8 +9,9 @@ from arbiter_draws import draws
 from torchmist.arbiter import Arbiter, Evidence
 from torchmist.heads import quantile_levels
 from training import arbiter as command
-from training.arbiter_fit import fit, thinned
+from training.arbiter_fit import fit, plain_twice, thinned
 from training.stages import load_recipe
+from training.stream import FAMILIES
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ def fitted() -> tuple[Arbiter, dict[str, float]]:
 
 def test_members_beat_both_networks_on_draws_that_trained_nothing(fitted) -> None:
     _, found = fitted
-    assert found["datasets"] == 3500 and found["steps"] == 6 * 7
+    assert found["datasets"] == 3500 and found["steps"] == 6 * 14  # both count twice
     assert found["members"] < 0.75 * min(found["plain"], found["local"])
 
 
@@ -40,6 +41,17 @@ def test_of_draws_whose_information_nothing_shows_one_in_four_is_kept() -> None:
     assert 70 <= int((thinned(data)["mi"] == 1e5).sum()) <= 90
     few = {**data, "sizes": torch.tensor([60.0, 2.0, 3.0]).expand(800, -1)}
     assert len(thinned(few)["mi"]) == 800
+
+
+def test_draws_of_plain_families_count_twice() -> None:
+    data = draws(90)
+    names = ["general", "gaussian", "codes", "strong", "atoms", "signals"]
+    data["family"] = torch.tensor([float(FAMILIES.index(names[k % 6])) for k in range(90)])
+    twice = plain_twice(data)
+    assert len(twice["mi"]) == 90 + 45 and set(twice) == set(data)
+    assert torch.equal(twice["plain"][:90], data["plain"])
+    added = {FAMILIES[int(f)] for f in twice["family"][90:]}
+    assert added == {"general", "gaussian", "strong"}
 
 
 def test_fits_repeat_and_leave_the_global_random_state_alone() -> None:

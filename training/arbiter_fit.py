@@ -28,11 +28,12 @@ from torchmist.losses import pinball_losses
 from torchmist.models.variates import SUMS
 from training.stream import FAMILIES
 
-__all__ = ["Data", "fit", "thinned"]
+__all__ = ["Data", "fit", "plain_twice", "thinned"]
 
 _LEAST = -0.19  # nats
 _HIDDEN, _ONE_IN = 0.3, 4  # of t above all that is said, and how many of such draws are kept
 _ENOUGH = 128  # rows, from which that is no matter of chance
+_PLAIN = ("general", "gaussian", "strong")  # families of what most samples are like
 
 
 def _judged(t: Tensor, mi: Tensor, levels: Tensor) -> tuple[float, float]:
@@ -61,6 +62,13 @@ def thinned(data: Data) -> Data:
     return rows_of(data, ~hidden | (hidden.cumsum(0) % _ONE_IN == 0))
 
 
+def plain_twice(data: Data) -> Data:
+    """Draws, with those of plain families twice: the many kinds of all others would take the
+    arbiter away from what most samples are like."""
+    plain = torch.isin(data["family"], torch.tensor([FAMILIES.index(name) for name in _PLAIN]))
+    return {name: torch.cat([values, values[plain]]) for name, values in data.items()}
+
+
 def fit(
     arbiter: Arbiter, data: Data, levels: Tensor, *, epochs: int = 50, seed: int = 0,
     doubt_steps: int = DOUBT_STEPS,
@@ -68,11 +76,12 @@ def fit(
     """Fit an arbiter to draws; return losses in ``t`` and coverages.
 
     They are those of the draws that trained nothing and, as ``strange``, of every family by an
-    arbiter that lacks it; of the members alone and of the whole arbiter.
+    arbiter that lacks it; of the members alone and of the whole arbiter. ``datasets`` are the
+    different ones that trained.
     """
     train, held = rows_of(data, data["check"] < 1), rows_of(data, data["check"] > 0)
     arbiter.standardise(arbiter.read(evidence_of(train)))
-    steps = train_members(arbiter, train, levels, fresh_schedule(epochs), seed)
+    steps = train_members(arbiter, plain_twice(train), levels, fresh_schedule(epochs), seed)
     found = {"datasets": float(len(train["mi"])), "steps": float(steps)}
     for name in ("plain", "local"):
         t = from_nats(held[name].clamp(min=_LEAST))
