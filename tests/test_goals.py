@@ -14,6 +14,7 @@ from torchmist.critic import Critic, CriticConfig
 from torchmist.floor import kernel_floor
 from torchmist.memory import Memory, weighed
 from torchmist.probe import probe_bounds
+from torchmist.pull import kernel_information
 from torchmist.views import RunningDirections, rotated_view, whitened_view
 
 GOALS = ("minimize", "maximize")
@@ -48,6 +49,60 @@ def test_a_goal_has_no_parameters_and_takes_its_own_steps(small, goal) -> None:
     reg(Z.clone().requires_grad_(), Y)
     assert not torch.equal(reg.pursuit.critic.weights, before)
     assert not list(reg.parameters())
+
+
+@pytest.mark.parametrize("goal", GOALS)
+def test_between_the_calls_that_ask_the_last_value_stands_with_the_gradient_of_now(
+    small, goal
+) -> None:
+    said: list[dict[str, torch.Tensor]] = []
+    reg, values = term(small, goal, log=said.append), []
+    for k in range(18):
+        z, y = draw(50 + k, 3, seed=k).requires_grad_(), draw(50 + k, 2, seed=99 + k)
+        weights = reg.pursuit.critic.weights
+        value = reg(z, y)
+        values.append(value.item())
+        gradient, pull = (
+            torch.autograd.grad(v.sum(), z)[0]
+            for v in (value, kernel_information(z[None], y[None]))
+        )
+        asked = k in (0, 1, 8, 16)
+        assert (reg.pursuit.critic.weights is not weights) == asked
+        assert (value.item() not in values[-2:-1]) == asked
+        assert torch.allclose(gradient, pull, atol=1e-6) == (not asked)
+    assert said[15] == said[8] and said[15]["mi"].item() == pytest.approx(values[8])
+
+
+@pytest.mark.filterwarnings("ignore:torchmist")
+def test_a_value_that_stands_is_the_mean_of_its_datasets_whatever_comes_next(small) -> None:
+    reg, z, y = term(small, "minimize"), draw(3, 40, 3), draw(3, 40, 2, seed=1)
+    weight, mask = torch.tensor([1.0, 2.0]), torch.arange(40) < 30
+    for _ in range(2):
+        stands = reg(z, y)
+    torch.testing.assert_close(reg(z[:2].requires_grad_(), y[:2], weight=weight), stands)
+    torch.testing.assert_close(reg(z, y, mask=mask.expand(3, -1)), stands)
+    z[0] = 1.0  # constant: 0, the other two as they stand
+    torch.testing.assert_close(reg(z.detach(), y), 2 / 3 * stands)
+
+
+def test_every_call_asks_in_eval_mode_and_without_gradients(small) -> None:
+    reg = term(small, "minimize")
+    for _ in range(3):
+        stands = reg(Z, Y)
+    with torch.no_grad():
+        assert reg(2 + Z[:50].sin(), Y[:50]) != stands
+    assert reg.eval()(Z[:50], Y[:50]) != stands
+    assert reg.train()(Z[:50], Y[:50]) == stands
+
+
+def test_copies_go_on_and_loaded_states_ask_anew(small) -> None:
+    reg = term(small, "minimize")
+    for _ in range(3):
+        stands = reg(Z, Y)
+    twin = copy.deepcopy(reg)
+    assert twin(-Z[:50], Y[:50]) == reg(-Z[:50], Y[:50]) == stands
+    twin.load_state_dict(reg.state_dict())
+    assert twin(-Z[:50], Y[:50]) != stands
 
 
 def test_nothing_learns_in_eval_mode_or_without_gradients(small) -> None:

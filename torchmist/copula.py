@@ -19,6 +19,7 @@ from torchmist.constant import constant
 from torchmist.sorting import sort_columns, tie_groups
 
 __all__ = [
+    "FirstOrder",
     "Ranks",
     "default_window",
     "full_count",
@@ -93,8 +94,8 @@ def _column_layout(x: Tensor, mask: Tensor | None) -> Tensor:
     return columns.contiguous()
 
 
-class _FirstOrder(torch.autograd.Function):
-    """The identity, whose own gradient is an error."""
+class FirstOrder(torch.autograd.Function):
+    """The identity of a first derivative, whose own gradient (in ``of``) is an error."""
 
     generate_vmap_rule = True
 
@@ -110,8 +111,8 @@ class _FirstOrder(torch.autograd.Function):
     def backward(ctx: Any, *_: Any) -> Any:
         raise RuntimeError(
             "expected one derivative of mutual information, got a request for a second: the "
-            "gradient through ranks has none; detach it (create_graph=False), or leave this term "
-            "out of gradient penalties"
+            "gradient through ranks and kernels has none; detach it (create_graph=False), or leave "
+            "this term out of gradient penalties"
         )
 
 
@@ -143,7 +144,7 @@ class _NormalScores(torch.autograd.Function):
         with torch.no_grad():
             out = _NormalScores.slope_times(ctx, grad)
         if torch.is_grad_enabled() and grad.requires_grad:
-            out = _FirstOrder.apply(out, grad)  # type: ignore[no-untyped-call]
+            out = FirstOrder.apply(out, grad)  # type: ignore[no-untyped-call]
         return out, None, None, None
 
     @staticmethod

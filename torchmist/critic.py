@@ -134,7 +134,7 @@ class Critic(nn.Module):
         Raises:
             ValueError: when the columns are not those of the first call.
         """
-        weights = self._sized(z, y)
+        weights = self.sized(z, y)
         z, y = (standardise(v.float().mT, mask).mT for v in (z, y))
         (of_y, a), (of_z, b) = self._networks(weights, z, y)
         return Seen(of_y, of_z, self._bound(a, b, mask, own))
@@ -145,7 +145,7 @@ class Critic(nn.Module):
 
         Of 256 samples or more each step takes its own share, of 128 at least.
         """
-        self._sized(z, y)
+        self.sized(z, y)
         z, y = (standardise(v.detach().float().mT, mask).mT for v in (z, y))
         of_y, of_z = features(y, self.config, mask, plain=self.plain), self._of_z(z, mask)
         shares = max(1, min(self.config.steps, z.shape[1] // _SHARE))
@@ -198,8 +198,12 @@ class Critic(nn.Module):
             out += ((c.width, own), (c.width, c.width), (other + c.embedding, c.width))
         return out
 
-    def _sized(self, z: Tensor, y: Tensor) -> Tensor:
-        """The weights ``[P]``, made at the first call, on the device of ``z``."""
+    def sized(self, z: Tensor, y: Tensor) -> Tensor:
+        """The weights ``[P]``, made at the first call, on the device of ``z``.
+
+        Raises:
+            ValueError: when the columns are not those of the first call.
+        """
         self._dims = z.shape[-1], y.shape[-1]
         shapes = self._shapes(*self._dims)
         size = sum(o * i + o for o, i in shapes)

@@ -15,8 +15,12 @@ opinion leads on the codes of now. The gradient is therefore mostly that of the 
 Gaussian processes (:mod:`torchmist.pull`), which moves every sample, and :data:`_SHARE` of that of
 the value, for what such a kernel is too coarse to see.
 
-In training mode the raw and the whitened view take turns when minimising, and so do the two kernel
-estimates; in eval mode all are taken. Wide sides reach the network through running directions
+In training mode, with gradients, the opinions are asked at the first two calls and at every
+:data:`_EVERY`-th after them, and what learns takes its steps there. The calls in between have the
+gradient of the processes alone, and repeat the value of the last that asked: that of a batch up to
+seven calls old. When minimising, the raw and the whitened view take turns there, and so do the two
+kernel estimates. In eval mode, and without gradients, every call asks, in eval mode for all of
+them. Wide sides reach the network through running directions
 (:mod:`torchmist.views`); the critic and the processes read
 all columns. Legend: ``B`` datasets, ``N`` samples, ``V`` views, ``Q`` quantiles.
 """
@@ -24,7 +28,7 @@ all columns. Legend: ``B`` datasets, ``N`` samples, ``V`` views, ``Q`` quantiles
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +55,7 @@ __all__ = ["Goal", "Opinions", "Pursued", "check_goal"]
 Pursued = Literal["minimize", "maximize"]
 _SOFT = 0.05  # nats: opinions that are nearer to each other than this share the gradient
 _ROWS = 256  # most samples of the kernel estimate and of the processes
+_FIRST, _EVERY = 2, 8  # training calls that ask for opinions: the first ones, then every so many
 _SHARE = 0.1  # of the value's own gradient beside that of the processes
 
 
@@ -65,18 +70,33 @@ def check_goal(goal: Pursued | None) -> None:
 
 class Opinions(NamedTuple):
     """``value`` ``[B]``, the term, with the gradient of the pull; ``quantiles`` ``[B, Q]`` of the
-    network, mean of its views; ``each``: the opinions ``[B]`` by name, all in nats."""
+    network, mean of its views; ``each``: the opinions ``[B]`` by name, all in nats. Of a training
+    call that asks nothing, all are means over the datasets of the last call that did."""
 
     value: Tensor
     quantiles: Tensor
     each: dict[str, Tensor]
+
+    def mean(self) -> Opinions:
+        """The mean over the datasets as one, detached."""
+        value, quantiles = (v.detach().mean(0, keepdim=True) for v in self[:2])
+        each = {name: v.detach().mean(0, keepdim=True) for name, v in self.each.items()}
+        return Opinions(value, quantiles, each)
+
+    def of(self, count: int, device: torch.device) -> Opinions:
+        """Those of one dataset as if they were those of ``count``."""
+        value, quantiles = (v.to(device).expand(count, *v.shape[1:]) for v in self[:2])
+        each = {name: v.to(device).expand(count) for name, v in self.each.items()}
+        return Opinions(value, quantiles, each)
 
 
 class Goal(nn.Module):
     """The opinions of a term that pursues ``goal``, and what they learn from batch to batch.
 
     It has no parameters, takes its own steps in training mode with gradients enabled, and draws
-    nothing from the global random state.
+    nothing from the global random state. In that mode a call that is not the first, the second or
+    one of every eight returns the value of the last that was (the mean over its datasets), with
+    the gradient of its own batch. Loading a state starts the count anew.
 
     Args:
         goal: ``"minimize"`` or ``"maximize"``.
@@ -93,14 +113,16 @@ class Goal(nn.Module):
         self.statistic: Statistic = statistic or ("mean" if goal == "minimize" else LOW)
         self.critic = Critic(config)
         self.directions = RunningDirections()
-        self._turn = 0
+        self._turn = 0  # of the views and kernels that alternate
+        self._calls = 0  # in training mode with gradients
+        self._last: Opinions | None = None  # of a training call, held until the next are due
 
     @outside_graphs
     def forward(
         self, sample: Sample, network: QuantileNetwork, *, targets: Tensor, plain: bool,
         own: int | None = None,
     ) -> Opinions:  # fmt: skip
-        """The opinions on a sample, and the steps of what learns.
+        """The opinions on a sample, or those of before, and the steps of what learns.
 
         Args:
             sample: ``z`` as its ``x``, and ``y``.
@@ -110,38 +132,66 @@ class Goal(nn.Module):
             own: samples of the batch, where others of before stand behind them.
         """
         self.critic.plain = plain
-        factor = 1.0 if own is None else sample.x.shape[1] / own
-        mask = sample.mask
+        learns = self.training and torch.is_grad_enabled()
         with torch.autocast(sample.x.device.type, enabled=False):
-            z, y, targets = sample.x.float(), sample.y.float(), targets.float()
-            seen = self.critic(z, targets, mask, own)
-            a, b = self.directions(weighed(z, factor), weighed(y, factor), mask)
-            near = sample._replace(x=a, y=b)
-            if self.goal == "minimize":
-                extra = (seen.of_y,) if plain else (seen.of_y, seen.of_z)
-                quantiles = self._lifted(near, extra, network, plain)
+            z, y, mask = sample.x.float(), sample.y.float(), sample.mask
+            targets, held = targets.float(), self._due() if learns else None
+            if held is None:
+                sample = sample._replace(x=z, y=y)
+                opinions = self._ask(sample, network, targets=targets, plain=plain, own=own)
             else:
-                quantiles = seen_from_all_sides(near, network, turn_y=not plain)
-            levels = network.levels
-            each = [reduce_quantiles(q, levels, self.statistic) for q in quantiles]
-            if self.goal == "minimize":
-                opinions = {"network": torch.stack(each).mean(0)}
-                opinions["kernel"] = self._floor(a, b, seen.of_y, mask)
-            else:
-                opinions = {"network": torch.stack(each).amin(0)}
-                each_view = dict(zip(("raw", "whitened", "rotated"), each))
-                opinions = each_view if len(each) > 1 else opinions
-            if self.critic.taken:
-                opinions["critic"] = seen.bound
-            value = _soft(torch.stack(list(opinions.values())), self.goal)
-            if value.requires_grad:
+                self.critic.sized(z, targets)
+                opinions = held.of(len(z), z.device)
+            value = opinions.value
+            if torch.is_grad_enabled() and (z.requires_grad or targets.requires_grad):
                 value = weighed(value, _SHARE) + _pull(z, targets, mask, own)
-            self._turn += self.training
-            if self.training and torch.is_grad_enabled():
-                self.critic.learn(z, targets, mask)
-                if self.directions.needed(z, y):
-                    self.directions.learn(z, y, mask)
+            if learns and held is None:
+                self._last = opinions.mean()
+                self._learn(z, y, targets, mask)
+        return opinions._replace(value=value)
+
+    def _due(self) -> Opinions | None:
+        """Count a training call; the last opinions, or None where it is time to ask anew."""
+        calls, self._calls = self._calls, self._calls + 1
+        return self._last if calls >= _FIRST and calls % _EVERY else None
+
+    def _learn(self, z: Tensor, y: Tensor, targets: Tensor, mask: Tensor | None) -> None:
+        self.critic.learn(z, targets, mask)
+        if self.directions.needed(z, y):
+            self.directions.learn(z, y, mask)
+
+    def _ask(
+        self, sample: Sample, network: QuantileNetwork, *, targets: Tensor, plain: bool,
+        own: int | None,
+    ) -> Opinions:  # fmt: skip
+        """All opinions on a sample, and their soft extreme with its own gradient."""
+        z, y, mask = sample.x, sample.y, sample.mask
+        factor = 1.0 if own is None else z.shape[1] / own
+        seen = self.critic(z, targets, mask, own)
+        a, b = self.directions(weighed(z, factor), weighed(y, factor), mask)
+        near = sample._replace(x=a, y=b)
+        if self.goal == "minimize":
+            extra = (seen.of_y,) if plain else (seen.of_y, seen.of_z)
+            quantiles = self._lifted(near, extra, network, plain)
+        else:
+            quantiles = seen_from_all_sides(near, network, turn_y=not plain)
+        each = [reduce_quantiles(q, network.levels, self.statistic) for q in quantiles]
+        if self.goal == "minimize":
+            opinions = {"network": torch.stack(each).mean(0)}
+            opinions["kernel"] = self._floor(a, b, seen.of_y, mask)
+        else:
+            opinions = {"network": torch.stack(each).amin(0)}
+            each_view = dict(zip(("raw", "whitened", "rotated"), each))
+            opinions = each_view if len(each) > 1 else opinions
+        if self.critic.taken:
+            opinions["critic"] = seen.bound
+        value = _soft(torch.stack(list(opinions.values())), self.goal)
+        self._turn += self.training
         return Opinions(value, torch.stack(quantiles).mean(0), opinions)
+
+    def _load_from_state_dict(self, *args: Any) -> None:
+        super()._load_from_state_dict(*args)
+        self._calls, self._last = 0, None
 
     def _lifted(
         self, sample: Sample, extra: tuple[Tensor, ...], network: QuantileNetwork, plain: bool

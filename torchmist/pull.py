@@ -19,13 +19,21 @@ Columns are divided by their deviations and distances by their mean, both *const
 backward pass: the gradient is that at the resolution of now, and to shrink a code counts as to lose
 information, as it does where noise of a fixed size is added to it.
 
+The gradient is written down, not traced: with :math:`A_K = (K + \lambda)^{-1}` that of the value
+in K is :math:`\tfrac12 [A_K - A_{K+L} - A_K^2 \lambda \, \mathrm{tr} R_L / (N - 1)]`, and it needs
+the factors that the value has anyway.
+
 Legend: ``B`` datasets, ``N`` samples, ``d`` columns.
 """
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import torch
 from torch import Tensor
+
+from torchmist.copula import FirstOrder
 
 __all__ = ["kernel_information"]
 
@@ -35,6 +43,8 @@ _TINY = 1e-12
 
 def kernel_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
     """Information of two Gaussian processes on the sides, ``[B]`` nats, differentiable in both.
+
+    A second derivative is an error.
 
     Args:
         x: ``[B, N, dx]`` float32; columns that are constant do not count.
@@ -47,35 +57,88 @@ def kernel_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Tens
         >>> float(kernel_information(x, x.square())) > 0.5
         True
     """
-    n = x.shape[1]
-    present = torch.ones(x.shape[:2], device=x.device) if mask is None else mask.to(x.dtype)
-    count = present.sum(-1)
-    own = [_kernel(side, present, count) for side in (x, y)]
-    eye = torch.eye(n, device=x.device)
-    lower = torch.linalg.cholesky_ex(torch.stack([*own, own[0] + own[1]]) + eye).L
-    logs = lower.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-    inverse = torch.linalg.solve_triangular(lower[:2], eye.expand_as(lower[:2]), upper=False)
-    traces = n - inverse.square().sum((-2, -1))
-    by_chance = 0.5 * traces[0] * traces[1] / (count - 1).clamp(min=1)
-    out: Tensor = logs[0] + logs[1] - logs[2] - by_chance
+    out: Tensor = _Information.apply(x, y, mask)  # type: ignore[no-untyped-call]
     return out
 
 
-def _kernel(side: Tensor, present: Tensor, count: Tensor) -> Tensor:
-    """The centred kernel ``[B, N, N]`` of mean diagonal ``1 / _NOISE``, 0 for what is masked."""
+class _Information(torch.autograd.Function):
+    """The value, and its gradient in the sides that need one, in one pass."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor, mask: Tensor | None) -> Tensor:
+        n = x.shape[1]
+        present = torch.ones(x.shape[:2], device=x.device) if mask is None else mask.to(x.dtype)
+        count = present.sum(-1)
+        own = [_kernel(side, present, count) for side in (x, y)]
+        kernels = torch.stack([own[0].values, own[1].values, own[0].values + own[1].values])
+        kernels.diagonal(dim1=-2, dim2=-1).add_(1.0)
+        lower = torch.linalg.cholesky_ex(kernels).L
+        logs = lower.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        inverse = torch.cholesky_inverse(lower)
+        traces = n - inverse[:2].diagonal(dim1=-2, dim2=-1).sum(-1)
+        free = (count - 1).clamp(min=1)
+        gradients: list[Tensor | None] = [None, None]
+        for k, (side, other) in enumerate(zip(own, traces.flip(0))):
+            if ctx.needs_input_grad[k]:
+                share = (other / free)[:, None, None]
+                in_kernel = 0.5 * (inverse[k] - inverse[2] - share * (inverse[k] @ inverse[k]))
+                gradients[k] = _backward(side, in_kernel, present, count)
+        ctx.save_for_backward(*gradients, x, y)
+        out: Tensor = logs[0] + logs[1] - logs[2] - 0.5 * traces[0] * traces[1] / free
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        found: list[Tensor | None] = []
+        for gradient, side in zip(ctx.saved_tensors[:2], ctx.saved_tensors[2:]):
+            if gradient is not None:
+                gradient = grad.detach()[:, None, None] * gradient
+                if torch.is_grad_enabled():
+                    gradient = FirstOrder.apply(gradient, side)  # type: ignore[no-untyped-call]
+            found.append(gradient)
+        return (*found, None)
+
+
+class _Kernel(NamedTuple):
+    """A centred kernel ``[B, N, N]``, and what its gradient needs of the way there."""
+
+    values: Tensor
+    raw: Tensor  # [B, N, N], before it was centred
+    side: Tensor  # [B, N, d], of deviation 1
+    scale: Tensor  # [B, 1, d], of that division
+    width: Tensor  # [B, 1, 1]
+    unit: Tensor  # [B, 1, 1], what the centred kernel is divided by
+
+
+def _kernel(side: Tensor, present: Tensor, count: Tensor) -> _Kernel:
+    """The centred kernel of mean diagonal ``1 / _NOISE``, 0 for what is masked."""
     present, count = present[..., None], count[:, None, None].clamp(min=1)
-    side = (side - (side * present).sum(1, keepdim=True).detach() / count) * present
-    with torch.no_grad():
-        variance = side.square().sum(1, keepdim=True) / count
-        moves = variance > _TINY
-        scale = torch.where(moves, variance, torch.inf).rsqrt()
-        width = 2 * moves.sum(-1, keepdim=True).clamp(min=1) * count / (count - 1).clamp(min=1)
+    side = (side - (side * present).sum(1, keepdim=True) / count) * present
+    variance = side.square().sum(1, keepdim=True) / count
+    moves = variance > _TINY
+    scale = torch.where(moves, variance, torch.inf).rsqrt()
+    width = 2 * moves.sum(-1, keepdim=True).clamp(min=1) * count / (count - 1).clamp(min=1)
     side = side * scale
     square = side.square().sum(-1)
-    distance = (square[..., None] + square[..., None, :] - 2 * side @ side.mT).clamp(min=0)
-    kernel = (-distance / width).exp() * present * present.mT
-    rows = kernel.sum(-1, keepdim=True) / count
-    kernel = (kernel - rows - rows.mT + rows.sum(1, keepdim=True) / count) * present * present.mT
-    mean = kernel.detach().diagonal(dim1=-2, dim2=-1).sum(-1)[:, None, None] / count
-    out: Tensor = kernel / (_NOISE * torch.where(mean > _TINY, mean, torch.inf))
-    return out
+    distance = (square[..., None] + square[..., None, :] - 2 * side @ side.mT).clamp_(min=0)
+    raw = distance.div_(-width).exp_().mul_(present * present.mT)
+    values = _centred(raw, present, count)
+    mean = values.diagonal(dim1=-2, dim2=-1).sum(-1)[:, None, None] / count
+    unit = _NOISE * torch.where(mean > _TINY, mean, torch.inf)
+    return _Kernel(values / unit, raw, side, scale, width, unit)
+
+
+def _centred(matrix: Tensor, present: Tensor, count: Tensor) -> Tensor:
+    """Symmetric ``[B, N, N]``, which is 0 for what is masked, without the means of its rows."""
+    rows = matrix.sum(-1, keepdim=True) / count
+    rows = rows - 0.5 * rows.sum(1, keepdim=True) / count
+    return matrix - (rows + rows.mT) * (present * present.mT)
+
+
+def _backward(kernel: _Kernel, gradient: Tensor, present: Tensor, count: Tensor) -> Tensor:
+    """The gradient ``[B, N, d]`` in a side, from the symmetric one in its kernel's values."""
+    present, count = present[..., None], count[:, None, None].clamp(min=1)
+    gradient = _centred(gradient * (present * present.mT), present, count)
+    by_distance = gradient * kernel.raw / (-kernel.width * kernel.unit)
+    moved = by_distance.sum(-1, keepdim=True) * kernel.side - by_distance @ kernel.side
+    return 4 * moved * kernel.scale * present

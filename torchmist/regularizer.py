@@ -57,10 +57,12 @@ class MIRegularizer(nn.Module):
       soft minimum of a low quantile of the network on several views and of the critic's bound.
 
     Most of a goal's gradient is that of a smooth kernel information (:mod:`torchmist.pull`), which
-    moves every sample; it is not the derivative of the value. The sign is +I in both. A goal's
-    critic has no parameters: no optimizer of the host needs to know it, it takes its steps in
-    training mode with gradients enabled, and its state is saved with the host. ``lift`` is the
-    older way, a network that the host's optimizer trains.
+    moves every sample; it is not the derivative of the value. In training mode the opinions are
+    asked at the first two calls and at every eighth; the calls in between return and log the value
+    of the last that asked, which is that of an earlier batch. In eval mode every call asks. The
+    sign is +I in both. A goal's critic has no parameters: no optimizer of the host needs to know
+    it, it takes its steps at the calls that ask, with gradients enabled, and its state is saved
+    with the host. ``lift`` is the older way, a network that the host's optimizer trains.
 
     Args:
         model: a registered name, the path of a ``.safetensors`` file, or a ``MIST`` module (which
