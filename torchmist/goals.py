@@ -56,6 +56,7 @@ Pursued = Literal["minimize", "maximize"]
 _SOFT = 0.05  # nats: opinions that are nearer to each other than this share the gradient
 _ROWS = 256  # most samples of the kernel estimate and of the processes
 _FIRST, _EVERY = 2, 8  # training calls that ask for opinions: the first ones, then every so many
+_LESSONS = {"minimize": 1, "maximize": 2}  # of the critic at such a call
 _SHARE = 0.1  # of the value's own gradient beside that of the processes
 
 
@@ -156,7 +157,8 @@ class Goal(nn.Module):
         return self._last if calls >= _FIRST and calls % _EVERY else None
 
     def _learn(self, z: Tensor, y: Tensor, targets: Tensor, mask: Tensor | None) -> None:
-        self.critic.learn(z, targets, mask)
+        for _ in range(_LESSONS[self.goal]):
+            self.critic.learn(z, targets, mask)
         if self.directions.needed(z, y):
             self.directions.learn(z, y, mask)
 
