@@ -68,7 +68,7 @@ def test_fits_repeat_and_leave_the_global_random_state_alone() -> None:
 
 
 def test_collected_draws_are_those_of_the_recipe(tmp_path) -> None:
-    recipe = command._part(load_recipe("mist-duo-v7"), "small", 3)
+    recipe = command._part(load_recipe("mist-duo-v8"), "small", 3)
     paths = [tmp_path / name for name in ("one.pt", "two.pt")]
     for path in paths:
         command.collect(recipe, path, minutes=0.0)  # one step
@@ -81,4 +81,4 @@ def test_collected_draws_are_those_of_the_recipe(tmp_path) -> None:
 
 def test_an_unknown_stage_is_refused() -> None:
     with pytest.raises(ValueError, match="expected a stage among .*'middle'.*got 'late'"):
-        command._part(load_recipe("mist-duo-v7"), "late", 0)
+        command._part(load_recipe("mist-duo-v8"), "late", 0)
