@@ -9,9 +9,8 @@ from arbiter_draws import draws
 from torchmist.arbiter import Arbiter, Evidence
 from torchmist.heads import quantile_levels
 from training import arbiter as command
-from training.arbiter_fit import fit, plain_twice, thinned
+from training.arbiter_fit import fit, thinned, with_rare_ones
 from training.stages import load_recipe
-from training.stream import FAMILIES
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +23,7 @@ def fitted() -> tuple[Arbiter, dict[str, float]]:
 
 def test_members_beat_both_networks_on_draws_that_trained_nothing(fitted) -> None:
     _, found = fitted
-    assert found["datasets"] == 3500 and found["steps"] == 6 * 14  # both count twice
+    assert found["datasets"] == 3500 and found["steps"] == 6 * 7
     assert found["members"] < 0.75 * min(found["plain"], found["local"])
 
 
@@ -43,15 +42,13 @@ def test_of_draws_whose_information_nothing_shows_one_in_four_is_kept() -> None:
     assert len(thinned(few)["mi"]) == 800
 
 
-def test_draws_of_plain_families_count_twice() -> None:
-    data = draws(90)
-    names = ["general", "gaussian", "codes", "strong", "atoms", "signals"]
-    data["family"] = torch.tensor([float(FAMILIES.index(names[k % 6])) for k in range(90)])
-    twice = plain_twice(data)
-    assert len(twice["mi"]) == 90 + 45 and set(twice) == set(data)
-    assert torch.equal(twice["plain"][:90], data["plain"])
-    added = {FAMILIES[int(f)] for f in twice["family"][90:]}
-    assert added == {"general", "gaussian", "strong"}
+def test_draws_of_rare_families_are_repeated() -> None:
+    data = draws(1000)
+    data["family"] = torch.where(torch.arange(1000) < 4, 6.0, data["family"])
+    more = with_rare_ones(data)
+    assert len(more["mi"]) == 1000 + 4 * 4 and set(more) == set(data)
+    assert torch.equal(more["mi"][:5], data["mi"][0].expand(5))
+    assert torch.equal(more["plain"][20:], data["plain"][4:])
 
 
 def test_fits_repeat_and_leave_the_global_random_state_alone() -> None:
@@ -68,7 +65,7 @@ def test_fits_repeat_and_leave_the_global_random_state_alone() -> None:
 
 
 def test_collected_draws_are_those_of_the_recipe(tmp_path) -> None:
-    recipe = command._part(load_recipe("mist-duo-v8"), "small", 3)
+    recipe = command._part(load_recipe("mist-duo-v9"), "small", 3)
     paths = [tmp_path / name for name in ("one.pt", "two.pt")]
     for path in paths:
         command.collect(recipe, path, minutes=0.0)  # one step
@@ -81,4 +78,4 @@ def test_collected_draws_are_those_of_the_recipe(tmp_path) -> None:
 
 def test_an_unknown_stage_is_refused() -> None:
     with pytest.raises(ValueError, match="expected a stage among .*'middle'.*got 'late'"):
-        command._part(load_recipe("mist-duo-v8"), "late", 0)
+        command._part(load_recipe("mist-duo-v9"), "late", 0)

@@ -28,11 +28,11 @@ from training.stream import stream_data
 
 __all__ = ["collect", "collected", "main"]
 
-PLAIN, LOCAL, RECIPE = "mist-v1", "mist-v2-preview", "mist-duo-v8"
+PLAIN, LOCAL, RECIPE = "mist-v1", "mist-v2-preview", "mist-duo-v9"
 _CPU = torch.device("cpu")
 _CHECK = 8  # every eighth step's draws train nothing
 _SAVED = 25  # steps between writes
-_WIDTH, _EPOCHS = 192, 40  # of the arbiter, and of its training
+_WIDTH, _EPOCHS = 192, 32  # of the arbiter, and of its training
 
 
 def _duo() -> DuoMIST:

@@ -28,12 +28,12 @@ from torchmist.losses import pinball_losses
 from torchmist.models.variates import SUMS
 from training.stream import FAMILIES
 
-__all__ = ["Data", "fit", "plain_twice", "thinned"]
+__all__ = ["Data", "fit", "thinned", "with_rare_ones"]
 
 _LEAST = -0.19  # nats
 _HIDDEN, _ONE_IN = 0.3, 4  # of t above all that is said, and how many of such draws are kept
 _ENOUGH = 128  # rows, from which that is no matter of chance
-_PLAIN = ("general", "gaussian", "strong")  # families of what most samples are like
+_RARE = 0.02  # least share of a family, below which its draws are repeated
 
 
 def _judged(t: Tensor, mi: Tensor, levels: Tensor) -> tuple[float, float]:
@@ -62,11 +62,12 @@ def thinned(data: Data) -> Data:
     return rows_of(data, ~hidden | (hidden.cumsum(0) % _ONE_IN == 0))
 
 
-def plain_twice(data: Data) -> Data:
-    """Draws, with those of plain families twice: the many kinds of all others would take the
-    arbiter away from what most samples are like."""
-    plain = torch.isin(data["family"], torch.tensor([FAMILIES.index(name) for name in _PLAIN]))
-    return {name: torch.cat([values, values[plain]]) for name, values in data.items()}
+def with_rare_ones(data: Data) -> Data:
+    """Draws, with those of rare families repeated: near copies and the like would be given up for
+    a little of what is common."""
+    _, place, counts = data["family"].unique(return_inverse=True, return_counts=True)
+    times = (_RARE * len(place) / counts).round().clamp(min=1).long()[place]
+    return {name: values.repeat_interleave(times, 0) for name, values in data.items()}
 
 
 def fit(
@@ -81,7 +82,7 @@ def fit(
     """
     train, held = rows_of(data, data["check"] < 1), rows_of(data, data["check"] > 0)
     arbiter.standardise(arbiter.read(evidence_of(train)))
-    steps = train_members(arbiter, plain_twice(train), levels, fresh_schedule(epochs), seed)
+    steps = train_members(arbiter, with_rare_ones(train), levels, fresh_schedule(epochs), seed)
     found = {"datasets": float(len(train["mi"])), "steps": float(steps)}
     for name in ("plain", "local"):
         t = from_nats(held[name].clamp(min=_LEAST))
