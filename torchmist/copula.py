@@ -19,9 +19,9 @@ from torchmist.constant import constant
 from torchmist.sorting import sort_columns, tie_groups
 
 __all__ = [
-    "FirstOrder",
     "Ranks",
     "default_window",
+    "first_order",
     "full_count",
     "full_grid",
     "lookup",
@@ -94,8 +94,8 @@ def _column_layout(x: Tensor, mask: Tensor | None) -> Tensor:
     return columns.contiguous()
 
 
-class FirstOrder(torch.autograd.Function):
-    """The identity of a first derivative, whose own gradient (in ``of``) is an error."""
+class _FirstOrder(torch.autograd.Function):
+    """The identity, whose own gradient is an error."""
 
     generate_vmap_rule = True
 
@@ -114,6 +114,12 @@ class FirstOrder(torch.autograd.Function):
             "gradient through ranks and kernels has none; detach it (create_graph=False), or leave "
             "this term out of gradient penalties"
         )
+
+
+def first_order(gradient: Tensor, of: Tensor) -> Tensor:
+    """The same gradient; a derivative of it, which ``of`` would need, raises ``RuntimeError``."""
+    out: Tensor = _FirstOrder.apply(gradient, of)  # type: ignore[no-untyped-call]
+    return out
 
 
 class _NormalScores(torch.autograd.Function):
@@ -144,7 +150,7 @@ class _NormalScores(torch.autograd.Function):
         with torch.no_grad():
             out = _NormalScores.slope_times(ctx, grad)
         if torch.is_grad_enabled() and grad.requires_grad:
-            out = FirstOrder.apply(out, grad)  # type: ignore[no-untyped-call]
+            out = first_order(out, grad)
         return out, None, None, None
 
     @staticmethod

@@ -33,7 +33,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from torchmist.copula import FirstOrder
+from torchmist.copula import first_order
 
 __all__ = ["kernel_information"]
 
@@ -94,7 +94,7 @@ class _Information(torch.autograd.Function):
             if gradient is not None:
                 gradient = grad.detach()[:, None, None] * gradient
                 if torch.is_grad_enabled():
-                    gradient = FirstOrder.apply(gradient, side)  # type: ignore[no-untyped-call]
+                    gradient = first_order(gradient, side)
             found.append(gradient)
         return (*found, None)
 
