@@ -7,7 +7,8 @@ from dataclasses import replace
 import torch
 
 from torchmist.synthetic.engines.atoms_tables import table_information
-from torchmist.synthetic.engines.groups import Group, GroupParameters, Groups
+from torchmist.synthetic.engines.codes_clusters import Clusters
+from torchmist.synthetic.engines.groups import GroupParameters, Groups
 
 FAMILY = Groups()
 
@@ -20,7 +21,7 @@ def drawn(dx: int, dy: int, seeds: int = 40) -> list[GroupParameters]:
     return [FAMILY.draw(4, dx, dy, generator=generator(seed)) for seed in range(seeds)]
 
 
-def densities(side: Group, grid: torch.Tensor) -> torch.Tensor:
+def densities(side: Clusters, grid: torch.Tensor) -> torch.Tensor:
     """Densities ``[B, K, G]`` of the one latent column of every group, in double precision."""
     means, scale = side.means.double(), side.scale.double()
     z = (grid - means) / scale
@@ -45,7 +46,7 @@ def test_the_information_of_one_column_each_is_that_of_quadrature() -> None:
     assert seen > 10
 
 
-def _telling(side: Group) -> torch.Tensor:
+def _telling(side: Clusters) -> torch.Tensor:
     """How many directions of deviation 0 differ between groups, ``[B]``."""
     return ((side.scale[:, 0] == 0) & (side.means.std(1) > 0)).sum(-1)
 

@@ -8,9 +8,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from torchmist.synthetic.engines.codes_manifolds import ManifoldParameters
 from torchmist.synthetic.engines.codes_random import Random
 from torchmist.synthetic.engines.signals import SignalParameters, Signals
-from torchmist.synthetic.engines.signals_items import ItemParameters, ItemSide, draw_items
+from torchmist.synthetic.engines.signals_items import WaveSide, draw_items
 from torchmist.synthetic.engines.signals_noise import draw_noise, recur
 from torchmist.synthetic.engines.signals_processes import ProcessParameters
 from torchmist.synthetic.engines.signals_sensor import draw_sensor
@@ -36,7 +37,7 @@ def entropy(density: torch.Tensor, step: float) -> float:
     return -(torch.xlogy(density, density).sum() * step).item()
 
 
-def bells(side: ItemSide, b: int, at: torch.Tensor) -> torch.Tensor:
+def bells(side: WaveSide, b: int, at: torch.Tensor) -> torch.Tensor:
     """Densities ``[M, G]`` of one column of the items at the places ``at``, by definition."""
     sensor = side.sensor
     scale = (sensor.scale[b] * sensor.noise.scale[b, 0]).item()
@@ -44,7 +45,7 @@ def bells(side: ItemSide, b: int, at: torch.Tensor) -> torch.Tensor:
     return torch.exp(-0.5 * z.square()) / (scale * math.sqrt(2 * math.pi))
 
 
-def places(side: ItemSide, b: int, count: int) -> torch.Tensor:
+def places(side: WaveSide, b: int, count: int) -> torch.Tensor:
     """An even grid that covers one column of the items and its noise."""
     reach = 8 * (side.sensor.scale[b] * side.sensor.noise.scale[b, 0]).item()
     values = side.means[b]
@@ -163,7 +164,7 @@ def test_columns_are_cells_of_the_grid(columns: int) -> None:
 def test_independent_datasets_share_nothing_in_their_rows() -> None:
     seen = 0
     for seed, p in enumerate(drawn(3, 2, 60, batch=8)):
-        if isinstance(p.law, ItemParameters) and p.law.tied.all():
+        if isinstance(p.law, ManifoldParameters) and p.law.tied.all():
             continue
         mi, error = FAMILY.information(p, generator=generator())
         alone = (mi.abs() < 1e-9) & (error == 0)

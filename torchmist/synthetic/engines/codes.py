@@ -22,6 +22,7 @@ from torchmist.synthetic.engines.codes_clusters import (
     sample_pair,
 )
 from torchmist.synthetic.engines.codes_manifolds import (
+    Code,
     ManifoldParameters,
     draw_manifolds,
     manifolds_information,
@@ -43,7 +44,7 @@ _CLUSTERS = 0.6  # share of clusters among the other calls
 class CodeParameters:
     """Clusters or manifolds; ``swapped``: X and Y change places once sampled."""
 
-    law: ClusterParameters | ManifoldParameters
+    law: ClusterParameters | ManifoldParameters[Code]
     swapped: bool
 
 
@@ -68,7 +69,7 @@ class Codes(Family[CodeParameters]):
             dx, dy = dy, dx
         share = _EMBEDDINGS if max(dx, dy) >= _WIDE else _EMBEDDINGS_NARROW
         embedding = u[2] < share
-        law: ClusterParameters | ManifoldParameters
+        law: ClusterParameters | ManifoldParameters[Code]
         if embedding or u[3] < _CLUSTERS:
             law = draw_clusters(random, dx, dy, label=label, embedding=embedding)
         else:

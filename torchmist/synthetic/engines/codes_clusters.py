@@ -44,8 +44,17 @@ class Clusters:
 
     def sample(self, cluster: Tensor, generator: torch.Generator) -> Tensor:
         """Columns ``[B, N, d]`` of members of the clusters ``[B, N]``."""
+        return self.show(cluster, self.noise(cluster.shape[1], generator), generator)
+
+    def noise(self, n: int, generator: torch.Generator) -> Tensor:
+        """Standard normal ``[B, n, m]``."""
+        batch, _, latent = self.means.shape
+        return torch.randn(batch, n, latent, generator=generator, device=self.means.device)
+
+    def show(self, cluster: Tensor, z: Tensor, generator: torch.Generator) -> Tensor:
+        """Columns ``[B, N, d]`` of members of the clusters ``[B, N]`` with noise ``z`` ``[B, N,
+        m]``."""
         index = cluster[..., None].expand(-1, -1, self.means.shape[-1])
-        z = torch.randn(index.shape, generator=generator, device=index.device)
         scale = self.scale if self.scale.shape[1] == 1 else self.scale.gather(1, index)
         return self.frame(self.means.gather(1, index) + scale * z, generator)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -26,7 +27,7 @@ from torchmist.synthetic.engines.mixture_information import (
 )
 from torchmist.synthetic.engines.nets import random_map
 
-__all__ = ["Code", "ManifoldParameters", "draw_labels", "draw_manifolds", "draw_source",
+__all__ = ["Code", "ItemSide", "ManifoldParameters", "draw_labels", "draw_manifolds", "draw_source",
            "manifolds_information", "sample_codes", "widen"]  # fmt: skip
 
 _LATENT = 64
@@ -51,21 +52,31 @@ class Code:
         return self.frame(self.means.gather(1, index) + self.scale * noise, generator)
 
 
-@dataclass(frozen=True)
-class ManifoldParameters:
-    """The code of X; that of Y, or None where Y is a label in ``label_columns`` columns; the
-    ``labels`` ``[B, M]`` int64 in 0 to ``classes - 1``; whether both sides show the same item,
-    ``tied`` ``[B]``."""
+class ItemSide(Protocol):
+    """What one side shows of items."""
 
-    x: Code
-    y: Code | None
+    def sample(self, item: Tensor, generator: torch.Generator) -> Tensor:
+        """Columns ``[B, N, d]`` of the items ``[B, N]``."""
+
+
+S = TypeVar("S", bound=ItemSide)
+
+
+@dataclass(frozen=True)
+class ManifoldParameters(Generic[S]):
+    """The side of X, such as a code; that of Y, or None where Y is a label in ``label_columns``
+    columns; the ``labels`` ``[B, M]`` int64 in 0 to ``classes - 1``; whether both sides show the
+    same item, ``tied`` ``[B]``."""
+
+    x: S
+    y: S | None
     labels: Tensor
     classes: int
     label_columns: int
     tied: Tensor
 
 
-def draw_manifolds(random: Random, dx: int, dy: int, *, label: bool) -> ManifoldParameters:
+def draw_manifolds(random: Random, dx: int, dy: int, *, label: bool) -> ManifoldParameters[Code]:
     """Random codes; with ``label``, Y is a label, in one column or one-hot in ``dy`` columns."""
     u = random.choices(6)
     shared, private = 1 + int(u[0] ** 2 * 6), int(u[1] ** 2 * 3)
@@ -90,14 +101,16 @@ def draw_manifolds(random: Random, dx: int, dy: int, *, label: bool) -> Manifold
     scale_x, scale_y = scale_x * factor, scale_y * factor
     x = Code(means_x, scale_x, _draw_frame(random, means_x, scale_x, dx))
     y = Code(means_y, scale_y, _draw_frame(random, means_y, scale_y, dy))
-    return ManifoldParameters(x, y, torch.zeros_like(tied)[:, None].long(), 1, 0, tied)
+    return ManifoldParameters(
+        x, y, tied.new_zeros(means_x.shape[:2], dtype=torch.int64), 1, 0, tied
+    )
 
 
 def sample_codes(
-    p: ManifoldParameters, n: int, generator: torch.Generator
+    p: ManifoldParameters[S], n: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """X ``[B, N, dx]`` and Y ``[B, N, dy]`` float32."""
-    batch, items = p.x.means.shape[:2]
+    batch, items = p.labels.shape
     item, other = torch.randint(
         items, (2, batch, n), generator=generator, device=p.tied.device
     ).unbind(0)
@@ -109,7 +122,7 @@ def sample_codes(
 
 
 def manifolds_information(
-    p: ManifoldParameters, generator: torch.Generator
+    p: ManifoldParameters[Code], generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """I(X;Y) in nats and its standard error, ``[B]`` float64."""
     x, y = p.x, p.y

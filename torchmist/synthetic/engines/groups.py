@@ -21,8 +21,13 @@ import torch
 from torch import Tensor
 
 from torchmist.synthetic.engines.atoms_tables import sample_table
-from torchmist.synthetic.engines.codes_clusters import draw_joint_table, mixed_up, show_label
-from torchmist.synthetic.engines.codes_frames import Frame, draw_frame
+from torchmist.synthetic.engines.codes_clusters import (
+    Clusters,
+    draw_joint_table,
+    mixed_up,
+    show_label,
+)
+from torchmist.synthetic.engines.codes_frames import draw_frame
 from torchmist.synthetic.engines.codes_random import Random
 from torchmist.synthetic.engines.family import Family, check_sizes
 from torchmist.synthetic.engines.mixture_information import (
@@ -31,7 +36,7 @@ from torchmist.synthetic.engines.mixture_information import (
 )
 from torchmist.synthetic.engines.mixture_views import NormalView
 
-__all__ = ["Group", "GroupParameters", "Groups"]
+__all__ = ["GroupParameters", "Groups"]
 
 _MOST = 24  # groups of a side
 _LATENT = 64  # most columns in which groups differ
@@ -47,24 +52,15 @@ _DRAWS = 1024
 
 
 @dataclass(frozen=True)
-class Group:
-    """One side: ``means`` ``[B, K, m]`` and deviations ``scale`` ``[B, 1, m]`` of its groups, the
-    largest last, and its frame."""
-
-    means: Tensor
-    scale: Tensor
-    frame: Frame
-
-
-@dataclass(frozen=True)
 class GroupParameters:
-    """Joint ``table`` ``[B, K, L]``; the groups of X; those of Y, or None where Y is the label in
-    ``label_columns`` columns; ``correlations`` ``[B, c]`` of the last latent columns; datasets
-    whose groups are ``independent`` ``[B]``; ``swapped``: X and Y change places once sampled."""
+    """Joint ``table`` ``[B, K, L]``; the groups of X, the largest deviations last; those of Y, or
+    None where Y is the label in ``label_columns`` columns; ``correlations`` ``[B, c]`` of the last
+    latent columns; datasets whose groups are ``independent`` ``[B]``; ``swapped``: X and Y change
+    places once sampled."""
 
     table: Tensor
-    x: Group
-    y: Group | None
+    x: Clusters
+    y: Clusters | None
     label_columns: int
     correlations: Tensor
     independent: Tensor
@@ -109,17 +105,17 @@ class Groups(Family[GroupParameters]):
         """Draw ``n`` rows of each distribution: X ``[B, N, dx]`` and Y ``[B, N, dy]``, float32."""
         p = parameters
         group, other = sample_table(p.table, n, generator=generator)
-        own = _noise(p.x, n, generator)
-        x = _shown(p.x, group, own, generator)
+        own = p.x.noise(n, generator)
+        x = p.x.show(group, own, generator)
         if p.y is None:
             y = show_label(other, p.label_columns)
         else:
-            noise = _noise(p.y, n, generator)
+            noise = p.y.noise(n, generator)
             if count := p.correlations.shape[-1]:
                 rho = p.correlations[:, None]
                 tied = rho * own[..., -count:] + (1 - rho.square()).sqrt() * noise[..., -count:]
                 noise = torch.cat([noise[..., :-count], tied], -1)
-            y = _shown(p.y, other, noise, generator)
+            y = p.y.show(other, noise, generator)
         return (y, x) if p.swapped else (x, y)
 
     def information(
@@ -136,24 +132,12 @@ class Groups(Family[GroupParameters]):
         return mi - 0.5 * torch.log1p(-p.correlations.double().square()).sum(-1), error
 
 
-def _view(side: Group) -> NormalView:
+def _view(side: Clusters) -> NormalView:
     """What densities are asked of."""
     return NormalView(side.means, side.scale.clamp(min=_FLOOR))
 
 
-def _noise(side: Group, n: int, generator: torch.Generator) -> Tensor:
-    """Standard normal ``[B, n, m]``."""
-    batch, _, latent = side.means.shape
-    return torch.randn(batch, n, latent, generator=generator, device=side.means.device)
-
-
-def _shown(side: Group, group: Tensor, noise: Tensor, generator: torch.Generator) -> Tensor:
-    """Columns ``[B, N, d]`` of members of the groups ``[B, N]`` with ``noise`` ``[B, N, m]``."""
-    index = group[..., None].expand(-1, -1, side.means.shape[-1])
-    return side.frame(side.means.gather(1, index) + side.scale * noise, generator)
-
-
-def _draw_side(random: Random, k: int, d: int, flat: bool, pairs: int) -> Group:
+def _draw_side(random: Random, k: int, d: int, flat: bool, pairs: int) -> Clusters:
     """Random groups in ``d`` columns.
 
     With ``flat`` most datasets have directions of deviation 0, and all of them where ``pairs`` of
@@ -178,4 +162,4 @@ def _draw_side(random: Random, k: int, d: int, flat: bool, pairs: int) -> Group:
     noise = torch.where(quiet, 0.0, size * random.log_uniform(0.05, 1.5, 1, 1))
     decay = random.uniform(1, 1) * random.coin(0.2, 1, 1)
     frame = draw_frame(random, latent, d, noise=noise, decay=decay, turned=0.85, curved=0.3)
-    return Group(means * apart * size, scale * size, frame)
+    return Clusters(means * apart * size, scale * size, frame)

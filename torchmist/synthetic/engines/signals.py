@@ -14,14 +14,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from torchmist.synthetic.engines.codes_manifolds import ManifoldParameters, sample_codes
 from torchmist.synthetic.engines.codes_random import Random
 from torchmist.synthetic.engines.family import Family, check_sizes
 from torchmist.synthetic.engines.signals_items import (
-    ItemParameters,
     Shown,
+    WaveSide,
     draw_items,
     items_information,
-    sample_items,
 )
 from torchmist.synthetic.engines.signals_processes import (
     ProcessParameters,
@@ -41,7 +41,7 @@ _NUMBERS, _MOST_NUMBERS = 0.3, 12
 class SignalParameters:
     """Waveforms of items or processes; ``swapped``: X and Y change places once sampled."""
 
-    law: ItemParameters | ProcessParameters
+    law: ManifoldParameters[WaveSide] | ProcessParameters
     swapped: bool
 
 
@@ -76,8 +76,8 @@ class Signals(Family[SignalParameters]):
     ) -> tuple[Tensor, Tensor]:
         """Draw ``n`` rows of each distribution: X ``[B, N, dx]`` and Y ``[B, N, dy]``, float32."""
         law = parameters.law
-        if isinstance(law, ItemParameters):
-            x, y = sample_items(law, n, generator)
+        if isinstance(law, ManifoldParameters):
+            x, y = sample_codes(law, n, generator)
         else:
             x, y = sample_processes(law, n, generator)
         return (y, x) if parameters.swapped else (x, y)
@@ -87,6 +87,6 @@ class Signals(Family[SignalParameters]):
     ) -> tuple[Tensor, Tensor]:
         """Return I(X;Y) in nats and its standard error, both ``[B]`` float64."""
         law = parameters.law
-        if isinstance(law, ItemParameters):
+        if isinstance(law, ManifoldParameters):
             return items_information(law, generator)
         return processes_information(law)

@@ -17,15 +17,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from torchmist.synthetic.engines.codes_clusters import show_label
-from torchmist.synthetic.engines.codes_manifolds import widen
+from torchmist.synthetic.engines.codes_manifolds import ManifoldParameters, widen
 from torchmist.synthetic.engines.codes_random import Random
 from torchmist.synthetic.engines.mixture_information import label_information, mixture_information
 from torchmist.synthetic.engines.signals_sensor import Sensor, draw_sensor, number_grid
 from torchmist.synthetic.engines.signals_waves import KINDS, Component, draw_component, show
 
-__all__ = ["ItemParameters", "ItemSide", "Shown", "draw_items", "items_information",
-           "sample_items"]  # fmt: skip
+__all__ = ["Shown", "WaveSide", "draw_items", "items_information"]
 
 Shown = Literal["waves", "numbers", "label"]
 
@@ -37,7 +35,7 @@ _CLUSTERED = 0.3  # share of the datasets whose shared coordinates are clusters
 
 
 @dataclass(frozen=True)
-class ItemSide:
+class WaveSide:
     """One side: what items look like without noise, ``means`` ``[B, M, d]``, the same less its
     mean where the noise is white, ``white`` ``[B, M, d]``, and the sensor."""
 
@@ -54,27 +52,14 @@ class ItemSide:
         """Standard deviations of the white noise ``[B, 1, d]``."""
         return self.sensor.scale.expand(-1, -1, self.white.shape[-1])
 
-    def widened(self, factor: Tensor) -> ItemSide:
+    def widened(self, factor: Tensor) -> WaveSide:
         """The side with noise that is ``factor`` ``[B, 1, 1]`` times as wide."""
         power = self.means.flatten(1).square().mean(1)[:, None, None]
         sensor = self.sensor.sized(self.sensor.scale * factor, power)
-        return ItemSide(self.means, self.white, sensor)
+        return WaveSide(self.means, self.white, sensor)
 
 
-@dataclass(frozen=True)
-class ItemParameters:
-    """The sides, Y being None where it is the label in ``columns`` columns; ``labels`` ``[B, M]``
-    int64 in 0 to ``classes - 1``; whether both sides show the same item, ``tied`` ``[B]``."""
-
-    x: ItemSide
-    y: ItemSide | None
-    labels: Tensor
-    classes: int
-    columns: int
-    tied: Tensor
-
-
-def draw_items(random: Random, dx: int, dy: int, *, shown: Shown) -> ItemParameters:
+def draw_items(random: Random, dx: int, dy: int, *, shown: Shown) -> ManifoldParameters[WaveSide]:
     """Random items, X being a waveform and Y what is ``shown``."""
     u = random.choices(6)
     shared, own_x, own_y = 1 + int(u[0] ** 2 * 3), int(u[1] ** 1.5 * 3), int(u[2] ** 1.5 * 3)
@@ -89,30 +74,19 @@ def draw_items(random: Random, dx: int, dy: int, *, shown: Shown) -> ItemParamet
     tied = ~random.coin(_INDEPENDENT)
     if shown == "label":
         x = x.widened(widen(random, [(x.white, x.scale())]))
-        return ItemParameters(x, None, _noisy(random, cluster, classes), classes, dy, tied)
+        return ManifoldParameters(x, None, _noisy(random, cluster, classes), classes, dy, tied)
     if shown == "numbers":
         y = _side(random, _as_numbers(random, both, dy), _CLEAR_NUMBERS)
     else:
         waves = [*waves, *_draw_waves(random, of_y, 1)] if u[4] < 0.5 else _draw_waves(random, of_y)
         y = _side(random, show_on(random, waves, dy), _CLEAR)
     factor = widen(random, [(side.white, side.scale()) for side in (x, y)])
-    return ItemParameters(x.widened(factor), y.widened(factor), cluster, classes, 0, tied)
+    return ManifoldParameters(x.widened(factor), y.widened(factor), cluster, classes, 0, tied)
 
 
-def sample_items(p: ItemParameters, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """X ``[B, N, dx]`` and Y ``[B, N, dy]`` float32."""
-    batch, items = p.labels.shape
-    item, other = torch.randint(
-        items, (2, batch, n), generator=generator, device=p.tied.device
-    ).unbind(0)
-    other = torch.where(p.tied[:, None], item, other)
-    x = p.x.sample(item, generator)
-    if p.y is not None:
-        return x, p.y.sample(other, generator)
-    return x, show_label(p.labels.gather(1, other), p.columns)
-
-
-def items_information(p: ItemParameters, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def items_information(
+    p: ManifoldParameters[WaveSide], generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
     """I(X;Y) in nats and its standard error, ``[B]`` float64."""
     x, y, draws = p.x, p.y, max(_DRAWS, _CELLS // p.labels.shape[1])
     if y is None:
@@ -176,14 +150,14 @@ def _as_numbers(random: Random, both: Tensor, columns: int) -> tuple[Tensor, Sen
     return means, draw_sensor(random, columns, number_grid(random, columns))
 
 
-def _side(random: Random, shown: tuple[Tensor, Sensor], clear: tuple[float, float]) -> ItemSide:
+def _side(random: Random, shown: tuple[Tensor, Sensor], clear: tuple[float, float]) -> WaveSide:
     """A side whose noise leaves a random share of what it shows."""
     means, sensor = shown
     white = sensor.whiten(means)
     white = white - white.mean(1, keepdim=True)
     total = white.square().sum((1, 2), keepdim=True) / white.shape[1]
     scale = (total.clamp(min=1e-6) / random.log_uniform(*clear, 1, 1)).sqrt()
-    return ItemSide(means, white, sensor.sized(scale, total))
+    return WaveSide(means, white, sensor.sized(scale, total))
 
 
 def _noisy(random: Random, labels: Tensor, classes: int) -> Tensor:
