@@ -108,7 +108,7 @@ class CausalLearnTest(CIT_Base):  # type: ignore[misc]
                 f"expected data as an array [N, D], got {type(data).__name__} of shape "
                 f"{list(np.shape(data))}; pass frame.to_numpy() and discrete="
             )
-        table = read_table(data, "data", discrete)
+        table = read_table(data, "data", discrete, argument="discrete")
         super().__init__(data, cache_path=cache_path)
         self.labels = tuple(kind == "labels" for kind in table.taken)
         self.permutations, self.stop, self.seed = permutations, stop, seed

@@ -5,6 +5,7 @@ Legend: ``B`` datasets, ``N`` samples, ``d`` columns of one side.
 
 from __future__ import annotations
 
+import operator
 import warnings
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 __all__ = [
+    "check_count",
     "check_level",
     "check_mask",
     "check_num_classes",
@@ -21,6 +23,7 @@ __all__ = [
     "check_tensors",
     "check_third",
     "fixed_one_hot",
+    "plain_tensor",
     "visible",
     "warn_once",
 ]
@@ -47,13 +50,37 @@ def visible(condition: Tensor) -> bool | None:
 
 
 def check_tensors(**named: Any) -> None:
-    """Raise ``TypeError`` unless every argument is a tensor."""
+    """Raise ``TypeError`` unless every argument is a dense tensor."""
     for name, value in named.items():
         if not isinstance(value, Tensor):
             raise TypeError(
                 f"expected {name} to be a torch.Tensor, got {type(value).__name__}; "
                 f"convert it with torch.as_tensor({name}), or use torchmist.estimate for arrays"
             )
+        if value.layout != torch.strided:
+            raise TypeError(
+                f"expected {name} to be a dense tensor, got layout {value.layout}; convert it with "
+                f"{name}.to_dense()"
+            )
+
+
+def plain_tensor(value: Tensor) -> Tensor:
+    """A tensor without gradient, dense, and of at least single precision."""
+    value = value.detach()
+    value = value if value.layout == torch.strided else value.to_dense()
+    value = value.dequantize() if value.is_quantized else value
+    return value.float() if value.is_floating_point() and value.itemsize < 4 else value
+
+
+def check_count(value: Any, name: str, least: int) -> int:
+    """An integer of at least ``least``, as an int."""
+    try:
+        count = operator.index(value)
+    except TypeError:
+        count = least - 1
+    if isinstance(value, bool) or count < least:
+        raise ValueError(f"expected {name} to be an int of at least {least}, got {value!r}")
+    return count
 
 
 def check_level(level: float, name: str) -> float:
@@ -93,13 +120,20 @@ def _dataset(value: Tensor, name: str) -> Tensor:
         )
     if value.dim() == 1:
         value = value.unsqueeze(-1)
+    if value.dim() == 0:
+        raise ValueError(
+            f"expected {name} of shape [N], [N, d] or [B, N, d], got a single number; mutual "
+            f"information is a property of a whole sample"
+        )
     if value.dim() not in (2, 3):
         raise ValueError(
             f"expected {name} of shape [N], [N, d] or [B, N, d], got {list(value.shape)}; "
             f"flatten features with {name}.flatten(1)"
         )
-    if value.shape[-1] == 0 or value.shape[0] == 0:
+    if value.shape[-1] == 0:
         raise ValueError(f"expected {name} to have at least one column, got {list(value.shape)}")
+    if value.dim() == 3 and value.shape[0] == 0:
+        raise ValueError(f"expected {name} to have at least one dataset, got {list(value.shape)}")
     return value
 
 

@@ -21,6 +21,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from torchmist.checks import plain_tensor
+
 __all__ = ["Discrete", "Kind", "Side", "read_side"]
 
 Discrete = bool | Literal["auto"] | Sequence[str] | Sequence[int] | Sequence[bool]
@@ -44,7 +46,7 @@ class Side:
     argument: str
 
 
-def read_side(value: Any, name: str, discrete: Discrete = "auto") -> Side:
+def read_side(value: Any, name: str, discrete: Discrete = "auto", argument: str = "") -> Side:
     """One side, with the kinds of its columns.
 
     Args:
@@ -52,9 +54,11 @@ def read_side(value: Any, name: str, discrete: Discrete = "auto") -> Side:
         name: what errors call it.
         discrete: True: all columns are labels; False: all are numbers; ``"auto"``: by dtype; else
             the columns that are labels, by name, by index or as a bool mask, and no others.
+        argument: what errors call ``discrete``; ``""`` for ``discrete_`` and the name.
 
     Raises:
-        TypeError: for text that is not marked as labels, dates, decimals and other objects.
+        TypeError: for text that is not marked as labels, dates, decimals and other objects, and for
+            what is no array, list, tensor or frame.
         ValueError: for missing values, and for marked columns that are not there.
 
     Example:
@@ -62,25 +66,32 @@ def read_side(value: Any, name: str, discrete: Discrete = "auto") -> Side:
         >>> side.values.tolist(), side.kinds
         ([0.0, 1.0, 0.0, 1.0], ('label',))
     """
+    argument = argument or f"discrete_{name}"
     if hasattr(value, "tocsr") and hasattr(value, "toarray"):
         value = value.toarray()
     columns = _named_columns(value)
     if columns is not None:
-        return _from_columns(columns, name, discrete, vector=False)
+        return _from_columns(columns, name, discrete, argument, vector=False)
     if _is_series(value):
         key = getattr(value, "name", None)
-        return _from_columns([("0" if key is None else str(key), value)], name, discrete, True)
-    array = value.detach() if isinstance(value, Tensor) else _array(value, name)
+        alone = [("0" if key is None else str(key), value)]
+        return _from_columns(alone, name, discrete, argument, vector=True)
+    array = plain_tensor(value) if isinstance(value, Tensor) else _array(value, name)
     if isinstance(array, Tensor):
-        return _from_tensor(array, name, discrete)
+        return _from_tensor(array, name, discrete, argument)
     if array.dtype.kind in "biuf":
-        return _from_tensor(_tensor(array), name, discrete)
+        return _from_tensor(plain_tensor(_tensor(array)), name, discrete, argument)
+    if array.ndim == 0:
+        raise TypeError(
+            f"expected {name} as an array, list, tensor or frame with a value for each sample, got "
+            f"{type(value).__name__}"
+        )
     if array.ndim > 2:
         raise TypeError(_refusal(name, f"an array of dtype {array.dtype}", "pass real numbers"))
     flat = array.ndim < 2
     parts = [array] if flat else list(array.T)
     pairs: list[tuple[str, Any]] = [(str(k), part) for k, part in enumerate(parts)]
-    return _from_columns(pairs, name, discrete, vector=flat)
+    return _from_columns(pairs, name, discrete, argument, vector=flat)
 
 
 def _array(value: Any, name: str) -> NDArray[Any]:
@@ -128,9 +139,10 @@ def _is_series(value: Any) -> bool:
     return hasattr(value, "dtype") and (hasattr(value, "to_numpy") or hasattr(value, "codes"))
 
 
-def _marks(count: int, keys: Sequence[str], name: str, discrete: Any) -> list[bool | None]:
+def _marks(
+    count: int, keys: Sequence[str], name: str, discrete: Any, argument: str
+) -> list[bool | None]:
     """For each column: labels, numbers, or None where the dtype decides."""
-    argument = f"discrete_{name}"
     if isinstance(discrete, (bool, np.bool_)):
         return [bool(discrete)] * count
     if isinstance(discrete, str) and discrete == "auto":
@@ -169,11 +181,13 @@ def _names(keys: Sequence[str], name: str) -> tuple[str, ...]:
     return tuple(f"column {key} of {name}" for key in keys)
 
 
-def _from_tensor(values: Tensor, name: str, discrete: Discrete) -> Side:
+def _from_tensor(values: Tensor, name: str, discrete: Discrete, argument: str) -> Side:
     """A side of one dtype; floating-point values stay as they are."""
+    if values.dim() == 0:
+        raise ValueError(f"expected {name} of shape [N], [N, d] or [B, N, d], got a single number")
     count = values.shape[-1] if values.dim() > 1 else 1
     keys = [str(k) for k in range(count)]
-    marks = _marks(count, keys, name, discrete)
+    marks = _marks(count, keys, name, discrete, argument)
     plain: Kind = "integer"
     if values.dtype in _FLOATS or values.is_complex():
         plain = "number"
@@ -184,7 +198,7 @@ def _from_tensor(values: Tensor, name: str, discrete: Discrete) -> Side:
         large = values.dtype == torch.int64 and bool((values.abs() > _EXACT).any())
         values = values.unique(return_inverse=True)[1] if large else values
         values = values.double()
-    return Side(values, kinds, _names(keys, name), f"discrete_{name}")
+    return Side(values, kinds, _names(keys, name), argument)
 
 
 def _kind(plain: Kind, mark: bool | None) -> Kind:
@@ -192,16 +206,17 @@ def _kind(plain: Kind, mark: bool | None) -> Kind:
 
 
 def _from_columns(
-    columns: list[tuple[str, Any]], name: str, discrete: Discrete, vector: bool
+    columns: list[tuple[str, Any]], name: str, discrete: Discrete, argument: str, vector: bool
 ) -> Side:
     """A side whose columns may differ in dtype; ``vector``: one column without an axis."""
     if not columns:
         raise ValueError(f"expected {name} to have at least one column, got none")
     keys = [key for key, _ in columns]
-    marks, names = _marks(len(keys), keys, name, discrete), _names(keys, name)
+    marks = _marks(len(keys), keys, name, discrete, argument)
+    names = _names(keys, name)
     parts, kinds = [], []
     for (key, column), mark, where in zip(columns, marks, names):
-        fix = f"discrete_{name}=" + ("True" if where == name else f"[{key!r}]")
+        fix = f"{argument}=" + ("True" if where == name else f"[{key!r}]")
         values, plain = _column(column, where, fix, mark is True)
         bad = int((~np.isfinite(values)).sum())
         if bad:
@@ -215,7 +230,7 @@ def _from_columns(
     if len(lengths) > 1:
         raise ValueError(f"expected columns of one length in {name}, got {sorted(lengths)}")
     matrix = torch.from_numpy(np.stack(parts, -1))
-    return Side(matrix[:, 0] if vector else matrix, tuple(kinds), names, f"discrete_{name}")
+    return Side(matrix[:, 0] if vector else matrix, tuple(kinds), names, argument)
 
 
 def _column(column: Any, where: str, fix: str, marked: bool) -> tuple[NDArray[np.float64], Kind]:

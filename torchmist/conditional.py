@@ -51,19 +51,28 @@ _DRAWS = 4096  # of the sums of independent errors
 
 def _split_given(given: Tensor | Sequence[Tensor], x: Tensor) -> tuple[Tensor | None, list[Tensor]]:
     """Joint class labels ``[N]`` (None if there are none) and numbers, each ``[N, d]``."""
-    parts = [given] if isinstance(given, Tensor) else list(given)
-    check_tensors(**{f"given[{k}]": part for k, part in enumerate(parts)})
+    named: dict[str, Tensor] = {}
+    if isinstance(given, (list, tuple)):
+        named = {f"given[{k}]": part for k, part in enumerate(given)}
+    else:
+        named["given"] = given  # type: ignore[assignment]
+    if not named:
+        raise ValueError("expected given to hold at least one tensor, got none")
+    check_tensors(**named)
     labels: list[Tensor] = []
     numbers: list[Tensor] = []
-    for part in parts:
-        if len(part) != len(x):
+    for name, part in named.items():
+        if part.dim() == 0 or len(part) != len(x):
             raise ValueError(
                 f"expected given to have {len(x)} rows as x has, got shape {list(part.shape)}"
             )
+        if part.is_complex():
+            raise TypeError(
+                f"expected {name} to be floating point, or integer class labels, got {part.dtype}; "
+                f"pass real and imaginary part as two columns, torch.view_as_real({name})"
+            )
         columns = part.reshape(len(part), -1)
         (numbers if part.is_floating_point() else labels).append(columns)
-    if not labels and not numbers:
-        raise ValueError("expected given to hold at least one tensor, got none")
     codes = joint_codes(torch.cat([v.long() for v in labels], -1)[None])[0] if labels else None
     return codes, numbers
 

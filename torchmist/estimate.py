@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from torchmist.checks import check_level, warn_once
+from torchmist.checks import check_level, plain_tensor, warn_once
 from torchmist.collinear import collinear_notes
 from torchmist.columns import Discrete, Side, read_side
 from torchmist.discrete import table_quantiles
@@ -90,8 +90,13 @@ class MIEstimate:
 def as_tensor(value: Any, name: str) -> Tensor:
     """An array, list or tensor as a detached tensor."""
     if isinstance(value, Tensor):
-        return value.detach()
+        return plain_tensor(value)
     array = np.asarray(value)
+    if array.ndim == 0:
+        raise TypeError(
+            f"expected {name} as an array, list or tensor with a value for each sample, got "
+            f"{type(value).__name__}"
+        )
     if array.dtype.kind not in "biuf":
         raise TypeError(
             f"expected {name} to hold numbers, got an array of dtype {array.dtype}; encode text "
@@ -162,7 +167,7 @@ def estimate_sorted(pair: SortedPair, model: Model = "mist") -> MIEstimate:
     network = resolve_model(model, sample.x.device)
     with torch.no_grad():
         found = answer(sample, network)
-    quantiles = found.quantiles.clamp(min=0).cpu()
+    quantiles = found.quantiles.clamp(min=0).abs().cpu()  # without negative zeros
     notes = (*found.sample.notes, *data_notes(pair.x, pair.y, ties=network.saw("atoms")))
     trained = network.trained_range or TrainedRange()
     if trained.d is None or max(sample.x.shape[2], sample.y.shape[2]) <= trained.d[1]:

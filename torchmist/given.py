@@ -81,11 +81,13 @@ def column_axis(side: Side) -> Side:
             f"expected x, y and given of one dataset, [N] or [N, d], got a batch of shape "
             f"{list(side.values.shape)}; estimate each dataset by itself"
         )
-    return replace(side, values=side.values.cpu().reshape(len(side.values), -1))
+    return replace(side, values=side.values.cpu().view(*side.values.shape, 1).flatten(1))
 
 
 def read_given(given: Any, n: int, discrete: Discrete) -> Side:
     """``given`` as one side ``[N, d]``; a list of arrays of ``n`` rows gives the columns of all."""
+    if isinstance(given, (list, tuple)) and not given:
+        raise ValueError("expected given to hold at least one array, got none")
     several = (
         isinstance(given, (list, tuple))
         and len(given) != n

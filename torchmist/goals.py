@@ -60,12 +60,21 @@ _LESSONS = {"minimize": 1, "maximize": 2}  # of the critic at such a call
 _SHARE = 0.1  # of the value's own gradient beside that of the processes
 
 
-def check_goal(goal: Pursued | None) -> None:
-    """Raise unless ``goal`` is None, ``"minimize"`` or ``"maximize"``."""
+def check_goal(goal: Pursued | None, critic: CriticConfig | None = None) -> None:
+    """Raise unless ``goal`` is None, ``"minimize"`` or ``"maximize"``, with which a critic goes."""
     if goal not in (None, "minimize", "maximize"):
         raise ValueError(
             f"expected goal None, 'minimize' (the term is added to the loss) or 'maximize' (it is "
             f"subtracted), got {goal!r}"
+        )
+    if critic is not None and not isinstance(critic, CriticConfig):
+        raise TypeError(
+            f"expected critic to be a torchmist.critic.CriticConfig, got {type(critic).__name__}"
+        )
+    if critic is not None and goal is None:
+        raise ValueError(
+            "expected critic together with a goal, which brings it, got goal=None; pass "
+            "goal='minimize' or goal='maximize', or leave critic out"
         )
 
 

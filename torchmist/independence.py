@@ -193,16 +193,16 @@ def _check(
         raise ValueError(f"expected score 'kernels' or 'network', got {score!r}")
     if score == "network" and model is None:
         raise ValueError("expected a model with score='network', got None; pass 'mist-fast'")
-    for name, value in (("permutations", permutations), ("stop", stop), ("block", block)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+    stops = () if stop is None else (("stop", stop),)
+    for name, value in (("permutations", permutations), ("block", block), *stops):
+        if isinstance(value, bool) or not isinstance(value, int):
             raise TypeError(f"expected {name} to be an int, got {type(value).__name__}")
-        if value is not None and value < 1:
+        if value < 1:
             raise ValueError(f"expected {name} of at least 1, got {value}")
 
 
 def _check_block(block: int, n: int) -> None:
-    most = min(n, _BLOCK) // 2
-    if block > most:
+    if block > (most := min(n, _BLOCK) // 2):
         raise ValueError(f"expected block of at most {most} rows, got {block}")
 
 

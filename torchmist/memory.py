@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from torchmist.checks import check_count
+
 __all__ = ["Memory", "weighed"]
 
 
@@ -59,9 +61,7 @@ class Memory:
     """
 
     def __init__(self, size: int) -> None:
-        if not isinstance(size, int) or isinstance(size, bool) or size < 0:
-            raise ValueError(f"expected memory to be an int of at least 0, got {size!r}")
-        self.size = size
+        self.size = check_count(size, "memory", 0)
         self._held: tuple[Tensor, Tensor] | None = None
 
     def __len__(self) -> int:

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from torchmist.checks import check_level
+from torchmist.checks import MIN_SAMPLES, check_count, check_level
 from torchmist.columns import Discrete
 from torchmist.functional import Model
 from torchmist.progress import Bar
@@ -136,11 +136,14 @@ def pairwise(
         (True, True)
     """
     check_level(level, "level")
-    columns = read_table(table, "table", discrete)
+    columns = read_table(table, "table", discrete, argument="discrete")
     if len(columns) < 2:
         raise ValueError(f"expected a table of at least two columns, got {len(columns)}")
+    if max_samples is not None:
+        check_count(max_samples, "max_samples", MIN_SAMPLES)
+    seed = check_count(random_state, "random_state", 0)
     if max_samples is not None and max_samples < len(columns.values):
-        generator = torch.Generator().manual_seed(random_state)
+        generator = torch.Generator().manual_seed(seed)
         rows = torch.randperm(len(columns.values), generator=generator)[:max_samples]
         columns = columns.rows(rows.to(columns.values.device))
     d = len(columns)

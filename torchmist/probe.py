@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from torchmist.checks import check_count
 from torchmist.copula import normal_scores
 from torchmist.entropy import label_entropy
 from torchmist.fitting import fit_rows
@@ -83,7 +84,7 @@ def probe_bounds(
         seed: of the split, the weights and the batches.
 
     Raises:
-        ValueError: for fewer than 64 rows.
+        ValueError: for fewer than 64 rows, or no steps.
 
     Example:
         >>> z = torch.randn(400, 2, generator=torch.Generator().manual_seed(0))
@@ -91,6 +92,7 @@ def probe_bounds(
         >>> bounds["ridge"][0] > 1, rows
         (True, 100)
     """
+    check_count(steps, "steps", 1)
     if len(z) < _LEAST:
         raise ValueError(
             f"expected at least {_LEAST} rows to fit a probe and to judge by it, got {len(z)}; "

@@ -122,6 +122,11 @@ def average(mi: Tensor, weight: Tensor | None) -> Tensor:
     """Mean over datasets ``[B]``, weighted if ``weight`` ``[B]`` is given, 0-dim."""
     if weight is None:
         return mi.mean()
+    if not isinstance(weight, Tensor):
+        raise TypeError(
+            f"expected weight to be a torch.Tensor of shape {list(mi.shape)}, got "
+            f"{type(weight).__name__}; multiply the term itself by a number"
+        )
     if weight.shape != mi.shape:
         raise ValueError(
             f"expected weight of shape {list(mi.shape)}, one for each dataset, got "
@@ -129,5 +134,7 @@ def average(mi: Tensor, weight: Tensor | None) -> Tensor:
         )
     weight = weight.to(mi)
     if visible((weight >= 0).all() & (weight.sum() > 0)) is False:
-        raise ValueError("expected weights of at least 0, not all of them 0, got others")
+        raise ValueError(
+            f"expected weights of at least 0, not all of them 0, got {weight.tolist()[:8]}"
+        )
     return (weight * mi).sum() / weight.sum()

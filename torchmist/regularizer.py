@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from torchmist.checks import MIN_SAMPLES, check_tensors, visible
+from torchmist.checks import MIN_SAMPLES, check_count, check_tensors, visible
 from torchmist.critic import CriticConfig
 from torchmist.degenerate import (
     CONSTANT,
@@ -110,7 +110,9 @@ class MIRegularizer(nn.Module):
         critic: CriticConfig | None = None, every: int = 0,
     ) -> None:  # fmt: skip
         super().__init__()
-        check_goal(goal)
+        check_goal(goal, critic)
+        if log is not None and not callable(log):
+            raise TypeError(f"expected log to be callable with a dict, got {type(log).__name__}")
         if goal is not None and (lift is not None or trainable):
             raise ValueError(
                 f"expected goal={goal!r} without lift and trainable, got lift={lift!r}, "
@@ -124,7 +126,8 @@ class MIRegularizer(nn.Module):
             self.pursuit = Goal(goal, critic or CriticConfig(), statistic)
         self.statistic: Statistic = self.pursuit.statistic if goal else statistic or "mean"
         self.memory = Memory(memory)
-        self.every, self._watch, self._places = every, Watch(bool(every)), LabelPlaces()
+        self.every = check_count(every, "every", 0)
+        self._watch, self._places = Watch(bool(every)), LabelPlaces()
         self.trainable = trainable
         self.gather = gather
         self.log = log
@@ -170,8 +173,10 @@ class MIRegularizer(nn.Module):
         With ``gather`` or ``memory``, ``z`` and ``y`` are ``[N]`` or ``[N, d]``, without a mask.
         """
         check_term(z, y, self.num_classes)
+        names = ("z", "y")
         if self.goal and y.is_floating_point() and not z.is_floating_point():
-            z, y, wrt = y, z, {"z": "y", "y": "z"}.get(wrt, wrt)  # type: ignore[assignment]
+            z, y, names = y, z, ("y", "z")
+            wrt = {"z": "y", "y": "z"}.get(wrt, wrt)  # type: ignore[assignment]
         if self.gather:
             check_alone(z, y, mask, "gather=True", _ONE_PROCESS)
             z, y = gather_samples(z), gather_samples(y)
@@ -180,7 +185,7 @@ class MIRegularizer(nn.Module):
             check_alone(z, y, mask, "memory")
             z, y = self.memory.beside(z, y)
             own = len(batch[0]) if len(z) > len(batch[0]) else None
-        term = self._term(z, y, wrt, mask, weight, own)
+        term = self._term(z, y, names, wrt, mask, weight, own)
         if self.training and torch.is_grad_enabled():
             self.memory.keep(*batch)
             if self.every:
@@ -190,13 +195,13 @@ class MIRegularizer(nn.Module):
         return term
 
     def _term(
-        self, z: Tensor, y: Tensor, wrt: Wrt, mask: Tensor | None, weight: Tensor | None,
-        own: int | None,
+        self, z: Tensor, y: Tensor, names: tuple[str, str], wrt: Wrt, mask: Tensor | None,
+        weight: Tensor | None, own: int | None,
     ) -> Tensor:  # fmt: skip
         """The value of a batch, and of what of the memory stands behind its ``own`` samples."""
         if 0 < min(z.dim(), y.dim()) <= max(z.dim(), y.dim()) < 3 and len(z) == len(y) == 0:
             return self._nothing(z, y, FEW)
-        sample = term_sample(z, y, wrt=wrt, mask=mask, degenerate=True)
+        sample = term_sample(z, y, names, wrt=wrt, mask=mask, degenerate=True)
         return self._value(sample, y, weight, own)
 
     def _value(

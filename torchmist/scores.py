@@ -92,8 +92,9 @@ def _coded(values: Tensor, names: Sequence[str], taken: Sequence[Taken]) -> Colu
 
 
 def read_table(
-    value: Any, name: str = "x", discrete: Discrete = "auto", target: Tensor | None = None
-) -> Columns:
+    value: Any, name: str = "x", discrete: Discrete = "auto", target: Tensor | None = None,
+    argument: str = "",
+) -> Columns:  # fmt: skip
     """The columns of a table with their kinds.
 
     Bool, categorical and marked columns are labels. An integer column is labels while it has at
@@ -106,16 +107,17 @@ def read_table(
         name: what errors call it.
         discrete: which columns are labels, as for :func:`torchmist.estimate`.
         target: ``[N]``, what the columns are to be scored against.
+        argument: what the user calls ``discrete``; ``""`` for ``discrete_`` and the name.
 
     Raises:
         TypeError, ValueError: as :func:`torchmist.estimate`.
     """
-    side = read_side(value, name, discrete)
+    side = read_side(value, name, discrete, argument)
     if side.values.dim() > 2:
         raise ValueError(
             f"expected {name} as one table, [N] or [N, F], got shape {list(side.values.shape)}"
         )
-    values = side.values.reshape(len(side.values), -1)
+    values = side.values[:, None] if side.values.dim() == 1 else side.values
     if len(values) < MIN_SAMPLES:
         raise ValueError(
             f"expected at least {MIN_SAMPLES} samples in {name}, got n_samples = {len(values)}"

@@ -114,13 +114,13 @@ def _tables(X: Any, count: int, discrete: Discrete, target: Columns) -> Iterator
     """The ``count`` features: at once, or those of a sparse matrix in dense parts."""
     beside = target.values[:, 0].cpu()
     if not hasattr(X, "tocsc"):
-        yield read_table(X, "X", discrete, beside)
+        yield read_table(X, "X", discrete, beside, "discrete_features")
         return
     columns, marks = X.tocsc(), _marks(X, count, discrete)
     for start in range(0, count, _DENSE):
         part = slice(start, start + _DENSE)
         marked = marks[part] if isinstance(marks, list) else marks
-        yield read_table(columns[:, part], "X", marked, beside)
+        yield read_table(columns[:, part], "X", marked, beside, "discrete_features")
 
 
 def _read_target(y: Any, discrete: Marked) -> Columns:
@@ -130,7 +130,7 @@ def _read_target(y: Any, discrete: Marked) -> Columns:
     if discrete == "auto" and getattr(array.dtype, "kind", "") in "OUS":
         values = np.asarray(array).ravel().tolist()
         discrete = True if any(isinstance(v, (str, bytes)) for v in values) else discrete
-    target = read_table(y, "y", discrete)
+    target = read_table(y, "y", discrete, argument="discrete_target")
     if len(target) != 1:
         raise ValueError(f"expected y of shape [N], got {len(target)} columns; take one at a time")
     return target
@@ -251,7 +251,8 @@ class MutualInfoSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]
             kind = None if text else "numeric"
             X, y = validate_data(self, X, y, dtype=kind, accept_sparse=("csc", "csr"))
         target = _read_target(y, self.discrete_target)
-        table = read_table(X, "X", self.discrete_features, target.values[:, 0])
+        beside = target.values[:, 0]
+        table = read_table(X, "X", self.discrete_features, beside, "discrete_features")
         count = self._count(len(table))
         most = self.max_samples
         if most is None and self.method == "joint":

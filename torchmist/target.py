@@ -26,6 +26,7 @@ class MITarget(nn.Module):
         lowest, highest: bounds of the weight.
 
     Raises:
+        TypeError: for a target, weight or rate that is no number.
         ValueError: for a negative target or rate, or ``lam`` outside of its bounds.
 
     Example:
@@ -44,6 +45,9 @@ class MITarget(nn.Module):
         lowest: float = 1e-4, highest: float = 1e3,
     ) -> None:  # fmt: skip
         super().__init__()
+        for name, value in (("target", target), ("lam", lam), ("rate", rate)):
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise TypeError(f"expected {name} to be a number, got {type(value).__name__}")
         if not (target >= 0 and rate >= 0 and 0 < lowest <= lam <= highest):
             raise ValueError(
                 f"expected target and rate of at least 0 and {lowest} <= lam <= {highest}, got "

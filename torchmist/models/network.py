@@ -47,6 +47,14 @@ class QuantileNetwork(nn.Module):
         self._provenance = content
 
     def saw(self, family: str) -> bool:
-        """Whether a stage of the recipe of these weights has datasets of ``family``."""
-        stages = self.provenance.get("stages", ())
-        return any(stage["families"].get(family, 0) > 0 for stage in stages)
+        """Whether a stage of the recipe of these weights has datasets of ``family``.
+
+        Not, where their header does not state the stages as this library writes them.
+        """
+        stages = self.provenance.get("stages")
+        for stage in stages if isinstance(stages, (list, tuple)) else ():
+            families = stage.get("families") if isinstance(stage, dict) else None
+            share = families.get(family) if isinstance(families, dict) else None
+            if isinstance(share, (int, float)) and share > 0:
+                return True
+        return False
