@@ -131,6 +131,46 @@ def broken(folder: Path) -> dict[str, tuple[Path, str]]:
     return {k: (v, said.get(k, "could not read it")) for k, v in paths.items()}
 
 
+def test_names_that_are_one_without_spaces_are_refused(tmp_path: Path, capsys) -> None:
+    path = tmp_path / "twice.csv"
+    path.write_text("a,a ,c\n" + "1,2,3\n" * 9)
+    assert main(["estimate", str(path), "--x", "a", "--y", "c"]) == 2
+    assert "found 'a' twice; rename one" in capsys.readouterr().err
+
+
+def test_columns_that_may_be_empty(tmp_path: Path, capsys) -> None:
+    path = tmp_path / "d.parquet"
+    frame = pd.DataFrame({"a": pd.array([1, None, 3, 4] * 10, "Int64"), "b": np.arange(40.0)})
+    frame.assign(day=pd.date_range("2020", periods=40)).to_parquet(path)
+    assert main(["estimate", str(path), "--x", "a", "--y", "b"]) == 2
+    assert "got 10 rows with missing or infinite ones in columns ['a']" in capsys.readouterr().err
+    assert main(["estimate", str(path), "--x", "day", "--y", "b"]) == 2
+    assert "datetime64" in (err := capsys.readouterr().err) and "convert dates to numbers" in err
+    frame.dropna().to_parquet(path)
+    assert read_columns(path, ["a"])[:3, 0].tolist() == [1, 3, 4]
+
+
+def test_complex_numbers_are_two_columns(tmp_path: Path, capsys) -> None:
+    np.save(tmp_path / "c.npy", np.ones((20, 2)) * 1j)
+    assert main(["estimate", str(tmp_path / "c.npy"), "--x", "0", "--y", "1"]) == 2
+    assert "pass real and imaginary part as two columns" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--out", "--plot", "--checkpoint"])
+def test_a_missing_folder_is_said_before_training(data: Path, option, capsys) -> None:
+    paths = {"--out": "w.safetensors", option: "nowhere/w.safetensors"}
+    extra = [word for pair in paths.items() for word in pair]
+    assert main(["adapt", str(data), "--x", "a", "--y", "c", *extra]) == 2
+    assert "expected a folder for nowhere/w.safetensors, found none" in capsys.readouterr().err
+
+
+def test_the_version(capsys) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"torchmist {torchmist.__version__}\n"
+
+
 def test_empty_and_unreadable_files(tmp_path: Path, capsys) -> None:
     for path, message in broken(tmp_path).values():
         names = ("0", "1") if path.name == "rows.npy" else ("a,b", "c")

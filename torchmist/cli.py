@@ -14,6 +14,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from torchmist import __version__
 from torchmist.audit import audit
 from torchmist.checks import check_level
 from torchmist.cli_pairwise import add_pairwise
@@ -103,6 +104,9 @@ def _adapt(options: argparse.Namespace) -> None:
 
     if options.out.suffix != ".safetensors":
         raise ValueError(f"expected --out to end in .safetensors, got {options.out}")
+    for path in (options.out, options.plot, options.checkpoint):  # before the minutes of training
+        if path and not path.parent.is_dir():
+            raise ValueError(f"expected a folder for {path}, found none; make {path.parent} first")
     names = _names(options.x), _names(options.y)
     file = TableFile.read(options.data)
     x = file.numbers(names[0])
@@ -124,6 +128,7 @@ def _adapt(options: argparse.Namespace) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="torchmist", description="Mutual information of columns")
+    parser.add_argument("--version", action="version", version=f"torchmist {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     for name, function, text in (
         ("estimate", _estimate, "I(X;Y) of columns of a file, with an interval"),

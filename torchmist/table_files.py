@@ -106,7 +106,18 @@ def _table(path: Path) -> dict[str, NDArray[Any]]:
 
     read = pandas.read_csv if path.suffix.lower() == ".csv" else pandas.read_parquet
     frame = read(path)
-    return {str(name).strip(): frame[name].to_numpy() for name in frame.columns}
+    columns: dict[str, NDArray[Any]] = {}
+    for place, key in enumerate(frame.columns):
+        name, column = str(key).strip(), frame.iloc[:, place]
+        if name in columns:
+            raise ValueError(f"its columns need different names, found {name!r} twice; rename one")
+        missing = bool(column.isna().any()) and pandas.api.types.is_numeric_dtype(column.dtype)
+        plain = getattr(column.dtype, "numpy_dtype", None)  # of columns that may hold pandas.NA
+        if missing:
+            columns[name] = column.to_numpy(float, na_value=np.nan)
+        else:
+            columns[name] = column.to_numpy() if plain is None else column.to_numpy(plain)
+    return columns
 
 
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
@@ -157,9 +168,12 @@ def _numbers(source: dict[str, NDArray[Any]], names: Sequence[str]) -> NDArray[A
     for name in names:
         values = source[name]
         if values.dtype.kind not in "biuf":
+            fix = {"M": "convert dates to numbers", "m": "convert times to numbers",
+                   "c": "pass real and imaginary part as two columns"}  # fmt: skip
+            labels = f"if it holds class labels pass --discrete {name}"
             raise ValueError(
                 f"expected numbers in column {name}, got {values.dtype} such as {values[0]!r}; "
-                f"if it holds class labels pass --discrete {name}"
+                f"{fix.get(values.dtype.kind, labels)}"
             )
         columns.append(values.reshape(len(values), -1).astype(np.float64))
     if len({len(values) for values in columns}) > 1:
