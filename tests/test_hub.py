@@ -128,6 +128,19 @@ def test_the_exported_graph_equals_the_network_at_every_size(program, n) -> None
         torch.testing.assert_close(program(x, y), expected, atol=1e-5, rtol=1e-5)
 
 
+def test_the_graph_of_the_default_model_for_one_size_equals_the_network() -> None:
+    program = export_estimator("mist", dx=2, dy=1, samples=(120, 120)).module()
+    network = torchmist.load_pretrained("mist")
+    for seed in range(3):
+        generator = torch.Generator().manual_seed(seed)
+        x = torch.randn(1, 120, 2, generator=generator)
+        y = torch.randn(1, 120, 1, generator=generator) + seed * x[..., :1]
+        x[0, : 20 * seed] = x[0, 20]  # ties
+        with torch.no_grad():
+            expected = network(x, y).clamp(min=0)
+            torch.testing.assert_close(program(x, y), expected, atol=1e-5, rtol=1e-5)
+
+
 def test_the_exported_graph_gives_what_estimate_gives(program) -> None:
     x = torch.randn(1, 300, 3, generator=torch.Generator().manual_seed(0))
     y = x[..., :2] + 1
@@ -141,7 +154,7 @@ def test_the_exported_graph_gives_what_estimate_gives(program) -> None:
     [
         ("mist", {}, TypeError, "expected a MIST without local statistics, got DuoMIST"),
         ("mist-v2-preview", {}, TypeError, "without local statistics, got MIST"),
-        ("mist-fast", {"samples": (2, 500)}, ValueError, "expected samples of 17 <= low < high"),
+        ("mist-fast", {"samples": (2, 500)}, ValueError, "expected samples of 17 <= low <= high"),
         ("mist-fast", {"samples": (100, 3000)}, ValueError, "both below 2000 or both from there"),
         ("mist-fast", {"dx": 65}, ValueError, "expected 1 to 64 columns, got dx=65"),
     ],

@@ -11,6 +11,7 @@ from torch.export import Dim, ExportedProgram
 
 from torchmist.functional import Model, resolve_model
 from torchmist.models.mist import MIST
+from torchmist.models.network import QuantileNetwork
 from torchmist.trained_range import TrainedRange
 
 __all__ = ["export_estimator"]
@@ -22,7 +23,7 @@ _EXAMPLE = 7  # more samples than the least, in the example that is traced
 class _Quantiles(nn.Module):
     """Quantiles ``[1, Q]`` in nats, not below 0, of ``[1, N, dx]`` and ``[1, N, dy]``."""
 
-    def __init__(self, network: MIST) -> None:
+    def __init__(self, network: QuantileNetwork) -> None:
         super().__init__()
         self.network = network
 
@@ -34,7 +35,7 @@ class _Quantiles(nn.Module):
 def export_estimator(
     model: Model = "mist-fast", *, dx: int, dy: int, samples: tuple[int, int] = (32, 1999)
 ) -> ExportedProgram:
-    """``torch.export`` of a network for ``dx`` and ``dy`` columns and any number of samples.
+    """``torch.export`` of a network for ``dx`` and ``dy`` columns and any number of samples or one.
 
     The program takes float32 ``x`` ``[1, N, dx]`` and ``y`` ``[1, N, dy]`` and returns quantiles
     ``[1, Q]`` of I(X;Y) in nats at the levels ``(k + 1/2) / Q``; their mean is the point estimate.
@@ -46,40 +47,39 @@ def export_estimator(
         dx: columns of ``x``.
         dy: columns of ``y``.
         samples: the least and the most ``N``; both below 2,000 or both from there, since sums over
-            samples take another route there.
+            samples take another route there. Of equal ones comes a graph of that ``N`` alone.
 
     Raises:
-        TypeError: for a network with local statistics or several networks, whose neighbours are
-            counted by numbers that follow from ``N``, so that their graph is one of a single ``N``.
+        TypeError: for a network with local statistics or several networks and more than one ``N``:
+            their neighbours are counted by numbers that follow from it.
         ValueError: for sizes outside of those that the weights were trained on.
     """
     network = resolve_model(model, torch.device("cpu"))
-    if type(network) is not MIST or network.config.local:
+    low, high = samples
+    if low < high and (type(network) is not MIST or network.config.local):
         raise TypeError(
             f"expected a MIST without local statistics, got {type(network).__name__}; export "
-            f"'mist-fast' or 'mist-paper-v1'"
+            f"'mist-fast' or 'mist-paper-v1', or one number of samples, samples=({high}, {high})"
         )
     _check_sizes(network, dx, dy, samples)
-    low, high = samples
-    n = Dim("n", min=low, max=high)
+    shapes = None if low == high else {name: {1: Dim("n", min=low, max=high)} for name in "xy"}
     example = min(high, low + _EXAMPLE)
     x, y = torch.zeros(1, example, dx), torch.zeros(1, example, dy)
     frozen = _Quantiles(network).eval().requires_grad_(False)
     with torch.no_grad():
-        return torch.export.export(
-            frozen, (x, y), dynamic_shapes={"x": {1: n}, "y": {1: n}}, strict=False
-        )
+        return torch.export.export(frozen, (x, y), dynamic_shapes=shapes, strict=False)
 
 
-def _check_sizes(network: MIST, dx: int, dy: int, samples: tuple[int, int]) -> None:
+def _check_sizes(network: QuantileNetwork, dx: int, dy: int, samples: tuple[int, int]) -> None:
     low, high = samples
     trained = network.trained_range or TrainedRange()
     least, most = trained.n or (2, 2**31)
-    least = max(least, network.config.inducing + 1)
+    if type(network) is MIST:
+        least = max(least, network.config.inducing + 1)
     narrow, wide = trained.d or (1, 2**31)
-    if not (least <= low < high <= most) or (low < _DENSE <= high):
+    if not (least <= low <= high <= most) or (low < _DENSE <= high):
         raise ValueError(
-            f"expected samples of {least} <= low < high <= {most}, both below {_DENSE} or both "
+            f"expected samples of {least} <= low <= high <= {most}, both below {_DENSE} or both "
             f"from there, got {samples}"
         )
     if not all(narrow <= d <= wide for d in (dx, dy)):
