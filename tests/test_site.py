@@ -182,6 +182,47 @@ def test_the_search_finds_the_regularizer(address) -> None:
     assert "torchmist.MIRegularizer" in results and "front.html#torchmist.MIRegularizer" in results
 
 
+CONTRAST = """
+const parse = text => text.match(/[\\d.]+/g).map(Number);
+const light = c => { const [r, g, b] = c.slice(0, 3).map(
+  v => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b };
+const behind = (e, view) => { for (; e; e = e.parentElement) {
+  const c = parse(view.getComputedStyle(e).backgroundColor);
+  if (c.length < 4 || c[3] > 0.5) return c } return [255, 255, 255] };
+const ratio = (e, view) => { const [a, b] = [
+  light(parse(view.getComputedStyle(e).color)), light(behind(e, view))].sort((p, q) => q - p);
+  return (a + 0.05) / (b + 0.05) };
+onload = () => { const out = [];
+  for (const theme of ["light", "dark"]) for (const f of document.querySelectorAll("iframe")) {
+    const page = f.contentDocument, view = f.contentWindow;
+    page.body.dataset.theme = theme;
+    const parts = [...page.querySelectorAll("article :is(p, li, td, th, h1, h2, a, code)")];
+    const seen = parts.filter(e => e.textContent.trim() && e.getClientRects().length);
+    const least = Math.min(...seen.map(e => ratio(e, view)));
+    const back = light(behind(page.querySelector("article"), view));
+    out.push([theme, f.getAttribute("src"), seen.length, back, least].join(" "));
+  } document.title = out.join(";") }
+"""
+"""Of each page in each theme: parts with text, luminance behind them, least contrast (WCAG 2)."""
+
+
+@needs_browser
+def test_text_can_be_read_in_light_and_in_dark(address, site) -> None:
+    pages = ["index.html", "benchmarks.html", "copula.html", "generated/api/front.html"]
+    frames = "".join(f'<iframe width="1200" height="800" src="{p}"></iframe>' for p in pages)
+    (site / "themes.html").write_text(f"<title>-</title>{frames}<script>{CONTRAST}</script>")
+    dom = browse(f"{address}/themes.html", "--dump-dom").stdout
+    (site / "themes.html").unlink()
+    title = re.search(r"<title>(.*?)</title>", dom)
+    assert title is not None
+    rows = [row.split() for row in title[1].split(";")]
+    assert len(rows) == 2 * len(pages)
+    for theme, page, parts, luminance, contrast in rows:
+        assert int(parts) > 10 and (float(luminance) < 0.1) == (theme == "dark"), (theme, page)
+        assert float(contrast) >= 4.5, (theme, page, contrast)
+
+
 @needs_browser
 def test_a_phone_does_not_scroll_sideways(address, site) -> None:
     pages = [
