@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from torchmist.synthetic.engines.atoms import Atoms
+from torchmist.synthetic.engines.channels import Channels
 from torchmist.synthetic.engines.classes import Classes
 from torchmist.synthetic.engines.codes import Codes
 from torchmist.synthetic.engines.copies import Copies
@@ -42,6 +43,7 @@ ENGINES: Mapping[str, Family[Any]] = {
         Groups(),
         Spikes(),
         Signals(),
+        Channels(),
     )
 }
 """Every engine by its name."""
