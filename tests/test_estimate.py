@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -91,3 +93,11 @@ def test_near_copies_are_named_and_clear_pairs_are_not() -> None:
     near = torchmist.estimate(x, x + 1e-3 * e).warnings
     assert any("as closely as the ranks of 500 samples can tell" in note for note in near)
     assert not torchmist.estimate(x, x + 0.1 * e).warnings
+
+
+@pytest.mark.parametrize("columns", [1, 3, 80])
+def test_four_rows_are_enough(columns: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(4, columns, generator=generator), torch.randn(4, 2, generator=generator)
+    for other in (y, torch.tensor([0, 1, 0, 1])):
+        assert math.isfinite(torchmist.estimate(x, other).mean)

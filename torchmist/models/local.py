@@ -214,9 +214,11 @@ def _kraskov(joint: Tensor, sides: tuple[Tensor, Tensor], others: Tensor) -> Ten
     """Local estimates ``[B, Q, 2]`` in nats with each number of neighbours, without gradient.
 
     ``joint``: the larger of both sides' squared distances. Where the radius is 0, all that coincide
-    are the neighbours (Mesner and Shalizi 2020).
+    are the neighbours (Mesner and Shalizi 2020). A single row, which has none, says 0.
     """
     most = min(max(NEIGHBOURS), joint.shape[-1] - 1)
+    if most < 1:
+        return joint.new_zeros(*joint.shape[:-1], len(NEIGHBOURS))
     radius = joint.topk(most, largest=False).values
     radius = radius[..., [min(k, most) - 1 for k in NEIGHBOURS]]
     tied = radius <= _TIED
