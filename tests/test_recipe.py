@@ -290,7 +290,7 @@ def test_mist_v2_has_every_engine_in_every_stage() -> None:
     for stage in (first, second):
         assert set(ENGINES) - later <= set(stage.families)
     for stage in others:
-        assert set(ENGINES) - {"channels"} <= set(stage.families)
+        assert set(ENGINES) <= set(stage.families)
 
 
 def test_the_committed_checkpoint_of_mist_v2_can_be_resumed() -> None:
