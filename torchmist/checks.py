@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 __all__ = [
+    "check_axis",
     "check_count",
     "check_level",
     "check_mask",
@@ -62,6 +63,15 @@ def check_tensors(**named: Any) -> None:
                 f"expected {name} to be a dense tensor, got layout {value.layout}; convert it with "
                 f"{name}.to_dense()"
             )
+
+
+def check_axis(value: Tensor, name: str) -> None:
+    """Raise ``ValueError`` for a single number, which has no axis of samples."""
+    if value.dim() == 0:
+        raise ValueError(
+            f"expected {name} of shape [N], [N, d] or [B, N, d], got a single number; mutual "
+            f"information is a property of a whole sample"
+        )
 
 
 def plain_tensor(value: Tensor) -> Tensor:
@@ -120,11 +130,7 @@ def _dataset(value: Tensor, name: str) -> Tensor:
         )
     if value.dim() == 1:
         value = value.unsqueeze(-1)
-    if value.dim() == 0:
-        raise ValueError(
-            f"expected {name} of shape [N], [N, d] or [B, N, d], got a single number; mutual "
-            f"information is a property of a whole sample"
-        )
+    check_axis(value, name)
     if value.dim() not in (2, 3):
         raise ValueError(
             f"expected {name} of shape [N], [N, d] or [B, N, d], got {list(value.shape)}; "

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from torchmist.checks import plain_tensor
+from torchmist.checks import check_axis, plain_tensor
 
 __all__ = ["Discrete", "Kind", "Side", "read_side"]
 
@@ -183,8 +183,7 @@ def _names(keys: Sequence[str], name: str) -> tuple[str, ...]:
 
 def _from_tensor(values: Tensor, name: str, discrete: Discrete, argument: str) -> Side:
     """A side of one dtype; floating-point values stay as they are."""
-    if values.dim() == 0:
-        raise ValueError(f"expected {name} of shape [N], [N, d] or [B, N, d], got a single number")
+    check_axis(values, name)
     count = values.shape[-1] if values.dim() > 1 else 1
     keys = [str(k) for k in range(count)]
     marks = _marks(count, keys, name, discrete, argument)

@@ -81,7 +81,8 @@ def column_axis(side: Side) -> Side:
             f"expected x, y and given of one dataset, [N] or [N, d], got a batch of shape "
             f"{list(side.values.shape)}; estimate each dataset by itself"
         )
-    return replace(side, values=side.values.cpu().view(*side.values.shape, 1).flatten(1))
+    values = side.values.cpu()
+    return replace(side, values=values[:, None] if values.dim() == 1 else values)
 
 
 def read_given(given: Any, n: int, discrete: Discrete) -> Side:

@@ -193,8 +193,8 @@ def _check(
         raise ValueError(f"expected score 'kernels' or 'network', got {score!r}")
     if score == "network" and model is None:
         raise ValueError("expected a model with score='network', got None; pass 'mist-fast'")
-    stops = () if stop is None else (("stop", stop),)
-    for name, value in (("permutations", permutations), ("block", block), *stops):
+    counts = {"permutations": permutations, "block": block, "stop": 1 if stop is None else stop}
+    for name, value in counts.items():
         if isinstance(value, bool) or not isinstance(value, int):
             raise TypeError(f"expected {name} to be an int, got {type(value).__name__}")
         if value < 1:
