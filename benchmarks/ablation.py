@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -54,6 +55,7 @@ PARTS = {
     "local statistics": ("features",),
     "variates": ("variates", "correlations", "sharpness"),
     "the linear information": ("linear",),
+    "pairs of columns": ("matched",),
 }
 """Parts of the evidence by name."""
 
@@ -71,8 +73,8 @@ def without(data: Data, fields: Sequence[str]) -> Data:
     return {**data, **means}
 
 
-def _fitted(data: Data, levels: Tensor, epochs: int, **sizes: int) -> Arbiter:
-    arbiter = Arbiter(**sizes)
+def _fitted(data: Data, levels: Tensor, epochs: int, **sizes: Any) -> Arbiter:
+    arbiter = Arbiter(matched=True, **sizes)
     arbiter.standardise(arbiter.read(evidence_of(data)))
     train_members(arbiter, data, levels, fresh_schedule(epochs), 0)
     return arbiter

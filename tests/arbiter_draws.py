@@ -31,7 +31,7 @@ def draws(count: int = 4000) -> Data:
         family[:, None] + normal(count, FEATURE_COUNT),
         (t[:, None] + 0.5 * normal(count, VARIATE_OPINIONS)).exp() - 0.2,
         torch.zeros(count, VARIATE_COUNT), torch.zeros(count, SHARPNESS_COUNT),
-        (plain[:, None]).exp() - 0.2, sizes,
+        (plain[:, None]).exp() - 0.2, torch.zeros(count, 3), sizes,
     )  # fmt: skip
     check = (torch.arange(count) // 2 % 8 == 0).float()
     return {**evidence._asdict(), "mi": t.exp() - 0.2, "family": family, "check": check}

@@ -7,9 +7,10 @@ import torch
 from arbiter_draws import draws
 
 from torchmist.arbiter import Arbiter, Evidence
+from torchmist.arbiter_fit import evidence_of
 from torchmist.heads import quantile_levels
 from training import arbiter as command
-from training.arbiter_fit import fit, thinned, with_rare_ones
+from training.arbiter_fit import fit, inherit, thinned, with_rare_ones
 from training.stages import load_recipe
 
 
@@ -49,6 +50,42 @@ def test_draws_of_rare_families_are_repeated() -> None:
     assert len(more["mi"]) == 1000 + 4 * 4 and set(more) == set(data)
     assert torch.equal(more["mi"][:5], data["mi"][0].expand(5))
     assert torch.equal(more["plain"][20:], data["plain"][4:])
+
+
+def test_an_arbiter_that_reads_pairs_starts_where_its_parent_stands(fitted) -> None:
+    parent, _ = fitted
+    data = draws(300)
+    evidence = evidence_of(data)
+    arbiter = Arbiter(16, members=2, matched=True)
+    inherit(arbiter, parent, arbiter.read(evidence))
+    torch.testing.assert_close(arbiter.each(evidence), parent.each(evidence), rtol=0, atol=0.2)
+    with torch.no_grad():
+        for member in arbiter.members:
+            member[-1].bias[parent.candidates : arbiter.candidates] = -30.0
+    torch.testing.assert_close(arbiter(evidence), parent(evidence), rtol=1e-4, atol=1e-4)
+
+
+def test_members_that_go_on_learn_what_is_new_and_keep_their_doubt(fitted) -> None:
+    parent, _ = fitted
+    data, levels = draws(), quantile_levels(24)
+    truth = torch.stack([data["mi"], torch.zeros(4000), torch.full((4000,), 2.0)], -1)
+    data["matched"] = truth  # pairs show all of it
+    arbiter = Arbiter(16, members=2, matched=True)
+    found = fit(arbiter, data, levels, epochs=20, parent=parent)
+    held = data["check"] > 0
+    with torch.no_grad():
+        before = parent(evidence_of(data, held)).mean(-1) - data["mi"][held]
+        after = arbiter(evidence_of(data, held)).mean(-1) - data["mi"][held]
+    assert after.abs().mean() < 0.8 * before.abs().mean()
+    assert "arbiter" in found and not any("strange" in name for name in found)
+    for own, old in zip(arbiter.doubt.parameters(), parent.doubt.parameters()):
+        assert torch.equal(own, old)
+
+
+def test_a_parent_of_other_sizes_is_refused(fitted) -> None:
+    arbiter = Arbiter(32, members=2, matched=True)
+    with pytest.raises(ValueError, match="expected a parent of sizes .*32.*got .*16"):
+        inherit(arbiter, fitted[0], torch.zeros(2, len(arbiter.mean)))
 
 
 def test_fits_repeat_and_leave_the_global_random_state_alone() -> None:

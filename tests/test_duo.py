@@ -85,15 +85,17 @@ def evidence(opinions: float) -> Evidence:
     said, sizes = torch.full((1, OPINION_COUNT), opinions), torch.tensor([[50.0, 2.0, 3.0]])
     found = [torch.full((1, VARIATE_OPINIONS), opinions)]
     found += [torch.zeros(1, count) for count in (VARIATE_COUNT, SHARPNESS_COUNT)]
-    found += [torch.full((1, 1), opinions)]
+    found += [torch.full((1, 1), opinions), torch.tensor([[opinions, 0.0, 2.0]])]
     features = torch.zeros(1, FEATURE_COUNT)
     return Evidence(plain, local, said, torch.zeros(1), features, *found, sizes)
 
 
-def test_an_untrained_arbiter_has_the_mean_of_all_candidates_as_its_median() -> None:
+@pytest.mark.parametrize("matched", [False, True])
+def test_an_untrained_arbiter_has_the_mean_of_all_candidates_as_its_median(matched) -> None:
     seen = evidence(1.0)
-    out = Arbiter()(seen)
-    t = torch.log(torch.tensor([1.0] * (OPINION_COUNT + VARIATE_OPINIONS + 1)) + 0.2)
+    out = Arbiter(matched=matched)(seen)
+    sums = [1.0, 2.0] * matched  # of pairs alone, and with what all columns share
+    t = torch.log(torch.tensor([1.0] * (OPINION_COUNT + VARIATE_OPINIONS + 1) + sums) + 0.2)
     plain, local = (torch.log(q + 0.2) for q in (seen.plain, seen.local))
     medians = plain[0, 11], local[0, 11]  # the lower of both middle quantiles
     others = torch.stack([*medians, torch.zeros(()), local.mean()])

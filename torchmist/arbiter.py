@@ -1,8 +1,8 @@
 r"""The arbiter: quantiles of mutual information from what two networks and neighbours say of it.
 
 Its candidates are the medians of both networks, the estimates of neighbours and kernels, those
-between cross-fitted variates, what all columns share linearly, and what the second network
-measures from. It returns quantiles of
+between cross-fitted variates, what all columns share linearly, what columns share in pairs, and
+what the second network measures from. It returns quantiles of
 ``t = log(I + 0.2)``
 
 .. math:: t_q = \sum_c w_c t_c + a + g_q,
@@ -34,6 +34,7 @@ __all__ = ["Arbiter", "Evidence"]
 _LEAST = -0.19  # nats
 _SIZES = 5
 _MARKS = 4  # quantiles of each network that are read
+_IN_PAIRS, _OF_PAIRS = 2, 8  # candidates, and all that is read, of pairs of columns
 _FAR = 5.0  # deviations: what is farther is taken for it
 _NARROW = 3.0  # before training neighbouring quantiles are close
 
@@ -45,8 +46,10 @@ class Evidence(NamedTuple):
     neighbours and kernels ``[B, O]`` in nats; ``variates`` ``[B, V]``: those between cross-fitted
     functions of both sides, whose ``correlations`` are ``[B, k]``, and ``sharpness`` the logs of
     the bounds' temperatures; ``linear`` ``[B, 1]``: what all columns share were they Gaussian, in
-    nats; ``centre`` ``[B]``: the ``t`` that the second network measures from; ``features``: means
-    and deviations of its local statistics ``[B, F]``; ``sizes`` ``[B, 3]``: N, dx and dy.
+    nats; ``matched`` ``[B, 3]``: what columns share in pairs, by neighbours and were they Gaussian,
+    in nats, and how many pairs there are; ``centre`` ``[B]``: the ``t`` that the second network
+    measures from; ``features``: means and deviations of its local statistics ``[B, F]``; ``sizes``
+    ``[B, 3]``: N, dx and dy.
     """
 
     plain: Tensor
@@ -58,6 +61,7 @@ class Evidence(NamedTuple):
     correlations: Tensor
     sharpness: Tensor
     linear: Tensor
+    matched: Tensor
     sizes: Tensor
 
 
@@ -68,17 +72,20 @@ class Arbiter(nn.Module):
         width: of the two hidden layers of each network.
         members: networks whose quantiles are averaged.
         quantiles: of both networks whose estimates are read.
+        matched: whether pairs of columns are read.
     """
 
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, width: int = 128, members: int = 4, quantiles: int = 24) -> None:
+    def __init__(
+        self, width: int = 128, members: int = 4, quantiles: int = 24, matched: bool = False
+    ) -> None:
         super().__init__()
-        self.width, self.quantiles = width, quantiles
-        self.candidates = OPINION_COUNT + VARIATE_OPINIONS + 5
+        self.width, self.quantiles, self.matched = width, quantiles, matched
+        self.candidates = OPINION_COUNT + VARIATE_OPINIONS + 5 + _IN_PAIRS * matched
         read = 3 * OPINION_COUNT + 2 * _MARKS + 4 + _SIZES + FEATURE_COUNT
-        read += 2 * VARIATE_OPINIONS + VARIATE_COUNT + SHARPNESS_COUNT + 2
+        read += 2 * VARIATE_OPINIONS + VARIATE_COUNT + SHARPNESS_COUNT + 2 + _OF_PAIRS * matched
         self.register_buffer("mean", torch.zeros(read))
         self.register_buffer("scale", torch.ones(read))
         self.members = nn.ModuleList(
@@ -95,7 +102,8 @@ class Arbiter(nn.Module):
 
     def sizes(self) -> dict[str, int]:
         """The arguments that make an arbiter of the same sizes."""
-        return {"width": self.width, "members": len(self.members), "quantiles": self.quantiles}
+        sizes = {"width": self.width, "members": len(self.members), "quantiles": self.quantiles}
+        return {**sizes, **({"matched": True} if self.matched else {})}
 
     def read(self, evidence: Evidence) -> Tensor:
         """The evidence as numbers of about one size, ``[B, R]``."""
@@ -108,12 +116,17 @@ class Arbiter(nn.Module):
         n, dx, dy = evidence.sizes.to(t.dtype).unbind(-1)
         logs = [n.log(), torch.maximum(dx, dy).log(), torch.minimum(dx, dy).log()]
         logs += [(dx + dy).log() - n.log(), n.rsqrt()]
-        return torch.cat(
-            [*marks, *centres, centres[1] - centres[0], t.std(-1, keepdim=True), t,
-             t - centres[0], torch.stack(logs, -1), evidence.features, t - centres[1], found,
-             found - centres[1], evidence.correlations, evidence.sharpness, linear,
-             linear - centres[1]], -1,
-        )  # fmt: skip
+        read = [*marks, *centres, centres[1] - centres[0], t.std(-1, keepdim=True), t,
+                t - centres[0], torch.stack(logs, -1), evidence.features, t - centres[1], found,
+                found - centres[1], evidence.correlations, evidence.sharpness, linear,
+                linear - centres[1]]  # fmt: skip
+        if self.matched:
+            pairs = evidence.matched[:, 2]
+            sums = _in_pairs(evidence)
+            gain = sums[:, 1:] - linear
+            shares = torch.stack([pairs.log1p(), pairs / torch.minimum(dx, dy)], -1)
+            read += [sums, sums - centres[1], gain, _in_t(evidence.matched[:, 1:2]), shares]
+        return torch.cat(read, -1)
 
     def standardise(self, read: Tensor) -> None:
         """Let the members see what :meth:`read` gives less the mean and over the deviation of
@@ -146,11 +159,12 @@ class Arbiter(nn.Module):
     def _candidates(self, evidence: Evidence) -> Tensor:
         """Values of ``t`` ``[B, C]`` among which the estimate lies, but for a shift."""
         plain, local = _in_t(evidence.plain), _in_t(evidence.local)
-        return torch.cat(
-            [plain.median(-1, keepdim=True).values, local.median(-1, keepdim=True).values,
-             _in_t(evidence.opinions), _in_t(evidence.variates), _in_t(evidence.linear),
-             evidence.centre[:, None].clamp(-3, 5), local.mean(-1, keepdim=True)], -1,
-        )  # fmt: skip
+        candidates = [
+            plain.median(-1, keepdim=True).values, local.median(-1, keepdim=True).values,
+            _in_t(evidence.opinions), _in_t(evidence.variates), _in_t(evidence.linear),
+            evidence.centre[:, None].clamp(-3, 5), local.mean(-1, keepdim=True),
+        ]  # fmt: skip
+        return torch.cat(candidates + [_in_pairs(evidence)] * self.matched, -1)
 
     def _quantiles(self, out: Tensor, candidates: Tensor) -> Tensor:
         """Quantiles of ``t`` ``[B, Q]`` of a member's output ``[B, C + 1 + Q]``."""
@@ -160,6 +174,13 @@ class Arbiter(nn.Module):
         middle = steps[:, (self.quantiles - 1) // 2 : self.quantiles // 2 + 1]
         quantiles: Tensor = centre + steps - middle.mean(-1, keepdim=True)
         return quantiles
+
+
+def _in_pairs(evidence: Evidence) -> Tensor:
+    """``t`` of the sum over pairs of columns, and of what all columns share linearly with what
+    the pairs share beyond that, ``[B, 2]``."""
+    near, linear, _ = evidence.matched.split(1, -1)
+    return _in_t(torch.cat([near, evidence.linear + near - linear], -1))
 
 
 def _in_t(nats: Tensor) -> Tensor:

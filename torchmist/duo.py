@@ -15,6 +15,7 @@ from torchmist.arbiter import Arbiter, Evidence
 from torchmist.heads import quantile_levels
 from torchmist.models.directions import see_narrow
 from torchmist.models.linear import SHARE, linear_information
+from torchmist.models.matched import matched_information
 from torchmist.models.mist import MIST
 from torchmist.models.network import QuantileNetwork
 from torchmist.models.variates import VARIATE_COUNT, variate_opinions, variates
@@ -61,10 +62,13 @@ class DuoMIST(QuantileNetwork):
                 linear = linear_information(x, y, mask, through)
             elif x.shape[1] >= enough:  # with fewer rows it is what the first network says
                 linear = torch.where(n >= enough, linear_information(x, y, mask, None), linear)
+            matched = linear.new_zeros(len(linear), 3)
+            if self.arbiter.matched:
+                matched = torch.cat(matched_information(x, y, mask), -1)
         local, around = self.local.with_surroundings(x, y, mask, through=through)
         dims = torch.tensor([[x.shape[-1], y.shape[-1]]], dtype=n.dtype, device=n.device)
         sizes = torch.cat([n, dims.expand(len(n), -1)], -1)
         return Evidence(
             plain, local, around.opinions, around.centre, around.features, said,
-            found.correlations[:, :VARIATE_COUNT], sharpness, linear, sizes,
+            found.correlations[:, :VARIATE_COUNT], sharpness, linear, matched, sizes,
         )  # fmt: skip

@@ -19,7 +19,7 @@ import torch
 from torchmist.arbiter import Arbiter, Evidence
 from torchmist.duo import DuoMIST
 from torchmist.models.mist import MIST
-from torchmist.weights import load_pretrained, save_weights
+from torchmist.weights import load_pretrained, registry, save_weights
 from training.arbiter_fit import Data, fit, thinned
 from training.export import reference_predictions
 from training.registry import refuse_existing, register
@@ -28,7 +28,7 @@ from training.stream import stream_data
 
 __all__ = ["collect", "collected", "main"]
 
-PLAIN, LOCAL, RECIPE = "mist-v1", "mist-v2-preview", "mist-duo-v9"
+PLAIN, LOCAL, RECIPE = "mist-v1", "mist-v2-preview", "mist-duo-v10"
 _CPU = torch.device("cpu")
 _CHECK = 8  # every eighth step's draws train nothing
 _SAVED = 25  # steps between writes
@@ -38,7 +38,16 @@ _WIDTH, _EPOCHS = 192, 32  # of the arbiter, and of its training
 def _duo() -> DuoMIST:
     plain, local = load_pretrained(PLAIN), load_pretrained(LOCAL)
     assert isinstance(plain, MIST) and isinstance(local, MIST)
-    return DuoMIST(plain, local, Arbiter(_WIDTH), (PLAIN, LOCAL)).eval()
+    return DuoMIST(plain, local, Arbiter(_WIDTH, matched=True), (PLAIN, LOCAL)).eval()
+
+
+def _parent(recipe: Recipe) -> tuple[Arbiter | None, dict[str, str]]:
+    """The arbiter that the recipe starts from, and the name and sha256 of its file, if any."""
+    if not recipe.parent:
+        return None, {}
+    parent = load_pretrained(recipe.parent)
+    assert isinstance(parent, DuoMIST)
+    return parent.arbiter, {"name": recipe.parent, "sha256": registry()[recipe.parent]["sha256"]}
 
 
 def _part(recipe: Recipe, stage: str, part: int) -> Recipe:
@@ -102,10 +111,12 @@ def main(arguments: list[str] | None = None) -> None:
     refuse_existing(path)
     options.export.mkdir(parents=True, exist_ok=True)
     duo, data = _duo(), thinned(collected(sorted(options.folder.glob("part-*.pt"))))
-    losses = fit(duo.arbiter, data, duo.levels, epochs=options.epochs)
+    parent, origin = _parent(recipe)
+    losses = fit(duo.arbiter, data, duo.levels, epochs=options.epochs, parent=parent)
     print(json.dumps(losses))
     provenance = {
         "recipe": recipe.name, "recipe_sha256": recipe.digest(), "seed": recipe.seed,
+        **({"parent": origin} if origin else {}),
         "stages": [dataclasses.asdict(stage) for stage in recipe.stages],
         "steps": int(losses.pop("steps")),
         "datasets": int(losses.pop("datasets")),

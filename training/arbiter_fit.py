@@ -8,13 +8,17 @@ nothing. Legend: ``B`` datasets, ``M`` members, ``Q`` quantiles.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from torchmist.arbiter import Arbiter
 from torchmist.arbiter_fit import (
     DOUBT_STEPS,
     Data,
+    Schedule,
     evidence_of,
     fresh_schedule,
     rows_of,
@@ -28,11 +32,13 @@ from torchmist.losses import pinball_losses
 from torchmist.models.variates import SUMS
 from training.stream import FAMILIES
 
-__all__ = ["Data", "fit", "thinned", "with_rare_ones"]
+__all__ = ["Data", "fit", "inherit", "thinned", "with_rare_ones"]
 
 _LEAST = -0.19  # nats
 _HIDDEN, _ONE_IN = 0.3, 4  # of t above all that is said, and how many of such draws are kept
 _ENOUGH = 128  # rows, from which that is no matter of chance
+_RARELY = -4.0  # the logarithm of the share of a new candidate, at first
+_ON_RATE, _BACK = 5e-4, 0.3  # of members that go on, and how they are pulled back to their start
 _RARE = 0.02  # least share of a family, below which its draws are repeated
 
 
@@ -70,34 +76,79 @@ def with_rare_ones(data: Data) -> Data:
     return {name: values.repeat_interleave(times, 0) for name, values in data.items()}
 
 
+@torch.no_grad()
+def inherit(arbiter: Arbiter, parent: Arbiter, read: Tensor) -> None:
+    """Let ``arbiter`` start at the weights of ``parent``, which reads the first part of what it
+    reads and chooses among the first of its candidates.
+
+    What is new counts for nothing at first, and is seen as it lies in ``read`` ``[B, R]``; new
+    candidates have small shares.
+
+    Raises:
+        ValueError: if the sizes of both differ elsewhere.
+    """
+    sizes = [{**a.sizes(), "matched": None} for a in (arbiter, parent)]
+    if sizes[0] != sizes[1]:
+        raise ValueError(f"expected a parent of sizes {arbiter.sizes()}, got {parent.sizes()}")
+    known, candidates = len(parent.mean), parent.candidates
+    arbiter.standardise(read)
+    arbiter.mean[:known], arbiter.scale[:known] = parent.mean, parent.scale
+    arbiter.doubt.load_state_dict(parent.doubt.state_dict())
+    for own, old in zip(arbiter.members, parent.members):
+        state = {name: value.clone() for name, value in old.state_dict().items()}
+        state["0.weight"] = F.pad(state["0.weight"], (0, len(read[0]) - known))
+        new = arbiter.candidates - candidates
+        for name, value in (("4.weight", 0.0), ("4.bias", _RARELY)):
+            rows = state[name]
+            added = torch.full((new, *rows.shape[1:]), value)
+            state[name] = torch.cat([rows[:candidates], added, rows[candidates:]])
+        own.load_state_dict(state)
+
+
 def fit(
     arbiter: Arbiter, data: Data, levels: Tensor, *, epochs: int = 50, seed: int = 0,
-    doubt_steps: int = DOUBT_STEPS,
+    doubt_steps: int = DOUBT_STEPS, parent: Arbiter | None = None,
 ) -> dict[str, float]:  # fmt: skip
     """Fit an arbiter to draws; return losses in ``t`` and coverages.
 
     They are those of the draws that trained nothing and, as ``strange``, of every family by an
     arbiter that lacks it; of the members alone and of the whole arbiter. ``datasets`` are the
-    different ones that trained.
+    different ones that trained. With a ``parent`` its members go on, and its doubt, which has
+    learned from families left out, stays; nothing is ``strange`` then.
     """
     train, held = rows_of(data, data["check"] < 1), rows_of(data, data["check"] > 0)
-    arbiter.standardise(arbiter.read(evidence_of(train)))
-    steps = train_members(arbiter, with_rare_ones(train), levels, fresh_schedule(epochs), seed)
+    read, schedule = arbiter.read(evidence_of(train)), fresh_schedule(epochs)
+    if parent is None:
+        arbiter.standardise(read)
+    else:
+        inherit(arbiter, parent, read)
+        schedule = Schedule(epochs, fresh=False, rate=_ON_RATE, decay=_BACK)
+    steps = train_members(arbiter, with_rare_ones(train), levels, schedule, seed)
     found = {"datasets": float(len(train["mi"])), "steps": float(steps)}
     for name in ("plain", "local"):
         t = from_nats(held[name].clamp(min=_LEAST))
         found[name], found[f"{name}_coverage"] = _judged(t, held["mi"], levels)
-    lacking = fresh_schedule(max(1, epochs // 5))
-    answers = [said(arbiter, held), *strange(arbiter, train, levels, lacking)]
+    answers = [said(arbiter, held)]
+    if parent is None:
+        answers += strange(arbiter, train, levels, fresh_schedule(max(1, epochs // 5)))
     learned = [rows_of(answer, slice(0, None, 2)) for answer in answers]
     asked = [rows_of(answer, slice(1, None, 2)) for answer in answers]
-    for name in ("members", "arbiter"):
-        if name == "arbiter":
-            train_doubt(arbiter, learned[0], learned[1:], levels, doubt_steps)
-        for kind, parts in (("", asked[:1]), ("_strange", asked[1:])):
-            answer = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
-            with torch.no_grad():
-                t = arbiter.doubt(answer["each"].transpose(0, 1))
-            loss, coverage = _judged(t, answer["mi"], levels)
-            found[name + kind], found[f"{name}{kind}_coverage"] = loss, coverage
+    _report(found, "members", lambda each: each.mean(0), asked, levels)
+    if parent is None:
+        train_doubt(arbiter, learned[0], learned[1:], levels, doubt_steps)
+    _report(found, "arbiter", arbiter.doubt, asked, levels)
     return found
+
+
+@torch.no_grad()
+def _report(
+    found: dict[str, float], name: str, answer: Callable[[Tensor], Tensor], asked: list[Data],
+    levels: Tensor,
+) -> None:  # fmt: skip
+    """Add the loss and the coverage of an ``answer`` of all members ``[M, B, Q]``: on known draws,
+    the first ones ``asked``, and on those of strange families, the others."""
+    for kind, parts in (("", asked[:1]), ("_strange", asked[1:])):
+        if parts:
+            t = torch.cat([answer(part["each"].transpose(0, 1)) for part in parts])
+            mi = torch.cat([part["mi"] for part in parts])
+            found[name + kind], found[f"{name}{kind}_coverage"] = _judged(t, mi, levels)

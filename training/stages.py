@@ -82,7 +82,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A network and the stages that train it from random weights.
+    """A network and the stages that train it from random weights, or go on from a ``parent``.
 
     Args:
         name: of the recipe, and of the weights that it makes.
@@ -92,6 +92,7 @@ class Recipe:
         mean_weight: weight of the Huber loss of the mean in nats beside the pinball loss.
         weight_decay, clip: of AdamW, and the gradient norm allowed.
         average: decay of the exponential moving average of the weights, which are exported.
+        parent: registered name of the weights to start from; none by default.
     """
 
     name: str
@@ -102,6 +103,7 @@ class Recipe:
     weight_decay: float = 1e-4
     clip: float = 1.0
     average: float = 0.999
+    parent: str = ""
 
     @property
     def steps(self) -> int:
@@ -139,6 +141,8 @@ class Recipe:
         """
         values = self.to_dict()
         values.pop("name")
+        if not self.parent:  # as in the digests of recipes that could have none
+            values.pop("parent")
         # switches as 0 and 1, as in the digests of the runs before they were bools
         values["model"] = {key: int(value) for key, value in values["model"].items()}
         if step:

@@ -1,0 +1,172 @@
+r"""What columns share in pairs: each with the one of the other side that it goes with.
+
+Columns are compared by slow waves of their ranks; a pair are two columns each of which goes best
+with the other, beyond chance. In each pair the estimator of Kraskov, Stoegbauer and Grassberger
+(Phys. Rev. E 69, 066138, 2004),
+
+.. math:: \psi(k) + \psi(n) - \langle \psi(n_x + 1) + \psi(n_y + 1) \rangle,
+
+reads normal scores; where more than ``k`` rows coincide, their number is the ``k`` (Gao and others,
+NeurIPS 2017). In one column a side neighbours see noise of any shape and any strength, where those
+of many columns see the first few nats; noisy channels side by side share the sum over the pairs.
+The nearest rows are sought among those next in the order of either column. Legend: ``B`` datasets,
+``N`` samples, ``d`` columns, ``P`` pairs of one dataset or many.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from torchmist.checks import visible
+from torchmist.copula import normal_scores, rank_transform
+from torchmist.models.directions import WIDEST
+from torchmist.models.local import sample_order
+
+__all__ = ["Matched", "matched_information"]
+
+_NEIGHBOURS = 3
+_WAVES = 4
+_MOST_ROWS = 4096
+_FAR = 1e6  # where scores of padding are put
+_HIGHEST = 0.9999  # squared correlation
+_ROUNDING = 1e-5  # of a radius, at which no row is within it
+_SURE = 2.0  # more than the logarithm of the pairs among which chance would find the best
+
+
+class Matched(NamedTuple):
+    """``near`` ``[B, 1]``: the sum over the pairs by neighbours, ``linear``: were their scores
+    Gaussian, both in nats, and ``pairs``, their number."""
+
+    near: Tensor
+    linear: Tensor
+    pairs: Tensor
+
+
+def matched_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Matched:
+    """Sums over the pairs of columns of ``[B, N, dx]`` and ``[B, N, dy]``; of more than 64 columns
+    a side none are sought.
+
+    ``mask``: ``[B, N]`` bool, True for real samples. The sum by neighbours has the gradient of the
+    Gaussian one.
+    """
+    if max(x.shape[-1], y.shape[-1]) > WIDEST:
+        none = torch.zeros(len(x), 1, device=x.device)
+        return Matched(none, none, none)
+    if x.shape[-1] > y.shape[-1]:
+        x, y = y, x
+    scores = [normal_scores(side, mask) for side in (x, y)]
+    n = torch.full((len(x),), x.shape[1], device=x.device) if mask is None else mask.sum(-1)
+    with torch.no_grad():
+        partner, good = _partners(_ranked(x, mask), _ranked(y, mask), n)
+    other = scores[1].gather(2, partner[:, None].expand(-1, x.shape[1], -1))
+    correlation = (scores[0] * other).sum(1) / n[:, None]
+    square = correlation.square().clamp(max=_HIGHEST)
+    linear = ((-torch.log1p(-square) - 1 / n[:, None]) / 2 * good).sum(-1, keepdim=True)
+    with torch.no_grad():
+        near = _neighbours(scores[0], other, good, mask)
+    return Matched(near + linear - linear.detach(), linear, good.sum(-1, keepdim=True).float())
+
+
+def _ranked(side: Tensor, mask: Tensor | None) -> Tensor:
+    """Waves ``[B, N, d w]`` over the ranks of a side, of mean 0 and length 1, 0 for padding."""
+    codes = rank_transform(side, mask).codes.mT
+    n = side.shape[1] if mask is None else mask.sum(-1)[:, None, None]
+    order = torch.arange(1, _WAVES + 1, device=side.device)
+    waves = torch.cos(math.pi * order * ((codes + 1) / (2 * n)).float()[..., None]).flatten(2)
+    real = torch.ones_like(waves[..., :1]) if mask is None else mask[..., None].float()
+    waves = (waves - (waves * real).sum(1, keepdim=True) / real.sum(1, keepdim=True)) * real
+    out: Tensor = waves / waves.norm(dim=1, keepdim=True).clamp(min=1e-6)
+    return out
+
+
+def _partners(x: Tensor, y: Tensor, n: Tensor) -> tuple[Tensor, Tensor]:
+    """The column of ``y`` that each of ``x`` goes best with, ``[B, dx]``, and whether it goes best
+    with that one too and beyond chance."""
+    found = (x.mT @ y).square().unflatten(-1, (-1, _WAVES)).sum(-1)
+    found = found.unflatten(1, (-1, _WAVES)).sum(2) * n[:, None, None]
+    best, partner = found.max(-1)
+    tests = _WAVES**2
+    high = math.log(found.shape[1] * found.shape[2]) + _SURE
+    chance = tests + 2 * math.sqrt(tests * high) + 2 * high  # Laurent and Massart 2000, lemma 1
+    return partner, (best >= found.amax(1).gather(1, partner)) & (best > chance)
+
+
+def _neighbours(x: Tensor, y: Tensor, good: Tensor, mask: Tensor | None) -> Tensor:
+    """The sums ``[B, 1]`` over the ``good`` ``[B, d]`` of columns ``[B, N, d]`` and partners."""
+    if x.shape[1] > _MOST_ROWS:
+        order = sample_order(torch.cat([x, y], -1).mT, mask, float(x.shape[1]))
+        total = order.new_full((len(x), 1), x.shape[1]) if mask is None else mask.sum(-1)[:, None]
+        place, kept = torch.arange(_MOST_ROWS, device=x.device), total.clamp(max=_MOST_ROWS)
+        rows = order.gather(1, ((place + 0.5) * (total / kept)).long().clamp(max=x.shape[1] - 1))
+        x, y = (side.gather(1, rows[..., None].expand(-1, -1, side.shape[-1])) for side in (x, y))
+        mask = place < kept
+    real = torch.ones_like(x[..., 0], dtype=torch.bool) if mask is None else mask
+    sides = [side.masked_fill(~real[..., None], _FAR).mT for side in (x, y)]
+    real = real[:, None].expand(sides[0].shape)
+    if visible(good.any()) is None:
+        each = _kraskov(*(v.flatten(0, 1) for v in (*sides, real))).view(good.shape)
+        return (each * good).sum(-1, keepdim=True)
+    out = x.new_zeros(good.shape)
+    out[good] = _kraskov(*(v[good] for v in (*sides, real)))
+    return out.sum(-1, keepdim=True)
+
+
+def _kraskov(x: Tensor, y: Tensor, real: Tensor) -> Tensor:
+    """Estimates ``[P]`` in nats of pairs of columns ``[P, N]``."""
+    count = real.sum(-1, keepdim=True)
+    radius = torch.minimum(_radius(x, y), _radius(y, x))
+    within = [_within(side, radius) for side in (x, y)]
+    tied = radius == 0
+    joint = torch.where(tied, _coinciding(x, y), float(_NEIGHBOURS))
+    each = torch.digamma(joint) + torch.digamma(count.to(x.dtype))
+    each = each - torch.digamma(within[0]) - torch.digamma(within[1])
+    return (each * real).sum(-1) / count.squeeze(-1)
+
+
+def _lexical(first: Tensor, second: Tensor) -> Tensor:
+    """The order ``[P, N]`` by the first and, where it ties, the second."""
+    order = second.argsort(-1)
+    return order.gather(-1, first.gather(-1, order).argsort(dim=-1, stable=True))
+
+
+def _radius(first: Tensor, second: Tensor) -> Tensor:
+    """Distances ``[P, N]`` in the larger of both columns to the third nearest row, of those next in
+    the order of the first."""
+    n = first.shape[-1]
+    order = _lexical(first, second)
+    a, b = first.gather(-1, order), second.gather(-1, order)
+    nearest = [torch.full_like(a, _FAR) for _ in range(_NEIGHBOURS)]
+    for step in range(1, min(n - 1, math.ceil(math.sqrt(_NEIGHBOURS * n))) + 1):
+        gap = torch.maximum(a[:, step:] - a[:, :-step], (b[:, step:] - b[:, :-step]).abs())
+        for part in (slice(None, -step), slice(step, None)):
+            rest = gap
+            for k, held in enumerate(nearest):
+                old = held[:, part]
+                low = torch.minimum(old, rest)
+                if k + 1 < _NEIGHBOURS:
+                    rest = torch.maximum(old, rest)
+                old.copy_(low)
+    return torch.empty_like(a).scatter_(-1, order, nearest[-1])
+
+
+def _within(column: Tensor, radius: Tensor) -> Tensor:
+    """Rows ``[P, N]`` nearer than the radius in one column, or at it where it is 0, with the row
+    itself."""
+    ordered, radius = column.sort(-1).values, (1 - _ROUNDING) * radius
+    start = torch.searchsorted(ordered, column - radius)
+    end = torch.searchsorted(ordered, column + radius, right=True)
+    return (end - start).to(column.dtype)
+
+
+def _coinciding(x: Tensor, y: Tensor) -> Tensor:
+    """Rows ``[P, N]`` that coincide with each in both columns, with itself."""
+    order = _lexical(x, y)
+    a, b = x.gather(-1, order), y.gather(-1, order)
+    new = (a[:, 1:] != a[:, :-1]) | (b[:, 1:] != b[:, :-1])
+    group = torch.nn.functional.pad(new.long().cumsum(-1), (1, 0))
+    size = torch.zeros_like(a).scatter_add_(-1, group, torch.ones_like(a)).gather(-1, group)
+    return torch.empty_like(a).scatter_(-1, order, size)
