@@ -13,6 +13,7 @@ from torchmist.synthetic.engines.copies import Copies
 from torchmist.synthetic.engines.directions import Directions
 from torchmist.synthetic.engines.family import Family
 from torchmist.synthetic.engines.functions import Functions
+from torchmist.synthetic.engines.gates import Gates
 from torchmist.synthetic.engines.groups import Groups
 from torchmist.synthetic.engines.joined import Joined
 from torchmist.synthetic.engines.lifts import Lifts
@@ -44,6 +45,7 @@ ENGINES: Mapping[str, Family[Any]] = {
         Spikes(),
         Signals(),
         Channels(),
+        Gates(),
     )
 }
 """Every engine by its name."""
