@@ -15,6 +15,7 @@ from torchmist.synthetic.engines.family import Family
 from torchmist.synthetic.engines.functions import Functions
 from torchmist.synthetic.engines.gates import Gates
 from torchmist.synthetic.engines.groups import Groups
+from torchmist.synthetic.engines.interactions import Interactions
 from torchmist.synthetic.engines.joined import Joined
 from torchmist.synthetic.engines.lifts import Lifts
 from torchmist.synthetic.engines.pictures import Pictures
@@ -46,6 +47,7 @@ ENGINES: Mapping[str, Family[Any]] = {
         Signals(),
         Channels(),
         Gates(),
+        Interactions(),
     )
 }
 """Every engine by its name."""

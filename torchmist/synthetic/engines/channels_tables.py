@@ -22,7 +22,7 @@ from torch import Tensor
 
 from torchmist.synthetic.engines.channels_laws import Bank
 
-__all__ = ["Tables", "channel_information", "make_tables"]
+__all__ = ["Tables", "channel_information", "linear_piece", "make_tables"]
 
 _CELLS = 3072
 _LEAST = 3.0  # cells in a unit of noise
@@ -132,10 +132,10 @@ def _information(source: Tensor, noise: Tensor, atoms: Tensor) -> Tensor:
     smooth, steps = torch.fft.irfft(torch.fft.rfft(parts) * torch.fft.rfft(noise), n=cells)
     left, right = smooth.roll(1, -1) + steps, smooth + steps
     known = torch.xlogy(noise, noise).sum(-1)
-    return known - _piece(left.clamp(min=0), right.clamp(min=0)).sum(-1)
+    return known - linear_piece(left.clamp(min=0), right.clamp(min=0)).sum(-1)
 
 
-def _piece(left: Tensor, right: Tensor) -> Tensor:
+def linear_piece(left: Tensor, right: Tensor) -> Tensor:
     """Integrals of p log p over cells in which p is linear; a series where it is nearly constant.
 
     The series is that of ``(1 + z) log(1 + z)`` with z uniform in -r to r; its next term is
