@@ -57,7 +57,11 @@ def test_an_arbiter_that_reads_pairs_starts_where_its_parent_stands(fitted) -> N
     data = draws(300)
     evidence = evidence_of(data)
     arbiter = Arbiter(16, members=2, matched=True)
-    inherit(arbiter, parent, arbiter.read(evidence))
+    new = inherit(arbiter, parent, arbiter.read(evidence))
+    states = [arbiter.members[0].state_dict(), parent.members[0].state_dict()]
+    for name, mine in new.items():
+        assert torch.equal(states[0][name][mine == 0], states[1][name].flatten())
+    assert sum(int(mine.sum()) for mine in new.values()) == 16 * 8 + 2 * 16 + 2
     torch.testing.assert_close(arbiter.each(evidence), parent.each(evidence), rtol=0, atol=0.2)
     with torch.no_grad():
         for member in arbiter.members:
@@ -65,7 +69,7 @@ def test_an_arbiter_that_reads_pairs_starts_where_its_parent_stands(fitted) -> N
     torch.testing.assert_close(arbiter(evidence), parent(evidence), rtol=1e-4, atol=1e-4)
 
 
-def test_members_that_go_on_learn_what_is_new_and_keep_their_doubt(fitted) -> None:
+def test_members_that_go_on_learn_what_is_new_and_keep_what_they_know(fitted) -> None:
     parent, _ = fitted
     data, levels = draws(), quantile_levels(24)
     truth = torch.stack([data["mi"], torch.zeros(4000), torch.full((4000,), 2.0)], -1)
@@ -80,6 +84,8 @@ def test_members_that_go_on_learn_what_is_new_and_keep_their_doubt(fitted) -> No
     assert "arbiter" in found and not any("strange" in name for name in found)
     for own, old in zip(arbiter.doubt.parameters(), parent.doubt.parameters()):
         assert torch.equal(own, old)
+    known = [a.members[0].state_dict()["2.weight"] for a in (arbiter, parent)]
+    assert torch.equal(known[0], known[1])
 
 
 def test_a_parent_of_other_sizes_is_refused(fitted) -> None:

@@ -111,9 +111,9 @@ def test_training_keeps_the_weights_that_estimate_held_out_draws_best(small_duo,
     def loss(held: Data | None) -> float:
         arbiter = copy.deepcopy(small_duo.arbiter).requires_grad_(True)
         train_members(arbiter, wrong, small_duo.levels, schedule, 0, held)
-        return arbiter_fit._held_loss(arbiter, data, small_duo.levels)
+        return arbiter_fit._held_loss(arbiter, data, small_duo.levels, 0.3)
 
-    start = arbiter_fit._held_loss(small_duo.arbiter, data, small_duo.levels)
+    start = arbiter_fit._held_loss(small_duo.arbiter, data, small_duo.levels, 0.3)
     end, kept = loss(None), loss(data)
     assert kept <= start and kept < 0.9 * end
 

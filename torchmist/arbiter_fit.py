@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,8 +24,8 @@ from torchmist.losses import pinball_loss, quantile_losses
 __all__ = ["DOUBT_STEPS", "Data", "Schedule", "evidence_of", "fresh_schedule", "rows_of", "said",
            "strange", "train_doubt", "train_members"]  # fmt: skip
 
-# of the mean in nats, and of its distance in t: long upper tails would draw the mean up with them
-_HUBER, _APART = 0.05, 0.3
+# of the mean in nats, beside that of its distance in t: long upper tails would draw it up with them
+_HUBER = 0.05
 DOUBT_STEPS = 400
 """Steps of the training of a doubt."""
 _DOUBT_RATE, _DOUBT_BATCH, _DECAY = 2e-3, 512, 1e-2
@@ -39,7 +39,8 @@ class Schedule:
     """How members are trained.
 
     ``fresh``: from new weights, which decay to 0; else from those that they have, to which they
-    decay. ``decay`` is relative to the ``rate``; ``warmup`` is a number of steps.
+    decay. ``decay`` is relative to the ``rate``; ``warmup`` is a number of steps; ``apart`` is the
+    weight of the distance of the mean in ``t``.
     """
 
     epochs: int
@@ -49,6 +50,7 @@ class Schedule:
     dropout: float = 0.2
     batch: int = 512
     warmup: int = 100
+    apart: float = 0.3
 
 
 def fresh_schedule(epochs: int) -> Schedule:
@@ -66,22 +68,23 @@ def evidence_of(data: Data, rows: Tensor | slice = slice(None)) -> Evidence:
     return Evidence(*(data[name][rows] for name in Evidence._fields))
 
 
-def _losses(t: Tensor, mi: Tensor, levels: Tensor) -> Tensor:
+def _losses(t: Tensor, mi: Tensor, levels: Tensor, weight: float) -> Tensor:
     """Loss of each dataset ``[B]`` of quantiles of ``t`` ``[B, Q]``."""
     quantiles = to_nats(t)
     apart = (from_nats(quantiles.mean(-1).clamp(min=-0.1999)) - from_nats(mi)).abs()
-    return quantile_losses(quantiles, mi, levels, mean_weight=_HUBER) + _APART * apart
+    return quantile_losses(quantiles, mi, levels, mean_weight=_HUBER) + weight * apart
 
 
 @torch.no_grad()
-def _held_loss(arbiter: Arbiter, data: Data, levels: Tensor) -> float:
+def _held_loss(arbiter: Arbiter, data: Data, levels: Tensor, apart: float) -> float:
     """Mean loss of the mean of the members' quantiles."""
-    return float(_losses(arbiter.each(evidence_of(data)).mean(0), data["mi"], levels).mean())
+    t = arbiter.each(evidence_of(data)).mean(0)
+    return float(_losses(t, data["mi"], levels, apart).mean())
 
 
 def train_members(
     arbiter: Arbiter, data: Data, levels: Tensor, schedule: Schedule, seed: int,
-    held: Data | None = None,
+    held: Data | None = None, free: Mapping[str, Tensor] | None = None,
 ) -> int:  # fmt: skip
     """Fit each member to ``data``, with dropout between its layers; return the steps it took.
 
@@ -93,6 +96,7 @@ def train_members(
         seed: of new weights, batches and dropout.
         held: draws that train nothing: of the weights at the start and after each epoch those are
             kept that estimate them best.
+        free: which numbers of a member's weights, by their names, are trained: all by default.
     """
 
     generator = torch.Generator().manual_seed(seed)
@@ -102,10 +106,13 @@ def train_members(
             for layer in (member[0], member[2]):  # type: ignore[index]
                 layer.reset_parameters()
         steps = schedule.epochs * math.ceil(len(data["mi"]) / schedule.batch)
-        descent = _Descent(arbiter, levels, schedule, steps)
+        descent = _Descent(arbiter, levels, schedule, steps, free)
         best, kept = math.inf, copy.deepcopy(arbiter.members.state_dict())
         for epoch in range(schedule.epochs + 1):
-            if held is not None and (loss := _held_loss(arbiter, held, levels)) < best:
+            if (
+                held is not None
+                and (loss := _held_loss(arbiter, held, levels, schedule.apart)) < best
+            ):
                 best, kept = loss, copy.deepcopy(arbiter.members.state_dict())
             if epoch == schedule.epochs:
                 break
@@ -119,9 +126,14 @@ def train_members(
 class _Descent:
     """Steps of the optimiser of an arbiter's members."""
 
-    def __init__(self, arbiter: Arbiter, levels: Tensor, schedule: Schedule, steps: int) -> None:
+    def __init__(
+        self, arbiter: Arbiter, levels: Tensor, schedule: Schedule, steps: int,
+        free: Mapping[str, Tensor] | None,
+    ) -> None:  # fmt: skip
         self.arbiter, self.levels, self.schedule = arbiter, levels, schedule
-        self.weights: list[Tensor] = list(arbiter.members.parameters())
+        named = [named for member in arbiter.members for named in member.named_parameters()]
+        self.weights: list[Tensor] = [weight for _, weight in named]
+        self.free = None if free is None else [free[name] for name, _ in named]
         self.origin = [weight.detach().clone() for weight in self.weights]
         decay = schedule.decay if schedule.fresh else 0.0
         self.optimizer = torch.optim.AdamW(self.weights, lr=schedule.rate, weight_decay=decay)
@@ -141,9 +153,13 @@ class _Descent:
     def step(self, data: Data) -> None:
         """One step on these draws, and the pull to where trained weights started."""
         each = self.arbiter.each(evidence_of(data), self.run)
-        loss = torch.stack([_losses(t, data["mi"], self.levels).mean() for t in each]).sum()
+        apart = self.schedule.apart
+        loss = torch.stack([_losses(t, data["mi"], self.levels, apart).mean() for t in each]).sum()
         self.optimizer.zero_grad()
         loss.backward()
+        for weight, free in zip(self.weights, self.free or ()):
+            assert weight.grad is not None
+            weight.grad.mul_(free)
         nn.utils.clip_grad_norm_(self.weights, 1.0)
         self.optimizer.step()
         if not self.schedule.fresh:

@@ -38,7 +38,7 @@ _LEAST = -0.19  # nats
 _HIDDEN, _ONE_IN = 0.3, 4  # of t above all that is said, and how many of such draws are kept
 _ENOUGH = 128  # rows, from which that is no matter of chance
 _RARELY = -4.0  # the logarithm of the share of a new candidate, at first
-_ON_RATE, _BACK = 5e-4, 0.3  # of members that go on, and how they are pulled back to their start
+_NEW_RATE, _NEW_APART = 1e-2, 1.0  # of members that learn to read more
 _RARE = 0.02  # least share of a family, below which its draws are repeated
 
 
@@ -77,9 +77,10 @@ def with_rare_ones(data: Data) -> Data:
 
 
 @torch.no_grad()
-def inherit(arbiter: Arbiter, parent: Arbiter, read: Tensor) -> None:
+def inherit(arbiter: Arbiter, parent: Arbiter, read: Tensor) -> dict[str, Tensor]:
     """Let ``arbiter`` start at the weights of ``parent``, which reads the first part of what it
-    reads and chooses among the first of its candidates.
+    reads and chooses among the first of its candidates; return which numbers of a member's weights
+    are new, by their names.
 
     What is new counts for nothing at first, and is seen as it lies in ``read`` ``[B, R]``; new
     candidates have small shares.
@@ -95,14 +96,17 @@ def inherit(arbiter: Arbiter, parent: Arbiter, read: Tensor) -> None:
     arbiter.mean[:known], arbiter.scale[:known] = parent.mean, parent.scale
     arbiter.doubt.load_state_dict(parent.doubt.state_dict())
     for own, old in zip(arbiter.members, parent.members):
-        state = {name: value.clone() for name, value in old.state_dict().items()}
-        state["0.weight"] = F.pad(state["0.weight"], (0, len(read[0]) - known))
-        new = arbiter.candidates - candidates
-        for name, value in (("4.weight", 0.0), ("4.bias", _RARELY)):
-            rows = state[name]
-            added = torch.full((new, *rows.shape[1:]), value)
-            state[name] = torch.cat([rows[:candidates], added, rows[candidates:]])
+        state = old.state_dict()
+        new = {name: torch.zeros_like(value) for name, value in state.items()}
+        for values, columns, rows in ((state, 0.0, (0.0, _RARELY)), (new, 1.0, (1.0, 1.0))):
+            more = len(read[0]) - known
+            values["0.weight"] = F.pad(values["0.weight"], (0, more), value=columns)
+            for name, row in zip(("4.weight", "4.bias"), rows):
+                first, last = values[name].tensor_split([candidates])
+                added = torch.full((arbiter.candidates - candidates, *first.shape[1:]), row)
+                values[name] = torch.cat([first, added, last])
         own.load_state_dict(state)
+    return new
 
 
 def fit(
@@ -113,17 +117,17 @@ def fit(
 
     They are those of the draws that trained nothing and, as ``strange``, of every family by an
     arbiter that lacks it; of the members alone and of the whole arbiter. ``datasets`` are the
-    different ones that trained. With a ``parent`` its members go on, and its doubt, which has
-    learned from families left out, stays; nothing is ``strange`` then.
+    different ones that trained. With a ``parent`` its members learn what they read for the first
+    time and stay as they are elsewhere, with its doubt; nothing is ``strange`` then.
     """
     train, held = rows_of(data, data["check"] < 1), rows_of(data, data["check"] > 0)
-    read, schedule = arbiter.read(evidence_of(train)), fresh_schedule(epochs)
+    read, schedule, new = arbiter.read(evidence_of(train)), fresh_schedule(epochs), None
     if parent is None:
         arbiter.standardise(read)
     else:
-        inherit(arbiter, parent, read)
-        schedule = Schedule(epochs, fresh=False, rate=_ON_RATE, decay=_BACK)
-    steps = train_members(arbiter, with_rare_ones(train), levels, schedule, seed)
+        new = inherit(arbiter, parent, read)
+        schedule = Schedule(epochs, fresh=False, rate=_NEW_RATE, decay=0.0, apart=_NEW_APART)
+    steps = train_members(arbiter, with_rare_ones(train), levels, schedule, seed, free=new)
     found = {"datasets": float(len(train["mi"])), "steps": float(steps)}
     for name in ("plain", "local"):
         t = from_nats(held[name].clamp(min=_LEAST))

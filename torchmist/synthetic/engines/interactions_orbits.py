@@ -96,9 +96,7 @@ def draw_orbits(random: Random, dx: int, dy: int, independent: Tensor) -> OrbitP
     return OrbitParameters(maps, correlations, blocks, sides, independent)
 
 
-def sample_orbits(
-    p: OrbitParameters, n: int, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
+def sample_orbits(p: OrbitParameters, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """X ``[B, N, dx]`` and Y ``[B, N, dy]`` float32."""
     batch, kinds, q = p.correlations.shape
     device, width = generator.device, p.blocks * q
@@ -112,9 +110,7 @@ def sample_orbits(
     core = x[..., :width]
     core = torch.where(p.independent[:, None, None], core[:, order], core)
     core = core.unflatten(-1, (p.blocks, q))
-    chosen = torch.randint(
-        len(p.maps), (batch, n, p.blocks), generator=generator, device=device
-    )
+    chosen = torch.randint(len(p.maps), (batch, n, p.blocks), generator=generator, device=device)
     core = (p.maps[chosen] @ core[..., None])[..., 0]
     turn = torch.arange(p.blocks, device=device) % kinds
     rho = p.correlations[:, None, turn].float()
