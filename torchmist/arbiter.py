@@ -140,8 +140,12 @@ class Arbiter(nn.Module):
         return out
 
     def seen(self, evidence: Evidence) -> Tensor:
-        """The evidence ``[B, R]`` as the members see it."""
-        return ((self.read(evidence) - self.mean) / self.scale).clamp(-_FAR, _FAR)
+        """The evidence ``[B, R]`` as the members see it: of no pairs, nothing."""
+        seen = ((self.read(evidence) - self.mean) / self.scale).clamp(-_FAR, _FAR)
+        if self.matched:
+            rest, pairs = seen.split([seen.shape[-1] - _OF_PAIRS, _OF_PAIRS], -1)
+            seen = torch.cat([rest, pairs * (evidence.matched[:, 2:] > 0)], -1)
+        return seen
 
     def each(
         self, evidence: Evidence, run: Callable[[nn.Module, Tensor], Tensor] | None = None
@@ -157,18 +161,28 @@ class Arbiter(nn.Module):
         ])  # fmt: skip
 
     def _candidates(self, evidence: Evidence) -> Tensor:
-        """Values of ``t`` ``[B, C]`` among which the estimate lies, but for a shift."""
+        """Values of ``t`` ``[B, C]`` among which the estimate lies, but for a shift; NaN where
+        there is none."""
         plain, local = _in_t(evidence.plain), _in_t(evidence.local)
         candidates = [
             plain.median(-1, keepdim=True).values, local.median(-1, keepdim=True).values,
             _in_t(evidence.opinions), _in_t(evidence.variates), _in_t(evidence.linear),
             evidence.centre[:, None].clamp(-3, 5), local.mean(-1, keepdim=True),
         ]  # fmt: skip
-        return torch.cat(candidates + [_in_pairs(evidence)] * self.matched, -1)
+        if self.matched:
+            none = evidence.matched[:, 2:] == 0
+            candidates.append(_in_pairs(evidence).masked_fill(none, torch.nan))
+        return torch.cat(candidates, -1)
 
     def _quantiles(self, out: Tensor, candidates: Tensor) -> Tensor:
         """Quantiles of ``t`` ``[B, Q]`` of a member's output ``[B, C + 1 + Q]``."""
         logits, shift, gaps = out.split([self.candidates, 1, self.quantiles], -1)
+        if self.matched:
+            none = candidates.isnan()
+            logits, candidates = (
+                logits.masked_fill(none, -torch.inf),
+                candidates.masked_fill(none, 0.0),
+            )
         centre = (logits.softmax(-1) * candidates).sum(-1, keepdim=True) + shift
         steps = F.pad(F.softplus(gaps[:, 1:] - _NARROW).cumsum(-1), (1, 0))
         middle = steps[:, (self.quantiles - 1) // 2 : self.quantiles // 2 + 1]
