@@ -42,6 +42,7 @@ from torchmist.quantiles import (
     check_statistic,
     reduce_quantiles,
 )
+from torchmist.row_labels import order_notes
 from torchmist.sample import Sample, term_sample
 
 __all__ = ["conditional_mi", "estimate_conditional", "estimate_given"]
@@ -197,9 +198,9 @@ def estimate_conditional(
             f"expected x, y and given of one length, got {[len(s.values) for s in sides]} rows"
         )
     named = zip(sides, ("x", "y", "given"))
-    return estimate_given(
-        sort_given(*((side, check_side(side.values, k)) for side, k in named)), model
-    )
+    sorted_ = sort_given(*((side, check_side(side.values, k)) for side, k in named))
+    told = order_notes(x=x, y=y, given=given)
+    return estimate_given(sorted_._replace(notes=(*told, *sorted_.notes)), model)
 
 
 def estimate_given(sorted_: SortedGiven, model: Model = "mist") -> MIEstimate:

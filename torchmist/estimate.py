@@ -21,6 +21,7 @@ from torchmist.functional import Model, resolve_model
 from torchmist.kinds import SortedPair, countable, network_sample, sort_pair
 from torchmist.quantiles import answer, reduce_quantiles
 from torchmist.resolution import beyond_resolution, resolution, spread_notes
+from torchmist.row_labels import order_notes
 from torchmist.sample import Sample
 from torchmist.signals import data_notes
 from torchmist.tables import count_pairs
@@ -126,8 +127,8 @@ def estimate(
         x: ``[N]``, ``[N, d]`` or ``[B, N, d]``: array, nested list, tensor, sparse matrix, or a
             frame or series of pandas or polars. Integer, bool and categorical columns are class
             labels, whose entropy in the sample bounds the estimate.
-        y: the same, with its own ``d``; row ``i`` of both is one sample. One side ``[N]`` is shared
-            by all datasets of a batch on the other.
+        y: the same, with its own ``d``; row ``i`` of both is one sample, whatever an index of
+            pandas says. One side ``[N]`` is shared by all datasets of a batch on the other.
         model: a registered name, the path of a ``.safetensors`` file, or a ``MIST`` module.
         discrete_x: which columns of ``x`` are class labels: True (all), False (none), ``"auto"``
             (by dtype and number of distinct values), or names, indices or a mask of columns.
@@ -151,7 +152,9 @@ def estimate(
         >>> estimate(color, taste, discrete_x=True, discrete_y=True).mean < 0.02
         True
     """
-    return estimate_sides(read_side(x, "x", discrete_x), read_side(y, "y", discrete_y), model)
+    pair = sort_pair(read_side(x, "x", discrete_x), read_side(y, "y", discrete_y))
+    told = order_notes(x=x, y=y)
+    return estimate_sorted(pair._replace(notes=(*told, *pair.notes)), model)
 
 
 def estimate_sides(x: Side, y: Side, model: Model = "mist") -> MIEstimate:
@@ -206,7 +209,7 @@ def _from_counts(pair: SortedPair) -> MIEstimate:
     levels = (torch.arange(_LEVELS, dtype=torch.float64) + 0.5) / _LEVELS
     tables = [count_pairs(u, v) for u, v in zip(x.codes.cpu().numpy(), y.codes.cpu().numpy())]
     quantiles = torch.stack([table_quantiles(table, levels) for table in tables])
-    notes = data_notes(x, y, counted=True)
+    notes = (*pair.notes, *data_notes(x, y, counted=True))
     once = sum(table.singletons for table in tables) / (len(tables) * x.codes.shape[1])
     if once > _ONCE:
         notes += (

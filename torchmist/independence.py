@@ -28,6 +28,7 @@ from torchmist.given import sort_given
 from torchmist.kinds import Sorted, joint_codes, network_columns, sort_pair
 from torchmist.quantiles import answer
 from torchmist.residuals import Smoother, alignment, predictors
+from torchmist.row_labels import order_notes
 from torchmist.sample import Sample
 from torchmist.shuffles import near_order, sequential_p_value, shuffled, shuffled_blocks
 
@@ -208,6 +209,7 @@ def _check_block(block: int, n: int) -> None:
 
 def _read(*named: tuple[str, Any, Discrete]) -> list[Side]:
     """All sides of one dataset."""
+    order_notes(**{name: value for name, value, _ in named})
     sides = [read_side(value, name, discrete) for name, value, discrete in named]
     for side, (name, _, _) in zip(sides, named):
         if side.values.dim() > 2:
@@ -340,10 +342,8 @@ def _network_scores(
 def _p_value(
     score: Callable[[Tensor | None], Tensor], orders: Orders, permutations: int, stop: int | None
 ) -> tuple[float, int]:
-    def draw(count: int) -> Tensor:
-        return score(orders(count=count))
-
-    return sequential_p_value(float(score(None)), draw, permutations, stop, _CHUNK)
+    own = float(score(None))
+    return sequential_p_value(own, lambda k: score(orders(count=k)), permutations, stop, _CHUNK)
 
 
 def _result(found: MIEstimate | None, p: float, drawn: int) -> TestResult:

@@ -38,6 +38,7 @@ from torchmist.conditional import estimate_conditional
 from torchmist.estimate import MIEstimate, estimate
 from torchmist.functional import Model
 from torchmist.progress import Bar
+from torchmist.row_labels import order_notes
 from torchmist.scores import Columns, read_table, score_columns
 from torchmist.shuffles import shuffled_blocks
 
@@ -147,6 +148,7 @@ def lagged(
         (3, True)
     """
     level = check_level(level, "level")
+    order_notes(x=x, y=y)
     first, second = _series(x, "x", discrete_x), _series(y, "y", discrete_y)
     steps = _lags(lags, len(first.values))
     _check_lengths(first.values, second.values)
@@ -210,6 +212,7 @@ def transfer_entropy(
         >>> bool(forward > 0.5), transfer_entropy(y, x, permutations=0).estimate.mean < 0.1
         (True, True)
     """
+    order_notes(x=x, y=y)
     source, target = (_numbers(v, name) for v, name in ((x, "x"), (y, "y")))
     now, past_x, past_y = _histories(source, target, lag, history_x, history_y)
     found = estimate_conditional(now, past_x, past_y, model=model, discrete_given=False)

@@ -33,7 +33,7 @@ class LabelPlaces:
     """
 
     def __init__(self) -> None:
-        self._width: int | None = None  # columns of the labels of the batch before
+        self._classes: Tensor | None = None  # those of the batch before
 
     def __call__(
         self, y: Tensor, columns: Tensor, num_classes: int | None, *, lift: bool, goal: bool
@@ -51,19 +51,23 @@ class LabelPlaces:
             return columns
         if num_classes is not None:
             return fixed_one_hot(y, num_classes).expand(len(columns), -1, -1)
-        width = columns.shape[-1]
+        eager = not torch.compiler.is_compiling()
         if goal:
-            if not torch.compiler.is_compiling() and width > _PLACES:
+            if eager and columns.shape[-1] > _PLACES:
                 warn_once(
                     f"torchmist: more than {_PLACES} classes share places in the critic: pass "
                     f"num_classes= to MIRegularizer"
                 )
             return fixed_one_hot(y.long() % _PLACES, _PLACES).expand(len(columns), -1, -1)
-        if not torch.compiler.is_compiling() and self._width not in (None, width):
-            warn_once(
-                "torchmist: batches hold different numbers of classes, and a lift numbers those "
-                "of each batch anew: pass num_classes= to MIRegularizer, so that each class keeps "
-                "its place"
-            )
-        self._width = width
+        if eager:
+            self._compare(y.unique())
         return columns
+
+    def _compare(self, classes: Tensor) -> None:
+        """Warn where the batch before held other classes."""
+        before, self._classes = self._classes, classes
+        if before is not None and not torch.equal(before.to(classes), classes):
+            warn_once(
+                "torchmist: batches hold different classes, and a lift numbers those of each batch "
+                "anew: pass num_classes= to MIRegularizer, so that each class keeps its place"
+            )

@@ -21,6 +21,7 @@ from torchmist.columns import Discrete
 from torchmist.functional import Model
 from torchmist.processes import spread_joint, spread_scores
 from torchmist.progress import Bar
+from torchmist.row_labels import order_notes
 from torchmist.scores import Columns, read_table
 
 try:
@@ -89,6 +90,7 @@ def mutual_info(
         1
     """
     count, features = _shape(X)
+    order_notes(X=X, y=y)
     target = _read_target(y, discrete_target)
     if count != len(target.values):
         raise ValueError(
@@ -243,6 +245,7 @@ class MutualInfoSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]
         """
         if self.method not in ("relevance", "mrmr", "joint"):
             raise ValueError(f"expected method 'relevance', 'mrmr' or 'joint', got {self.method!r}")
+        order_notes(X=X, y=y)
         frame = hasattr(X, "columns")  # whose columns have types of their own
         if frame:
             validate_data(self, X, y, skip_check_array=True)
