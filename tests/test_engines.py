@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from torchmist.synthetic.batch import Batch
 from torchmist.synthetic.engines import ENGINES, Family
-from torchmist.synthetic.paper import Batch
 
 SIZES = [(1, 1), (2, 1), (1, 7), (5, 3), (40, 40), (100, 2)]
 

@@ -8,7 +8,8 @@ import torch
 from torchmist.synthetic.engines import ENGINES
 from torchmist.synthetic.general import GeneralMeta
 from torchmist.synthetic.general.strong import StrongMeta
-from torchmist.synthetic.registry import FAMILIES, Registered
+from torchmist.synthetic.paper import PaperMeta
+from torchmist.synthetic.registry import FAMILIES, Registered, Sampler
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -57,6 +58,31 @@ def test_families_draw_what_their_samplers_draw() -> None:
         made = FAMILIES[name].sample(6, 12, 2, 3, generator=generator(4))
         direct = sampler.sample(6, 12, 2, 3, generator=generator(4))
         assert torch.equal(made.x, direct.x) and torch.equal(made.mi, direct.mi)
+
+
+def test_moved_pairs_share_a_side_and_differ_in_information() -> None:
+    able = [family for family in FAMILIES.values() if family.moved is not None]
+    for family in able:
+        before, after = family.sample_moved(6, 20, 5, 3, generator=generator())
+        for made in (before, after):
+            assert made.x.shape == (6, 20, 5) and torch.isfinite(made.x).all()
+            assert torch.isfinite(made.mi).all() and (made.mi >= 0).all()
+        assert torch.equal(before.y, after.y) and not torch.equal(before.x, after.x)
+        assert not torch.equal(before.mi, after.mi)
+    assert able
+
+
+def test_a_family_without_moved_pairs_says_so() -> None:
+    with pytest.raises(ValueError, match="expected a family with moved pairs"):
+        FAMILIES["copies"].sample_moved(6, 20, 5, 3, generator=generator())
+
+
+def test_the_papers_families_follow_the_same_protocol() -> None:
+    paper: Sampler = PaperMeta()
+    made = paper.sample(6, 20, 3, 3, generator=generator())
+    assert torch.equal(made.x, PaperMeta().sample(6, 20, 3, generator=generator()).x)
+    with pytest.raises(ValueError, match="as many columns on both sides, got 3 and 2"):
+        paper.sample(6, 20, 3, 2, generator=generator())
 
 
 def test_families_that_are_made_for_many_columns_have_them() -> None:

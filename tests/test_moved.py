@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from torchmist.losses import difference_loss
+from torchmist.synthetic.batch import Batch
 from torchmist.synthetic.general.canonical import canonical_mi, sample_canonical
 from torchmist.synthetic.general.moved import MOVED_KINDS, _moved_mi, sample_moved
-from torchmist.synthetic.paper import Batch
 
 SIZES = ((1, 1), (3, 5), (8, 3), (40, 24))
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from torchmist.synthetic import TRAIN_FAMILIES, Batch, PaperMeta
 from torchmist.synthetic.general import GeneralMeta
-from torchmist.synthetic.general.moved import sample_moved
+from torchmist.synthetic.registry import FAMILIES
 from training.config import TrainConfig
 
 __all__ = [
@@ -111,7 +111,7 @@ def moved_batch(
     count, n, dx, dy = batch_shape(config, step)
     count = max(8, count // 16 * 8)
     generator = seeded(device, config.seed, step, 3)
-    before, after = sample_moved(count, n, dx, dy, generator=generator)
+    before, after = FAMILIES["general"].sample_moved(count, n, dx, dy, generator=generator)
     part = slice(rank * count // world, (rank + 1) * count // world)
     return before[part], after[part]
 

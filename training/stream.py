@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 
 from torchmist.synthetic import registry
-from torchmist.synthetic.general.moved import sample_moved
-from torchmist.synthetic.paper import Batch
+from torchmist.synthetic.batch import Batch
 from training.data import seeded
 from training.stages import Recipe, Stage
 
@@ -166,7 +165,7 @@ def _moved(
 ) -> StreamData:  # fmt: skip
     """Pairs of datasets, before and after a small move; half as many as a step has datasets."""
     count = max(8, batch // 16 * 8)
-    pair = sample_moved(count, n, dx, dy, generator=generator)
+    pair = registry.FAMILIES["general"].sample_moved(count, n, dx, dy, generator=generator)
     share = slice(rank, None, world)
     x, y, mi = (torch.cat([getattr(b, k)[share] for b in pair]) for k in ("x", "y", "mi"))
     return StreamData(x, y, mi, torch.full_like(mi, FAMILIES.index("moved")).long(), True)

@@ -5,46 +5,19 @@ Legend: ``B`` datasets, ``N`` samples, ``d`` columns on each side (``dx = dy = d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from torchmist.synthetic.additive import additive_mi, sample_additive
+from torchmist.synthetic.batch import Batch
 from torchmist.synthetic.families import TRAIN_FAMILIES, Family
 from torchmist.synthetic.latent import LatentParameters, latent_mi, sample_latent
 from torchmist.synthetic.parameters import PaperParameters, ParameterBatch, check_dim
 from torchmist.synthetic.warps import WARPS
 
-__all__ = ["Batch", "PaperMeta", "family_mi", "sample_family"]
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Datasets of one size with their true MI.
-
-    ``x``, ``y``: ``[B, N, d]`` float32; ``mi``: ``[B]`` float32, nats; ``family``: ``[B]`` int64,
-    an index into the names of the meta-distribution; ``error``: ``[B]`` float32, the standard
-    error of ``mi`` in nats where it is a Monte Carlo mean, 0 where it is exact.
-    """
-
-    x: Tensor
-    y: Tensor
-    mi: Tensor
-    family: Tensor
-    error: Tensor
-
-    def __getitem__(self, part: slice) -> Batch:
-        """Some of the datasets."""
-        return self._each(lambda values: values[part])
-
-    def to(self, device: torch.device | str) -> Batch:
-        """The same datasets on ``device``."""
-        return self._each(lambda values: values.to(device))
-
-    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        return Batch(*(change(getattr(self, f.name)) for f in fields(self)))
+__all__ = ["PaperMeta", "family_mi", "sample_family"]
 
 
 class PaperMeta:
@@ -76,20 +49,26 @@ class PaperMeta:
         batch_size: int,
         n: int,
         dim: int,
+        dy: int | None = None,
         *,
         generator: torch.Generator,
         device: torch.device | str | None = None,
     ) -> Batch:
         """``batch_size`` datasets of ``n`` samples with ``dx = dy = dim``.
 
+        ``dy``: as other families take it (:class:`~torchmist.synthetic.registry.Sampler`); the
+        paper's have as many columns on both sides.
+
         The family and the parameters of each dataset are drawn anew. Everything is made on the
         generator's device, then moved to ``device`` where one is given, so the datasets depend on
         the generator alone; the global random state is untouched.
 
         Raises:
-            ValueError: if ``batch_size < 1``, ``n < 1`` or ``dim < 2``.
+            ValueError: if ``batch_size < 1``, ``n < 1`` or ``dim < 2``, and for another ``dy``.
         """
         check_dim(dim)
+        if dy not in (None, dim):
+            raise ValueError(f"expected as many columns on both sides, got {dim} and {dy}")
         if batch_size < 1:
             raise ValueError(f"expected batch_size >= 1 datasets, got {batch_size}")
         family = torch.randint(

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor
 
-from torchmist.synthetic.paper import Batch
+from torchmist.synthetic.batch import Batch
 
 __all__ = ["Family", "check_sizes"]
 

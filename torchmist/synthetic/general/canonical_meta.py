@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from torchmist.synthetic import Batch
+from torchmist.synthetic.batch import Batch
 from torchmist.synthetic.general.canonical import canonical_mi, draw_correlations, sample_canonical
 
 __all__ = ["CanonicalMeta"]

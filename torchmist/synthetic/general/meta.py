@@ -16,6 +16,7 @@ from numbers import Integral
 import torch
 from torch import Tensor
 
+from torchmist.synthetic.batch import Batch
 from torchmist.synthetic.general.blocks import BLOCKS, Block, Pair, canonical_pairs
 from torchmist.synthetic.general.channel import channel_mi, draw_channels, sample_channels
 from torchmist.synthetic.general.discrete import draw_thresholds, sample_thresholds, threshold_mi
@@ -28,7 +29,6 @@ from torchmist.synthetic.general.mixing import (
     warp_marginals,
 )
 from torchmist.synthetic.general.mixtures import class_mi, draw_mixture, sample_mixture
-from torchmist.synthetic.paper import Batch
 
 __all__ = ["KINDS", "GeneralMeta"]
 

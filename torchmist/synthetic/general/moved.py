@@ -27,12 +27,12 @@ import torch
 from torch import Tensor
 
 from torchmist.synthetic.additive import additive_mi, sample_additive
+from torchmist.synthetic.batch import Batch
 from torchmist.synthetic.general.canonical import canonical_mi, draw_correlations, sample_canonical
 from torchmist.synthetic.general.mixing import append_features, mix_linearly
 from torchmist.synthetic.general.mixtures import class_mi, draw_mixture, sample_mixture
 from torchmist.synthetic.general.relations import draw_relations, relation_mi, sample_relations
 from torchmist.synthetic.latent import student_correction
-from torchmist.synthetic.paper import Batch
 
 __all__ = ["MOVED_KINDS", "sample_moved"]
 

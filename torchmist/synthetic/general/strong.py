@@ -13,10 +13,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from torchmist.synthetic.batch import Batch
 from torchmist.synthetic.engines.family import check_sizes
 from torchmist.synthetic.general.canonical import canonical_mi, sample_canonical
 from torchmist.synthetic.general.mixing import mix_linearly
-from torchmist.synthetic.paper import Batch, PaperMeta
+from torchmist.synthetic.paper import PaperMeta
 
 __all__ = ["StrongMeta", "draw_strong_correlations"]
 
