@@ -199,7 +199,7 @@ def main(arguments: list[str] | None = None) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        config = replace(PRESETS[options.preset], init="")
+        config = PRESETS[options.preset]
         rows = _kept(options.out, options.minutes)
         if config.meta == "general":
             _warm()

@@ -207,6 +207,13 @@ def test_training_starts_from_given_weights(tmp_path) -> None:
         assert torch.equal(started.model.state_dict()[name], value)
 
 
+def test_no_preset_starts_from_shipped_weights(tmp_path, capsys) -> None:
+    assert not any(preset.init for preset in PRESETS.values())
+    with pytest.raises(SystemExit):
+        main(["--preset", "settle", "--out", str(tmp_path)])
+    assert "trains a part of a network: pass its --init" in capsys.readouterr().err
+
+
 def test_only_the_named_modules_are_trained(tmp_path) -> None:
     trainer = Trainer(replace(SMOKE, trained=("trunk", "head")), CPU)
     before = {k: v.clone() for k, v in trainer.model.state_dict().items()}

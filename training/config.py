@@ -99,25 +99,25 @@ _SMOKE = replace(
     log_every=10, validate_every=200, validation_size=4,
 )  # fmt: skip
 _GENERAL = replace(
-    _PAPER, model=MISTConfig(radial=True), meta="general", init="mist-paper-v1", steps=17_000,
+    _PAPER, model=MISTConfig(radial=True), meta="general", steps=17_000,
     seed=2, learning_rate=8e-4, samples=(10, 4096), dims=(1, 64), large=0.25, moved=0.35,
     moved_weight=0.25, average=0.999, validate_every=4000,
 )  # fmt: skip
 _WARPED = replace(
-    _GENERAL, init="mist-v1", steps=3000, seed=42, learning_rate=3e-4, large=0.5, moved=0.2,
+    _GENERAL, steps=3000, seed=42, learning_rate=3e-4, large=0.5, moved=0.2,
     warped=0.2, ramp=0.0,
 )  # fmt: skip
 _MOVED = replace(
-    _GENERAL, init="mist-v1", steps=3000, seed=46, learning_rate=2e-4, final_learning_rate=1e-5,
+    _GENERAL, steps=3000, seed=46, learning_rate=2e-4, final_learning_rate=1e-5,
     ramp=0.0, large=0.1, moved=0.7, moved_weight=0.5,
 )  # fmt: skip
 _SETTLE = replace(
-    _GENERAL, init="mist-v1", trained=("trunk", "blend", "head"), steps=3000, seed=16,
+    _GENERAL, trained=("trunk", "blend", "head"), steps=3000, seed=16,
     learning_rate=2e-4, final_learning_rate=1e-5, ramp=0.0, large=0.4, moved=0.0,
 )  # fmt: skip
 _ON_GPU: dict[str, Any] = {"batch_cost": 4_800_000, "batch_range": (8, 1024)}
 _GENERAL_GPU = replace(
-    _GENERAL, init="mist-v1", steps=10_000, seed=40, learning_rate=1e-3, final_learning_rate=1e-5,
+    _GENERAL, steps=10_000, seed=40, learning_rate=1e-3, final_learning_rate=1e-5,
     ramp=0.0, large=0.35, **_ON_GPU,
 )  # fmt: skip
 _SETTLE_GPU = replace(_SETTLE, steps=2000, seed=41, **_ON_GPU)

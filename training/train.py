@@ -28,7 +28,7 @@ from training.checkpoint import Checkpoint
 from training.config import PRESETS, TrainConfig
 from training.data import step_data
 from training.metrics import MetricsWriter
-from training.processes import agree, join, update_average
+from training.processes import agree, join, update_average, warm_cosine
 from training.validate import validate
 
 __all__ = ["Trainer", "learning_rate", "main"]
@@ -36,10 +36,8 @@ __all__ = ["Trainer", "learning_rate", "main"]
 
 def learning_rate(config: TrainConfig, step: int) -> float:
     """Linear warm-up, then a cosine from the peak to the final rate at the last step."""
-    warm = min(1.0, (step + 1) / config.warmup)
-    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, step / config.steps)))
-    span = config.learning_rate - config.final_learning_rate
-    return warm * (config.final_learning_rate + span * cosine)
+    ends = config.learning_rate, config.final_learning_rate
+    return warm_cosine(step, config.steps, config.warmup, *ends)
 
 
 class Trainer:
@@ -224,6 +222,8 @@ def main(arguments: list[str] | None = None) -> None:
         trainer.restore(checkpoint)
     elif path.exists():
         parser.error(f"{path} exists: pass --resume to continue it, or another --out")
+    elif config.trained and not config.init:
+        parser.error(f"--preset {options.preset} trains a part of a network: pass its --init")
     else:
         options.out.mkdir(parents=True, exist_ok=True)
         trainer = Trainer(config, device, rank, world, bf16=options.bf16)

@@ -7,7 +7,6 @@ that an interrupted write loses nothing.
 from __future__ import annotations
 
 import json
-import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from torchmist.losses import difference_loss, quantile_losses
 from torchmist.models.mist import MIST
-from training.processes import update_average
+from training.processes import update_average, warm_cosine
 from training.pursuit import Pursuits
 from training.stages import Recipe, Stage
 from training.stream import FAMILIES, StreamData, check_families, shape_of, stream_data
@@ -33,9 +32,7 @@ _FILES = ("model", "average", "exp_avg", "exp_avg_sq", "pursuits")
 
 def rate_at(stage: Stage, place: int) -> float:
     """Learning rate at a step of a stage: a warm-up, and a cosine from its first to its last."""
-    first, last = stage.rates
-    warm = min(1.0, (place + 1) / max(1, stage.warmup))
-    return warm * (last + (first - last) * 0.5 * (1 + math.cos(math.pi * place / stage.steps)))
+    return warm_cosine(place, stage.steps, stage.warmup, *stage.rates)
 
 
 def _flat(state: dict[str, Any]) -> dict[str, Tensor]:
