@@ -139,13 +139,7 @@ def pairwise(
     columns = read_table(table, "table", discrete, argument="discrete")
     if len(columns) < 2:
         raise ValueError(f"expected a table of at least two columns, got {len(columns)}")
-    if max_samples is not None:
-        check_count(max_samples, "max_samples", MIN_SAMPLES)
-    seed = check_count(random_state, "random_state", 0)
-    if max_samples is not None and max_samples < len(columns.values):
-        generator = torch.Generator().manual_seed(seed)
-        rows = torch.randperm(len(columns.values), generator=generator)[:max_samples]
-        columns = columns.rows(rows.to(columns.values.device))
+    columns = _sampled(columns, max_samples, check_count(random_state, "random_state", 0))
     d = len(columns)
     entropies = np.full(d, np.nan)
     out = np.full((3, d, d), np.inf)
@@ -160,6 +154,15 @@ def pairwise(
                 out[:, k + 1 :, k] = out[:, k, k + 1 :]
     kinds, names = tuple(columns.taken), _plain_names(table, columns)
     return Pairwise(out[0], out[1], out[2], names, kinds, entropies, level)
+
+
+def _sampled(columns: Columns, most: int | None, seed: int) -> Columns:
+    """At most that many of the rows, drawn without replacement; all for None."""
+    if most is None or check_count(most, "max_samples", MIN_SAMPLES) >= len(columns.values):
+        return columns
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.randperm(len(columns.values), generator=generator)[:most]
+    return columns.rows(rows.to(columns.values.device))
 
 
 def _plain_names(table: Any, columns: Columns) -> tuple[str, ...]:

@@ -83,25 +83,40 @@ def adapt(
             show=show, save=lambda parts: file.save(**{name: list(parts)}),
         )  # fmt: skip
 
-    flows = [
-        _flow(file, name, side, _FLOW * budget, seed, show)
-        for name, side in zip(("flow_x", "flow_y"), sides)
-    ]
+    flows = _flows(file, sides, _FLOW * budget, seed, show)
     judges = checks(sides, seed, _ROUNDS * _ROUND)
     evidence("check", lambda k: judges(k) if k < _ROUND else None, _LEARN)  # each once, if need be
     judge = evidence("check", judges, _CHECK)
     fitting = [f if f and f.report and not f.report.misfit else None for f in flows]
     learn = evidence("learn", lessons(sides, fitting, seed), _LEARN)
-    arbiter, steps, why = copy.deepcopy(model.arbiter).cpu(), 0, ""
-    try:
-        arbiter, steps = tune(model, learn, seed)
-    except ValueError as error:  # the budget left no time to learn
-        why = str(error)
+    arbiter, steps, why = _learned(model, learn, seed)
     report = _report(model, arbiter, judge, learn, flows, why, steps, file.seconds)
+    return reported(model, arbiter, "adapt", report, adapted=_made(base, sides, budget, seed))
+
+
+def _learned(model: DuoMIST, learn: Data, seed: int) -> tuple[Arbiter, int, str]:
+    """An arbiter trained on evidence, its steps, and why it is that of the base if it is."""
+    try:
+        return *tune(model, learn, seed), ""
+    except ValueError as error:  # the budget left no time to learn
+        return copy.deepcopy(model.arbiter).cpu(), 0, str(error)
+
+
+def _made(
+    base: Model, sides: tuple[Side, Side], budget: float, seed: int
+) -> dict[str, str | float]:
+    """How the weights were made, for their header."""
     source = "a module" if isinstance(base, QuantileNetwork) else os.fspath(base)
-    widths = dict(zip(("dx", "dy"), (side.fit.shape[1] for side in sides)))
-    made = {"from": source, **widths, "budget": budget, "seed": seed, "keeps": _KEEPS}
-    return reported(model, arbiter, "adapt", report, adapted=made)
+    dx, dy = (side.fit.shape[1] for side in sides)
+    return {"from": source, "dx": dx, "dy": dy, "budget": budget, "seed": seed, "keeps": _KEEPS}
+
+
+def _flows(
+    file: Checkpoint, sides: tuple[Side, Side], seconds: float, seed: int, show: bool
+) -> list[Flow | None]:
+    """The fitted flow of each side."""
+    named = zip(("flow_x", "flow_y"), sides)
+    return [_flow(file, name, side, seconds, seed, show) for name, side in named]
 
 
 def _flow(
