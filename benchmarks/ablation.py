@@ -28,13 +28,13 @@ from torchmist.arbiter_fit import (
     Data,
     evidence_of,
     fresh_schedule,
+    member_quantiles,
     rows_of,
-    said,
     train_doubt,
     train_members,
 )
-from torchmist.heads import from_nats, quantile_levels, to_nats
 from torchmist.losses import pinball_loss
+from torchmist.quantile_head import from_nats, quantile_levels, to_nats
 from training.arbiter import collected
 from training.arbiter_fit import thinned
 from training.stream import FAMILIES
@@ -110,7 +110,7 @@ def _stranger(
         arbiter = _fitted(rows_of(train, train["family"] != index), levels, epochs)
         both = [rows_of(part, part["family"] == index) for part in (train, held)]
         lacks = {name: torch.cat([part[name] for part in both]) for name in train}
-        answers[index] = {**said(arbiter, lacks), "family": lacks["family"]}
+        answers[index] = {**member_quantiles(arbiter, lacks), "family": lacks["family"]}
     for index, name in names.items():
         doubtful = Arbiter()
         others = [found for other, found in answers.items() if other != index]
@@ -178,7 +178,7 @@ def _run(records: Records, parts: tuple[Data, Data], levels: Tensor, epochs: int
         if records.has(name, "all") and known:
             continue
         arbiter = _fitted(without(train, fields), levels, epochs, **sizes)
-        answer = said(arbiter, without(held, fields))
+        answer = member_quantiles(arbiter, without(held, fields))
         known = known or answer
         if not records.has(name, "all"):
             _judge(records, name, answer["each"].mean(1), held, levels)

@@ -102,8 +102,8 @@ def summarise(tests: list[TestSet], quantiles: Tensor, levels: Tensor) -> dict[s
             "bias": error[here].mean().item(),
         }
         for level in LEVELS:
-            held = coverage(quantiles[here], truth[here], levels, level)
-            entry[f"coverage_{round(100 * level)}"] = held.float().mean().item()
+            inside = coverage(quantiles[here], truth[here], levels, level)
+            entry[f"coverage_{round(100 * level)}"] = inside.float().mean().item()
         summary[f"{suite} {key}"] = entry
     return summary
 

@@ -74,12 +74,12 @@ def coverage(network: QuantileNetwork) -> dict[str, Any]:
         below.append(batch.mi[:, None] <= quantiles)
         error.append(quantiles.clamp(min=0).mean(-1) - batch.mi)
         sizes += [n] * _BATCH
-    held, errors, ns = torch.cat(below).double(), torch.cat(error), torch.tensor(sizes)
+    under, errors, ns = torch.cat(below).double(), torch.cat(error), torch.tensor(sizes)
     groups = {"all": ns > 0, "16-100": ns < 100, "100-1000": (ns >= 100) & (ns < 1000),
               "1000-4096": ns >= 1000}  # fmt: skip
     out: dict[str, Any] = {"levels": [round(v, 4) for v in network.levels.tolist()]}
     for name, rows in groups.items():
-        share = held[rows].mean(0)
+        share = under[rows].mean(0)
         gap = 100 * (share - network.levels)
         out[name] = {
             "datasets": int(rows.sum()),
@@ -142,7 +142,7 @@ def _pooled(cells: list[Cell], key: str, n: int) -> float:
 def _lines(summary: dict[str, Any]) -> list[tuple[str, str, float]]:
     """What is asked for, how much, and what was measured."""
     g, s = summary["gaussian"], summary["speed"]
-    apart, held = summary["independence"], summary["coverage"]["all"]
+    apart, covered = summary["independence"], summary["coverage"]["all"]
     lines = [("MAE at n = 1000 / MAE at n = 256, dx = dy", "<= 0.6", g["mae_ratio"]),
              ("90 % interval width at n = 1000 / at n = 256", "< 1", g["width_ratio"])]  # fmt: skip
     for name in ("1x1", "dx!=dy"):
@@ -155,7 +155,7 @@ def _lines(summary: dict[str, Any]) -> list[tuple[str, str, float]]:
         lines.append((f"the same, predictions of Y and squares appended to X, n = {n}", "", ratio))
     lines += [
         ("class labels, MAE at n = 512, nats", "<= 0.06", summary["classes"]["mae"]),
-        ("largest gap of quantile coverage, points", "<= 4", held["largest_gap_points"]),
+        ("largest gap of quantile coverage, points", "<= 4", covered["largest_gap_points"]),
         ("independent, average of the mean at n = 256, nats", "< 0.03", apart["mean"]),
         ("independent, average of the median at n = 256, nats", "< 0.03", apart["median"]),
         ("independent, 5 % quantile at n = 256, nats", "< 0.01", apart["q05"]),

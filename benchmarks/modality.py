@@ -143,12 +143,16 @@ def _table(rows: pd.DataFrame, order: list[str]) -> pd.DataFrame:
     """Mean absolute error, coverage of 90 % intervals, and seconds of an estimate, by n."""
     rows = rows.assign(
         off=(rows["estimate"] - rows["truth"]).abs(),
-        held=((rows["low"] <= rows["truth"]) & (rows["truth"] <= rows["high"])).where(
+        covered=((rows["low"] <= rows["truth"]) & (rows["truth"] <= rows["high"])).where(
             rows["low"].notna()
         ),
     )
     out = {}
-    for kind, column, scale in (("error", "off", 1), ("cover %", "held", 100), ("s", "seconds", 1)):
+    for kind, column, scale in (
+        ("error", "off", 1),
+        ("cover %", "covered", 100),
+        ("s", "seconds", 1),
+    ):
         means = scale * rows.astype({column: float}).groupby(["estimator", "n"])[column].mean()
         for n, values in means.unstack("estimator").iterrows():
             out[f"{kind}, n {n}"] = values

@@ -153,15 +153,15 @@ def bootstrap(frame: pd.DataFrame) -> pd.DataFrame:
     part = _placed(frame[(frame["success"] == 1) & frame["resampled_mean"].notna()])
     part = part.assign(
         square=(part["resampled_mean"] - part["truth"]) ** 2,
-        held=100 * ((part["truth"] >= part["q2.5"]) & (part["truth"] <= part["q97.5"])),
+        covered=100 * ((part["truth"] >= part["q2.5"]) & (part["truth"] <= part["q97.5"])),
     )
-    means = part.groupby(["estimator", "part"])[["square", "resampled_variance", "held"]].mean()
+    means = part.groupby(["estimator", "part"])[["square", "resampled_variance", "covered"]].mean()
     out = pd.DataFrame(
         {
             "bias²": means["square"],
             "variance": means["resampled_variance"],
             "MSE": means["square"] + means["resampled_variance"],
-            "coverage of 95 %, %": means["held"],
+            "coverage of 95 %, %": means["covered"],
         }
     ).unstack("part")
     out = out.swaplevel(axis=1).sort_index(axis=1, level=0, sort_remaining=False)

@@ -45,7 +45,7 @@ def _tables(self: basis.Basis, counts: Tensor, scores: Tensor) -> Any:
 TRICKS: dict[str, list[tuple[Any, str, Any]]] = {
     "none": [],
     "constants are kept": [
-        (module, "constant", _made_anew) for module in (copula, gaussian, mist, pooling, sample)
+        (module, "cached", _made_anew) for module in (copula, gaussian, mist, pooling, sample)
     ],
     "tables of the basis are kept": [(basis.Basis, "_full_tables", _tables)],
     "NumPy sorts": [(sorting, "_FEW_THREADS", -1)],

@@ -17,7 +17,7 @@ from torchmist.adapt import FlowReport, adapt
 from torchmist.adapt.report import AdaptReport, loss_or_no_gain
 from torchmist.adapt.sides import both_sides
 from torchmist.adapt.sources import checks, lessons
-from torchmist.held import Held
+from torchmist.held_out import HeldOut
 from torchmist.weights import save_weights
 
 
@@ -142,7 +142,7 @@ def report_of(after: list[float]) -> AdaptReport:
     and 512 samples, whose errors were :data:`BEFORE`."""
     count = 32
     held = [
-        Held(tuple(v), (0.0,) * count, tuple(v))
+        HeldOut(tuple(v), (0.0,) * count, tuple(v))
         for v in (BEFORE * 8, after * (count // len(after)))
     ]
     kinds, n = ("clusters", "clusters", "slices", "slices") * 8, (128, 512) * 16

@@ -8,7 +8,7 @@ from arbiter_draws import draws
 
 from torchmist.arbiter import Arbiter, Evidence
 from torchmist.arbiter_fit import evidence_of
-from torchmist.heads import quantile_levels
+from torchmist.quantile_head import quantile_levels
 from training import arbiter as command
 from training.arbiter_fit import fit, inherit, thinned, with_rare_ones
 from training.stages import load_recipe

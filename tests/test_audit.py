@@ -8,21 +8,21 @@ from pathlib import Path
 import pytest
 import torch
 
-from torchmist.audit import AuditReport, AuditRow, audit, channel_mi
+from torchmist.audit import AuditReport, AuditRow, audit, noisy_bins_mi
 from torchmist.ranked import Ranked
 
 
-def test_channel_mi_is_that_of_the_joint_table() -> None:
+def test_the_mi_of_noisy_bins_is_that_of_the_joint_table() -> None:
     b, e = torch.tensor([0.5, 0.2, 0.3], dtype=torch.float64), 0.15
     channel = torch.full((3, 3), e / 2, dtype=torch.float64).fill_diagonal_(1 - e)
     joint = b[:, None] * channel
     truth = (joint * (joint / (b[:, None] * joint.sum(0))).log()).sum().item()
-    assert channel_mi(b, e) == pytest.approx(truth, rel=1e-12)
+    assert noisy_bins_mi(b, e) == pytest.approx(truth, rel=1e-12)
 
 
 def test_channel_without_noise_gives_the_entropy() -> None:
-    assert channel_mi(torch.full((4,), 0.25), 0.0) == pytest.approx(math.log(4))
-    assert channel_mi(torch.full((2,), 0.5), 0.5) == pytest.approx(0.0, abs=1e-12)
+    assert noisy_bins_mi(torch.full((4,), 0.25), 0.0) == pytest.approx(math.log(4))
+    assert noisy_bins_mi(torch.full((2,), 0.5), 0.5) == pytest.approx(0.0, abs=1e-12)
 
 
 def test_report_summarises_its_rows(tmp_path: Path) -> None:

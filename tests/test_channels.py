@@ -9,7 +9,7 @@ import torch
 
 import torchmist
 from torchmist.copula import rank_transform
-from torchmist.models.channels import ANCHORS, SIDE, SIZES, group_slice, pair_channels
+from torchmist.models.channels import ANCHORS, DATASET, SIZES, group_slice, pair_channels
 from torchmist.models.config import MISTConfig
 from torchmist.models.mist import MIST
 from torchmist.models.statistics import Features, sample_statistics
@@ -42,7 +42,7 @@ def test_there_is_one_channel_for_each_name(statistics) -> None:
     _, found = statistics
     assert len(found.pairs) == len(NAMES) == len(set(NAMES))
     assert found.sizes.shape[1] == len(SIZES) and found.anchors.shape[1] == len(ANCHORS)
-    assert found.side.shape[1] == len(SIDE)
+    assert found.side.shape[1] == len(DATASET)
 
 
 def test_the_channels_of_the_gaussian_copula_are_what_their_names_say(statistics) -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from benchmarks.conditional import LAWS
 from benchmarks.conditional.__main__ import PAGE, RECORD, TABLES, main
+from benchmarks.conditional.decompositions import DECOMPOSITIONS
 from benchmarks.conditional.report import cells, line, tables
-from benchmarks.conditional.routes import ROUTES
 from benchmarks.conditional.run import COLUMNS, DIRECT, RIVAL, TERM, Weights, run_cell
 from benchmarks.kinds.run import Appended
 from torchmist.conditional import estimate_conditional
@@ -29,7 +29,7 @@ def test_a_run_that_was_stopped_goes_on(small, tmp_path: Path) -> None:
     run_cell(law, 80, range(2), model, term, again)
     assert record.path.read_text().startswith(first)
     found = [(row["seed"], row["method"]) for row in again]
-    assert len(found) == len(set(found)) == 3 + len(ROUTES) + 3
+    assert len(found) == len(set(found)) == 3 + len(DECOMPOSITIONS) + 3
 
 
 def test_the_record_has_the_estimate_of_the_same_sample(small, tmp_path: Path) -> None:
@@ -47,11 +47,11 @@ def test_the_record_has_the_estimate_of_the_same_sample(small, tmp_path: Path) -
 
 def test_the_sum_over_classes_is_the_direct_estimate(small) -> None:
     s = LAWS["a sign that turns with the class"].draw(120, 0)
-    found = ROUTES["sum over classes"](s, small)
+    found = DECOMPOSITIONS["sum over classes"](s, small)
     assert found is not None
     r = estimate_conditional(s.x, s.y, s.given, model=small)
     assert found.mean == pytest.approx(float(r.mean), abs=0.01)
-    assert ROUTES["chain rule from x"](s, small) is not None
+    assert DECOMPOSITIONS["chain rule from x"](s, small) is not None
 
 
 @pytest.fixture

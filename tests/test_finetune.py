@@ -13,7 +13,7 @@ import torchmist
 from torchmist import arbiter_fit
 from torchmist.arbiter_fit import Data, Schedule, evidence_of, rows_of, train_members
 from torchmist.finetune import Draw, hear, tune
-from torchmist.held import estimates
+from torchmist.held_out import estimates
 
 
 def channel(count: int = 8, n: int = 40, seed: int = 0) -> tuple[torch.Tensor, ...]:

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 BASE = {
-    "checks", "constant", "copula", "eigen", "entropy", "heads", "progress", "sorting",
+    "cache", "checks", "copula", "eigen", "entropy", "progress", "quantile_head", "sorting",
     "trained_range", "weight_files",
 }  # fmt: skip
 DOORS = {

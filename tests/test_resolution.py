@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import torchmist
-from torchmist.resolution import nearly_copies, resolution, spread_notes
+from torchmist.resolution import nearly_copies, resolution, thin_notes
 
 RNG = np.random.default_rng(0)
 X, E = RNG.normal(size=(2, 500))
@@ -72,4 +72,4 @@ def test_many_columns_in_few_rows_are_named() -> None:
     with pytest.warns(UserWarning, match="x: 100 columns in 300 rows: dependence that is spread"):
         assert any("4 rows a column" in note for note in torchmist.estimate(x, y).warnings)
     assert not torchmist.estimate(x[:, :60], y).warnings
-    assert not spread_notes(torch.zeros(1, 400, 100), torch.zeros(1, 400, 1))
+    assert not thin_notes(torch.zeros(1, 400, 100), torch.zeros(1, 400, 1))

@@ -25,9 +25,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from torchmist.doubt import Doubt
-from torchmist.heads import from_nats, to_nats
 from torchmist.models.neighbourhood import FEATURE_COUNT, OPINION_COUNT
 from torchmist.models.variates import SHARPNESS_COUNT, VARIATE_COUNT, VARIATE_OPINIONS
+from torchmist.quantile_head import from_nats, to_nats
 
 __all__ = ["Arbiter", "Evidence"]
 

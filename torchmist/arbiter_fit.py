@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from torchmist.arbiter import Arbiter, Evidence
-from torchmist.heads import from_nats, to_nats
 from torchmist.losses import pinball_loss, quantile_losses
+from torchmist.quantile_head import from_nats, to_nats
 
-__all__ = ["DOUBT_STEPS", "Data", "Schedule", "evidence_of", "fresh_schedule", "rows_of", "said",
-           "strange", "train_doubt", "train_members"]  # fmt: skip
+__all__ = ["DOUBT_STEPS", "Data", "Schedule", "evidence_of", "fresh_schedule", "member_quantiles",
+           "rows_of", "strange", "train_doubt", "train_members"]  # fmt: skip
 
 # of the mean in nats, beside that of its distance in t: long upper tails would draw it up with them
 _HUBER = 0.05
@@ -170,7 +170,7 @@ class _Descent:
 
 
 @torch.no_grad()
-def said(arbiter: Arbiter, data: Data) -> Data:
+def member_quantiles(arbiter: Arbiter, data: Data) -> Data:
     """What the members say of draws, ``[B, M, Q]``, and the truth ``[B]``."""
     return {"each": arbiter.each(evidence_of(data)).transpose(0, 1), "mi": data["mi"]}
 
@@ -182,7 +182,7 @@ def strange(arbiter: Arbiter, data: Data, levels: Tensor, schedule: Schedule) ->
         lacks = data["family"] == family
         other = copy.deepcopy(arbiter)
         train_members(other, rows_of(data, ~lacks), levels, schedule, 1 + int(family))
-        out.append(said(other, rows_of(data, lacks)))
+        out.append(member_quantiles(other, rows_of(data, lacks)))
     return out
 
 
@@ -198,7 +198,8 @@ def train_doubt(
 
     Args:
         arbiter: whose doubt is trained.
-        known: draws of families that its members were trained on, as :func:`said` gives them.
+        known: draws of families that its members were trained on, as :func:`member_quantiles`
+            gives them.
         others: those of :func:`strange`, one for each family.
         levels: of the quantiles, ``[Q]``.
         steps: of the optimiser.

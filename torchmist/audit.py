@@ -100,7 +100,7 @@ class AuditReport:
         figure.savefig(path, dpi=120)
 
 
-def channel_mi(frequencies: Tensor, noise: float) -> float:
+def noisy_bins_mi(frequencies: Tensor, noise: float) -> float:
     """I(bin; Y) in nats of a ``K``-ary symmetric channel with bin ``frequencies`` ``[K]``."""
     b = frequencies.double()
     others = len(b) - 1
@@ -189,4 +189,4 @@ def _noisy_bins(
     replaced = torch.rand(len(score), generator=generator) < noise
     step = torch.randint(1, bins, (len(score),), generator=generator)
     label = torch.where(replaced, (bin_of + step) % bins, bin_of)
-    return label, channel_mi(frequencies, noise)
+    return label, noisy_bins_mi(frequencies, noise)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from torchmist.constant import constant
+from torchmist.cache import cached
 from torchmist.sorting import sort_columns, tie_groups
 
 __all__ = [
@@ -69,7 +69,7 @@ def _make_count(n: int, like: Tensor) -> Tensor:
 
 def full_count(n: int, like: Tensor) -> Tensor:
     """The samples of datasets that all have ``n``, ``[1]`` int64; not to be written to."""
-    return constant(_make_count, n, like=like)
+    return cached(_make_count, n, like=like)
 
 
 def _make_full_grid(n: int, like: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ def full_grid(n: int, like: Tensor) -> Tensor:
 
     Kept for the next call: not to be written to.
     """
-    return constant(_make_full_grid, n, like=like)
+    return cached(_make_full_grid, n, like=like)
 
 
 def _column_layout(x: Tensor, mask: Tensor | None) -> Tensor:

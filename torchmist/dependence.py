@@ -36,7 +36,7 @@ _NEAR, _FAR = 8, 0.3  # neighbours, and share of the rows, at the width of a ker
 _TRUSTED = 3.0  # further weight of lines with lines and of distances with distances
 _TIED = 1e-6
 _ORDERS = 20  # that are multiplied at once
-_CELLS = 2**16  # of kernels that are moved at once: they stay in the cache
+_ELEMENTS = 2**16  # of kernels that are permuted at once: they stay in the cache
 _LEAST = 1e-300
 
 
@@ -108,7 +108,7 @@ class Dependence:
         """The same for few orders, from one triangle of the kernels, which are symmetric."""
         count, _, m = orders.shape
         out = self._log_weight.new_zeros(len(self._log_weight), count, self._log_weight.shape[1])
-        step = max(1, _CELLS // (m * count))
+        step = max(1, _ELEMENTS // (m * count))
         for x, y, rows in zip(self._x, self._y, orders.unbind(1)):
             rows = rows.T.int().contiguous()
             begin, cells = rows * m, y.flatten(0, 1)
@@ -117,8 +117,8 @@ class Dependence:
                 part = x[square, i:].clone()
                 part[:, step:] *= 2
                 place = begin[square, None] + rows[None, i:]
-                moved = cells.index_select(0, place.flatten()).view(-1, count * y.shape[-1])
-                out += (part.flatten(0, 1).T @ moved).view(out.shape).double()
+                permuted = cells.index_select(0, place.flatten()).view(-1, count * y.shape[-1])
+                out += (part.flatten(0, 1).T @ permuted).view(out.shape).double()
         return out.transpose(0, 1)
 
     def fit(self, products: Tensor) -> None:

@@ -159,11 +159,11 @@ def _posterior(table: Table) -> tuple[Tensor, Tensor, float]:
     grids = [_concentrations(table, base) for base in bases]
     independent = _independent_evidence(table)
     plain = math.log((1 - _INDEPENDENT - _RATIOS) / len(bases))
-    spread = math.log(_RATIOS / max(1, len(ratios.log_ratio)))
+    mixed = math.log(_RATIOS / max(1, len(ratios.log_ratio)))
     logs = torch.cat(
         [
             *(logs + plain for _, logs in grids),
-            ratios.log_ratio + independent + spread,
+            ratios.log_ratio + independent + mixed,
             torch.tensor([independent + math.log(_INDEPENDENT)], dtype=torch.float64),
         ]
     )

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from torchmist.arbiter import Arbiter, Evidence
-from torchmist.heads import quantile_levels
 from torchmist.models.directions import see_narrow
 from torchmist.models.linear import SHARE, linear_information
 from torchmist.models.matched import matched_information
 from torchmist.models.mist import MIST
 from torchmist.models.network import QuantileNetwork
 from torchmist.models.variates import VARIATE_COUNT, variate_opinions, variates
+from torchmist.quantile_head import quantile_levels
 from torchmist.routes import route
 
 __all__ = ["DuoMIST"]

@@ -16,14 +16,14 @@ from torch import Tensor
 from torchmist.checks import check_level, plain_tensor, warn_once
 from torchmist.collinear import collinear_notes
 from torchmist.columns import Discrete, Side, read_side
+from torchmist.diagnostics import data_notes
 from torchmist.discrete import table_quantiles
 from torchmist.functional import Model, resolve_model
 from torchmist.kinds import SortedPair, countable, network_sample, sort_pair
 from torchmist.quantiles import answer, reduce_quantiles
-from torchmist.resolution import beyond_resolution, resolution, spread_notes
+from torchmist.resolution import beyond_resolution, resolution, thin_notes
 from torchmist.row_labels import order_notes
 from torchmist.sample import Sample
-from torchmist.signals import data_notes
 from torchmist.tables import count_pairs
 from torchmist.trained_range import TrainedRange
 
@@ -174,7 +174,7 @@ def estimate_sorted(pair: SortedPair, model: Model = "mist") -> MIEstimate:
     notes = (*found.sample.notes, *data_notes(pair.x, pair.y, ties=network.saw("atoms")))
     trained = network.trained_range or TrainedRange()
     if trained.d is None or max(sample.x.shape[2], sample.y.shape[2]) <= trained.d[1]:
-        notes += spread_notes(sample.x, sample.y)
+        notes += thin_notes(sample.x, sample.y)
     notes += collinear_notes(sample.x, sample.y, quantiles.median(-1).values)
     most = torch.inf if trained.mi is None else trained.mi[1]
     beyond, unresolved = _limits(quantiles, found.sample, most)

@@ -24,7 +24,7 @@ from torchmist.checks import check_pair
 from torchmist.degenerate import without_constant
 from torchmist.duo import DuoMIST
 from torchmist.functional import Model, resolve_model
-from torchmist.held import Held
+from torchmist.held_out import HeldOut
 from torchmist.progress import clock
 
 __all__ = ["Draw", "FinetuneReport", "collect", "finetune", "hear", "reported", "resolve_duo",
@@ -192,7 +192,7 @@ def _blend(model: DuoMIST, base: Arbiter, arbiter: Arbiter, held: Data) -> None:
     families = [rows_of(held, held["family"] == k) for k in held["family"].unique()]
 
     def errors(one: Arbiter) -> list[float]:
-        return [Held.of(model, one, part).error(part["mi"]) for part in families]
+        return [HeldOut.of(model, one, part).error(part["mi"]) for part in families]
 
     before = errors(base)
     start = [p.clone() for p in base.members.parameters()]
@@ -211,7 +211,7 @@ def _widen(model: DuoMIST, arbiter: Arbiter, held: Data) -> None:
     start = bias.clone()
     for width in _WIDTHS:
         bias.copy_(start + width)
-        if Held.of(model, arbiter, held).coverage(held["mi"]) >= _HELD:
+        if HeldOut.of(model, arbiter, held).coverage(held["mi"]) >= _HELD:
             break
 
 
@@ -269,7 +269,7 @@ def finetune(
     data = _collected(duo, source, budget, start + _TUNE * budget, show)
     arbiter, _ = tune(duo, data, seed)
     judged = rows_of(data, data["check"] == 2)
-    both = [Held.of(duo, one, judged) for one in (copy.deepcopy(duo.arbiter).cpu(), arbiter)]
+    both = [HeldOut.of(duo, one, judged) for one in (copy.deepcopy(duo.arbiter).cpu(), arbiter)]
     before, after = (held.error(judged["mi"]) for held in both)
     covered = [held.coverage(judged["mi"]) for held in both]
     report = FinetuneReport(

@@ -145,17 +145,17 @@ class Goal(nn.Module):
         learns = self.training and torch.is_grad_enabled()
         with torch.autocast(sample.x.device.type, enabled=False):
             z, y, mask = sample.x.float(), sample.y.float(), sample.mask
-            targets, held = targets.float(), self._due() if learns else None
-            if held is None:
+            targets, last = targets.float(), self._due() if learns else None
+            if last is None:
                 sample = sample._replace(x=z, y=y)
                 opinions = self._ask(sample, network, targets=targets, plain=plain, own=own)
             else:
                 self.critic.sized(z, targets)
-                opinions = held.of(len(z), z.device)
+                opinions = last.of(len(z), z.device)
             value = opinions.value
             if torch.is_grad_enabled() and (z.requires_grad or targets.requires_grad):
                 value = weighed(value, _SHARE) + _pull(z, targets, mask, own)
-            if learns and held is None:
+            if learns and last is None:
                 self._last = opinions.mean()
                 self._learn(z, y, targets, mask)
         return opinions._replace(value=value)

@@ -328,9 +328,9 @@ def _network_scores(
 
     def score(orders: Tensor | None) -> Tensor:
         rows = (own if orders is None else orders)[:, 0]
-        moved = y[0][rows]
+        permuted = y[0][rows]
         if z is None:
-            return estimate(x.expand(len(rows), -1, -1), moved)
+            return estimate(x.expand(len(rows), -1, -1), permuted)
         # X moves against (Y, Z) as a pair: I(X; Z) changes with it
         shifted = x[0][rows]
         together = torch.cat([y, z], -1).expand(len(rows), -1, -1)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from torchmist.heads import from_nats
+from torchmist.quantile_head import from_nats
 
 __all__ = ["difference_loss", "pinball_loss", "pinball_losses", "quantile_loss", "quantile_losses"]
 

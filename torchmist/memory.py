@@ -62,38 +62,38 @@ class Memory:
 
     def __init__(self, size: int) -> None:
         self.size = check_count(size, "memory", 0)
-        self._held: tuple[Tensor, Tensor] | None = None
+        self._kept: tuple[Tensor, Tensor] | None = None
 
     def __len__(self) -> int:
-        return 0 if self._held is None else len(self._held[0])
+        return 0 if self._kept is None else len(self._kept[0])
 
     def clear(self) -> None:
         """Forget all samples, as where the data or the encoder is exchanged."""
-        self._held = None
+        self._kept = None
 
     def beside(self, z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """``z`` and ``y`` ``[N, ...]`` followed by what is held of each, ``[N + M, ...]``."""
-        held = self.held(z, y)
-        if held is None or not len(z):
+        """``z`` and ``y`` ``[N, ...]`` followed by what is kept of each, ``[N + M, ...]``."""
+        kept = self.kept(z, y)
+        if kept is None or not len(z):
             return z, y
-        return torch.cat([z, held[0]]), torch.cat([y, held[1]])
+        return torch.cat([z, kept[0]]), torch.cat([y, kept[1]])
 
     @torch.no_grad()
     def keep(self, z: Tensor, y: Tensor) -> None:
         """Add the samples of a batch, and drop the oldest."""
         if not self.size:
             return
-        held = self.held(z, y)
+        kept = self.kept(z, y)
         pair = (z.detach().clone(), y.detach().clone())
-        if held is not None:
-            pair = (torch.cat([held[0], pair[0]]), torch.cat([held[1], pair[1]]))
-        self._held = (pair[0][-self.size :], pair[1][-self.size :])
+        if kept is not None:
+            pair = (torch.cat([kept[0], pair[0]]), torch.cat([kept[1], pair[1]]))
+        self._kept = (pair[0][-self.size :], pair[1][-self.size :])
 
-    def held(self, z: Tensor, y: Tensor) -> tuple[Tensor, Tensor] | None:
-        """What is held, if it can stand beside ``z`` and ``y``."""
-        if self._held is None:
+    def kept(self, z: Tensor, y: Tensor) -> tuple[Tensor, Tensor] | None:
+        """What is kept, if it can stand beside ``z`` and ``y``."""
+        if self._kept is None:
             return None
-        for own, kept in zip((z, y), self._held):
-            if (own.shape[1:], own.dtype, own.device) != (kept.shape[1:], kept.dtype, kept.device):
+        for own, old in zip((z, y), self._kept):
+            if (own.shape[1:], own.dtype, own.device) != (old.shape[1:], old.dtype, old.device):
                 return None
-        return self._held
+        return self._kept

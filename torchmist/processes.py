@@ -19,13 +19,13 @@ from torchmist.joint import joint_scores
 from torchmist.progress import Bar
 from torchmist.scores import Columns, Taken, score_columns
 
-__all__ = ["spread_joint", "spread_scores"]
+__all__ = ["parallel_joint", "parallel_scores"]
 
 _PARTS = 2  # for each process, so that a slow one holds up little
 _Sent = tuple[NDArray[Any], tuple[Taken, ...], tuple[int, ...]]
 
 
-def spread_scores(
+def parallel_scores(
     table: Columns, target: Columns, model: Model, n_jobs: int | None, bar: Bar
 ) -> NDArray[np.float64]:
     """I of each column of ``table`` with the target in nats, ``[F]``, over ``n_jobs`` processes.
@@ -49,7 +49,7 @@ def spread_scores(
     return np.concatenate(out)
 
 
-def spread_joint(
+def parallel_joint(
     table: Columns,
     chosen: Sequence[int],
     left: Sequence[int],

@@ -339,8 +339,8 @@ class MIRegularizer(nn.Module):
     ) -> None:
         assert self.log is not None
         names: dict[str, Statistic] = {"mi": "mean", "low": 0.05, "high": 0.95}
-        said = {k: reduce_quantiles(quantiles, levels, s)[0] for k, s in names.items()}
-        self.log({**said, **(also or {})})
+        shown = {k: reduce_quantiles(quantiles, levels, s)[0] for k, s in names.items()}
+        self.log({**shown, **(also or {})})
 
     def extra_repr(self) -> str:
         text = f"trainable={self.trainable}, statistic={self.statistic!r}, gather={self.gather}"

@@ -21,7 +21,7 @@ from torchmist.models.directions import WIDEST
 from torchmist.models.linear import SHARE
 from torchmist.ranked import Ranked
 
-__all__ = ["MARGIN", "beyond_resolution", "nearly_copies", "resolution", "spread_notes"]
+__all__ = ["MARGIN", "beyond_resolution", "nearly_copies", "resolution", "thin_notes"]
 
 MARGIN = 1.5  # nats below log N: what is above is not resolved for one pair of columns
 _APART = 1.0  # places by which the ranks of near copies differ on average, at most
@@ -56,13 +56,13 @@ def beyond_resolution(quantiles: Tensor, x: Tensor, y: Tensor) -> Tensor:
     return found
 
 
-def spread_notes(x: Tensor, y: Tensor) -> tuple[str, ...]:
+def thin_notes(x: Tensor, y: Tensor) -> tuple[str, ...]:
     """What cannot be seen of sides ``[B, N, d]`` of many columns for want of rows, in words.
 
     Example:
-        >>> spread_notes(torch.zeros(1, 200, 300), torch.zeros(1, 200, 5))[0][:33]
+        >>> thin_notes(torch.zeros(1, 200, 300), torch.zeros(1, 200, 5))[0][:33]
         'x: 300 columns in 200 rows: depen'
-        >>> spread_notes(torch.zeros(1, 2000, 300), torch.zeros(1, 2000, 5))
+        >>> thin_notes(torch.zeros(1, 2000, 300), torch.zeros(1, 2000, 5))
         ()
     """
     return tuple(

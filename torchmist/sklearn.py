@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from torchmist.columns import Discrete
 from torchmist.functional import Model
-from torchmist.processes import spread_joint, spread_scores
+from torchmist.processes import parallel_joint, parallel_scores
 from torchmist.progress import Bar
 from torchmist.row_labels import order_notes
 from torchmist.scores import Columns, read_table
@@ -100,7 +100,7 @@ def mutual_info(
     out = []
     with Bar(features, "feature", progress) as bar:
         for table in _tables(X, features, discrete_features, target):
-            out.append(spread_scores(*_chosen(rows, table, target), model, n_jobs, bar))
+            out.append(parallel_scores(*_chosen(rows, table, target), model, n_jobs, bar))
     return np.concatenate(out)
 
 
@@ -263,7 +263,7 @@ class MutualInfoSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]
         table, target = _chosen(_drawn(len(target.values), most, self.random_state), table, target)
         steps = len(table) * (1 if self.method == "relevance" else count)
         with Bar(steps, "feature", self.progress) as bar:
-            self.scores_ = spread_scores(table, target, self.model, self.n_jobs, bar)
+            self.scores_ = parallel_scores(table, target, self.model, self.n_jobs, bar)
             if self.method == "relevance":
                 self.ranking_ = np.argsort(-self.scores_, kind="stable")[:count]
                 self.gains_ = self.scores_[self.ranking_]
@@ -298,7 +298,7 @@ class MutualInfoSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]
             gains.append(float(worth.max()))
             if k + 1 < count:
                 last = table.pick(ranking[-1:])
-                redundancy += spread_scores(table, last, self.model, self.n_jobs, bar)
+                redundancy += parallel_scores(table, last, self.model, self.n_jobs, bar)
         self.ranking_, self.gains_ = np.array(ranking), np.array(gains)
 
     def _fit_joint(self, table: Columns, target: Columns, count: int, bar: Bar) -> None:
@@ -306,7 +306,7 @@ class MutualInfoSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]
         gains: list[float] = [float(self.scores_.max())]
         while len(ranking) < count:
             left = [k for k in range(len(table)) if k not in ranking]
-            found = spread_joint(table, ranking, left, target, self.joint_model, self.n_jobs, bar)
+            found = parallel_joint(table, ranking, left, target, self.joint_model, self.n_jobs, bar)
             ranking.append(left[int(found.argmax())])
             gains.append(float(found.max()))
         self.ranking_, self.gains_ = np.array(ranking), np.array(gains)

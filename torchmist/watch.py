@@ -68,5 +68,5 @@ class Watch:
         check_alone(z, y, mask, "every")
         self._recent.keep(z, y)
         self._calls += 1
-        rows = self._recent.held(z, y) if self._calls % every == 0 else None
+        rows = self._recent.kept(z, y) if self._calls % every == 0 else None
         return rows if rows is not None and len(rows[0]) >= _LEAST else None

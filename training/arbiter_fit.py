@@ -21,15 +21,15 @@ from torchmist.arbiter_fit import (
     Schedule,
     evidence_of,
     fresh_schedule,
+    member_quantiles,
     rows_of,
-    said,
     strange,
     train_doubt,
     train_members,
 )
-from torchmist.heads import from_nats
 from torchmist.losses import pinball_losses
 from torchmist.models.variates import SUMS
+from torchmist.quantile_head import from_nats
 from training.stream import FAMILIES
 
 __all__ = ["Data", "fit", "inherit", "thinned", "with_rare_ones"]
@@ -59,10 +59,10 @@ def thinned(data: Data) -> Data:
     rows, with a truth far above the estimates of both networks, of neighbours, and between variates
     (near copies are left as they are: to be above all estimates is what they are for).
     """
-    said = [data["plain"].median(-1, keepdim=True).values,
+    opinions = [data["plain"].median(-1, keepdim=True).values,
             data["local"].median(-1, keepdim=True).values, data["opinions"], data["linear"],
             data["variates"][:, : -len(SUMS)]]  # fmt: skip
-    most = torch.cat([from_nats(v.clamp(min=_LEAST)) for v in said], -1).amax(-1)
+    most = torch.cat([from_nats(v.clamp(min=_LEAST)) for v in opinions], -1).amax(-1)
     hidden = from_nats(data["mi"]) - most > _HIDDEN
     hidden &= (data["sizes"][:, 0] >= _ENOUGH) & (data["family"] != FAMILIES.index("copies"))
     return rows_of(data, ~hidden | (hidden.cumsum(0) % _ONE_IN == 0))
@@ -132,7 +132,7 @@ def fit(
     for name in ("plain", "local"):
         t = from_nats(held[name].clamp(min=_LEAST))
         found[name], found[f"{name}_coverage"] = _judged(t, held["mi"], levels)
-    answers = [said(arbiter, held)]
+    answers = [member_quantiles(arbiter, held)]
     if parent is None:
         answers += strange(arbiter, train, levels, fresh_schedule(max(1, epochs // 5)))
     learned = [rows_of(answer, slice(0, None, 2)) for answer in answers]

@@ -50,7 +50,7 @@ def seeded(device: torch.device, *key: int) -> torch.Generator:
     return torch.Generator(device).manual_seed(state % 2**63)
 
 
-def _spread(bounds: tuple[int, int], uniform: bool, u: float) -> int:
+def _size_between(bounds: tuple[int, int], uniform: bool, u: float) -> int:
     """An integer within ``bounds`` from ``u`` in [0, 1), uniform or log-uniform."""
     low, high = bounds
     if uniform:
@@ -62,13 +62,13 @@ def batch_shape(config: TrainConfig, step: int) -> tuple[int, int, int, int]:
     """Datasets, samples, dx and dy of a step; see :class:`TrainConfig` for their laws."""
     u = torch.rand(6, generator=seeded(torch.device("cpu"), config.seed, step, 0)).tolist()
     if config.meta == "paper":
-        n = _spread(config.samples, u[0] < 0.5, u[1] if u[0] < 0.5 else u[1] ** 2)
-        dx = dy = _spread(config.dims, u[2] < 0.5, u[3])
+        n = _size_between(config.samples, u[0] < 0.5, u[1] if u[0] < 0.5 else u[1] ** 2)
+        dx = dy = _size_between(config.dims, u[2] < 0.5, u[3])
     else:
         low, high = config.samples
         bounds = (max(low, high // 4), high) if u[0] < config.large else config.samples
-        n, dx = _spread(bounds, False, u[1]), _spread(config.dims, False, u[3])
-        dy = dx if u[4] < 0.5 else _spread(config.dims, False, u[5])
+        n, dx = _size_between(bounds, False, u[1]), _size_between(config.dims, False, u[3])
+        dy = dx if u[4] < 0.5 else _size_between(config.dims, False, u[5])
     d = (dx + dy) / 2
     batch = int(config.batch_cost // (n * (d + 16) + 12 * d * d)) // 8 * 8
     return min(max(batch, config.batch_range[0]), config.batch_range[1]), n, dx, dy

@@ -23,7 +23,6 @@ import torch
 from torch import Tensor
 
 from torchmist.copula import rank_transform
-from torchmist.heads import from_nats, to_nats
 from torchmist.models.pair_network import PairHead, PairNetwork, save_pair_network
 from torchmist.models.pair_statistics import (
     KINDS,
@@ -32,6 +31,7 @@ from torchmist.models.pair_statistics import (
     mixed_statistics,
     number_statistics,
 )
+from torchmist.quantile_head import from_nats, to_nats
 from training.pair_draws import Draw, Kind, draw_pairs
 from training.registry import commit, refuse_existing
 

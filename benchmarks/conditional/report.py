@@ -9,8 +9,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from benchmarks.conditional.decompositions import DECOMPOSITIONS
 from benchmarks.conditional.registry import LAWS, THEMES
-from benchmarks.conditional.routes import ROUTES
 from benchmarks.conditional.run import DIRECT, RIVAL, TERM
 from benchmarks.kinds.report import SILENT
 from benchmarks.pages import markdown
@@ -160,7 +160,7 @@ def _agree(a: Row, b: Row) -> bool:
 def _routes(found: Sequence[Cell]) -> str:
     """How far other ways are from the direct estimate of the same sample."""
     rows = []
-    for name in ROUTES:
+    for name in DECOMPOSITIONS:
         pairs = []
         for cell in found:
             direct = {row["seed"]: row for row in cell.rows[DIRECT]}

@@ -2,7 +2,7 @@
 
 Evaluation only. Methods: ``torchmist`` (``estimate_conditional``), ``term`` (``conditional_mi``, as
 in a loop), ``neighbours`` (the rival, which has no weights), and the other ways of
-:data:`benchmarks.conditional.routes.ROUTES`.
+:data:`benchmarks.conditional.decompositions.DECOMPOSITIONS`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import numpy as np
 import torch
 
 import torchmist
+from benchmarks.conditional.decompositions import DECOMPOSITIONS, Answer, answer
 from benchmarks.conditional.registry import Law, Sample, columns_of
 from benchmarks.conditional.rival import conditional_neighbours
-from benchmarks.conditional.routes import ROUTES, Answer, answer
 from benchmarks.kinds.run import Appended
 from torchmist.models.network import QuantileNetwork
 
@@ -80,7 +80,7 @@ def run_cell(
     methods: list[Method] = [
         (DIRECT, _direct, model), (TERM, _term, term), (RIVAL, _rival, Weights(model.network, "")),
     ]  # fmt: skip
-    others: list[Method] = [(name, route, model) for name, route in ROUTES.items()]
+    others: list[Method] = [(name, route, model) for name, route in DECOMPOSITIONS.items()]
     for seed in seeds:
         sample = law.draw(n, seed)
         for name, method, (network, weights) in methods + (others if seed < route_seeds else []):

@@ -16,7 +16,7 @@ from benchmarks.kinds.registry import Sample, kind
 from benchmarks.kinds.truths import (
     binary_entropy,
     channel_mi,
-    conditional_mi,
+    density_mi,
     entropy,
     gaussian_mi,
     gaussian_pair,
@@ -79,7 +79,7 @@ def survival_mi() -> float:
     time = np.exp(grid)
     alive = np.exp(-(rate + CENSORED) * time) * time
     both = np.concatenate([rate * alive, CENSORED * alive], 1)
-    return conditional_mi(both, np.full(1000, 1e-3), grid[1] - grid[0])
+    return density_mi(both, np.full(1000, 1e-3), grid[1] - grid[0])
 
 
 @kind("censored survival times", "atoms")
@@ -120,7 +120,7 @@ def price_mi(rho: float) -> float:
     ready = (edges - 3.5) / 0.7
     below = stats.norm.cdf((ready - rho * x[:, None]) / math.sqrt(1 - rho**2))
     cells = np.diff(np.concatenate([np.zeros((len(x), 1)), below, np.ones((len(x), 1))], 1))
-    return conditional_mi(cells, np.full(len(x), 1 / len(x)))
+    return density_mi(cells, np.full(len(x), 1 / len(x)))
 
 
 @kind("rounded prices", "atoms")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from benchmarks.kinds.registry import Sample, kind
-from benchmarks.kinds.truths import additive_mi, conditional_mi, normal_points
+from benchmarks.kinds.truths import additive_mi, density_mi, normal_points
 
 __all__: list[str] = []
 
@@ -173,7 +173,7 @@ def branches_mi(sigma: float = 0.1) -> float:
     u = (np.arange(1000) + 0.5) / 1000
     grid = np.linspace(-1.8, 1.8, 1801)
     density = sum(stats.norm.pdf(grid, s * u[:, None], sigma) for s in (1, -1)) / 2
-    return conditional_mi(density, np.full(1000, 1e-3), grid[1] - grid[0])
+    return density_mi(density, np.full(1000, 1e-3), grid[1] - grid[0])
 
 
 @kind("two branches")
@@ -189,7 +189,7 @@ def noise_scale_mi() -> float:
     grid = np.linspace(-14, 6, 2001)
     relative = grid - 1.2 * normal_points(1000)[:, None]  # log |e|
     density = math.sqrt(2 / math.pi) * np.exp(relative - 0.5 * np.exp(2 * relative))
-    return conditional_mi(density, np.full(1000, 1e-3), grid[1] - grid[0])
+    return density_mi(density, np.full(1000, 1e-3), grid[1] - grid[0])
 
 
 @kind("scale of the noise")

@@ -15,7 +15,7 @@ from benchmarks.kinds.registry import Sample, kind
 from benchmarks.kinds.truths import (
     binary_entropy,
     channel_mi,
-    conditional_mi,
+    density_mi,
     gaussian_mi,
     gaussian_pair,
     normal_points,
@@ -55,7 +55,7 @@ def graded_mi(rho: float, cuts: tuple[float, ...], both: bool) -> float:
     below = np.stack([stats.norm.cdf((e - rho * u) / spread) for e in edges], 1)
     grade = np.diff(below, axis=1)
     if not both:
-        return conditional_mi(grade, np.full(len(u), 1 / len(u)))
+        return density_mi(grade, np.full(len(u), 1 / len(u)))
     cell = np.digitize(u, cuts)
     rows = np.array([grade[cell == c].mean(0) for c in range(len(cuts) + 1)])
     return channel_mi(np.bincount(cell) / len(u), rows)
@@ -111,7 +111,7 @@ def rare_mi() -> float:
     """MI of the label and the column along which the two classes differ."""
     grid = np.linspace(-10, 12, 44_001)
     density = np.stack([stats.norm.pdf(grid), stats.norm.pdf(grid - SHIFT)])
-    return conditional_mi(density, [1 - RARE, RARE], grid[1] - grid[0])
+    return density_mi(density, [1 - RARE, RARE], grid[1] - grid[0])
 
 
 @kind("rare positives, 2 %", "labels")

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import signal, special, stats
 
 __all__ = [
-    "additive_mi", "binary_entropy", "channel_mi", "conditional_mi", "entropy", "gaussian_mi",
+    "additive_mi", "binary_entropy", "channel_mi", "density_mi", "entropy", "gaussian_mi",
     "gaussian_pair", "kernel_log", "labelled_mi", "normal_points", "shared_mi", "symmetric_channel",
     "symmetric_channel_mi", "table_mi",
 ]  # fmt: skip
@@ -90,7 +90,7 @@ def additive_mi(values: ArrayLike, noise: Any, steps: int = 200) -> float:
     return entropy(density) * float(step) - float(noise.entropy())
 
 
-def conditional_mi(density: ArrayLike, weights: ArrayLike, step: ArrayLike = 1.0) -> float:
+def density_mi(density: ArrayLike, weights: ArrayLike, step: ArrayLike = 1.0) -> float:
     """``sum_u w_u sum_y p(y|u) log(p(y|u) / p(y)) dy`` of densities ``[U, Y]`` on a grid of y.
 
     Args:

@@ -7,7 +7,7 @@ independently. All that X tells of Y is its cell, so
 .. math:: I(X;Y) = \sum_{a,b} P(a,b) \log \frac{P(a,b)}{P(a) P(b)}
 
 exactly, while each side keeps the distribution of the data. Large datasets would repeat the samples
-of a pool, so these are moved towards neighbours of their cell (:func:`spread`).
+of a pool, so these are moved towards neighbours of their cell (:func:`jittered`).
 Legend: ``P`` samples in a pool, ``d`` columns, ``K`` cells, ``B`` datasets, ``N`` samples of a
 dataset.
 """
@@ -25,7 +25,7 @@ from torchmist.adapt.partitions import column_scale
 from torchmist.synthetic import Batch
 from torchmist.synthetic.random_tables import random_table, table_mi
 
-__all__ = ["CellMeta", "Pool", "spread"]
+__all__ = ["CellMeta", "Pool", "jittered"]
 
 _NEIGHBOURS = 5
 _INDEPENDENT = 0.15  # share of datasets whose sides are independent
@@ -92,11 +92,11 @@ class CellMeta:
         for pool, part, cell in zip(pools, parts, (flat // len(q), flat % len(q))):
             rows = _members(part, cell, generator)
             more = n > len(part)
-            sides.append(spread(pool, part, rows, generator) if more else pool.samples[rows])
+            sides.append(jittered(pool, part, rows, generator) if more else pool.samples[rows])
         return sides[0], sides[1], table_mi(table)
 
 
-def spread(pool: Pool, part: Tensor, rows: Tensor, generator: torch.Generator) -> Tensor:
+def jittered(pool: Pool, part: Tensor, rows: Tensor, generator: torch.Generator) -> Tensor:
     r"""Samples ``[N, d]`` near those of ``rows`` ``[N]`` in a pool, each of the same cell.
 
     :math:`z_i + u s (z_j - z_i)` with :math:`j` a random one of the five nearest neighbours of

@@ -61,8 +61,8 @@ def fit_flow(samples: Tensor, *, seconds: float = 60.0, seed: int = 0, show: boo
     start = time.monotonic()
     fit, stop, generator = _split(samples, seed)
     flow = Flow(samples[fit], seed)
-    spread = flow.spread(samples, generator)
-    scores = flow.scores(spread)
+    smooth = flow.dequantised(samples, generator)
+    scores = flow.scores(smooth)
     plain = flow.network.q0.log_prob(scores)  # of independent normal columns
     loss, steps = fit_rows(
         [flow.network], lambda rows: (plain[rows] - flow.density(scores[rows])).mean(), fit, stop,
@@ -73,7 +73,7 @@ def fit_flow(samples: Tensor, *, seconds: float = 60.0, seed: int = 0, show: boo
     made = flow(torch.randn(len(fit), flow.columns, generator=generator))
     error = (flow(flow.inverse(held)) - held).abs() / samples.std(0).clamp(min=1e-12)
     flow.report = FlowReport(
-        log_likelihood=float(flow.log_prob(spread[stop]).mean()),
+        log_likelihood=float(flow.log_prob(smooth[stop]).mean()),
         gain=-loss,
         round_trip=float(error[:, flow.active].max()),
         apart=told_apart(scores[fit], flow.scores(made)),

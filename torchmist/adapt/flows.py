@@ -104,14 +104,14 @@ class Flow(nn.Module):
         if not bool(self.active.any()):
             raise ValueError("expected a column that varies, got constant data; nothing to fit")
         self.register_buffer("step", torch.stack([_step(column) for column in x.T]))
-        spread = self.spread(x, torch.Generator().manual_seed(seed))
-        self.marginals = Marginals(spread[:, self.active])
-        self.register_buffer("root", _root(self.scores(spread)))
+        smooth = self.dequantised(x, torch.Generator().manual_seed(seed))
+        self.marginals = Marginals(smooth[:, self.active])
+        self.register_buffer("root", _root(self.scores(smooth)))
         self.network = _build(int(self.active.sum()), seed)
         self.report: FlowReport | None = None
 
-    def spread(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """Dequantisation: values of columns on a grid plus uniform noise of one step."""
+    def dequantised(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Values of columns on a grid plus uniform noise of one step."""
         return x + (torch.rand(x.shape, generator=generator).to(x) - 0.5) * self.step
 
     def scores(self, x: Tensor) -> Tensor:

@@ -37,9 +37,9 @@ def clustered(z: Tensor, generator: torch.Generator) -> Tensor:
     """
     u, v = torch.rand(2, generator=generator).tolist()
     part = clusters(z, int(2 * 8.5**u), generator)
-    moved = torch.rand(len(part), generator=generator) < _MISPLACED * max(0.0, 2 * v - 1)
+    misplaced = torch.rand(len(part), generator=generator) < _MISPLACED * max(0.0, 2 * v - 1)
     other = part[torch.randint(len(part), (len(part),), generator=generator)]
-    return _compact(torch.where(moved, other, part))
+    return _compact(torch.where(misplaced, other, part))
 
 
 def sliced(z: Tensor, generator: torch.Generator) -> Tensor:

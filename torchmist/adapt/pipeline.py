@@ -17,14 +17,14 @@ from torchmist.adapt.checkpoint import Checkpoint
 from torchmist.adapt.flow_fit import fit_flow, restore_flow
 from torchmist.adapt.flows import Flow
 from torchmist.adapt.report import AdaptReport, loss_or_no_gain
-from torchmist.adapt.sides import Side, both_sides
+from torchmist.adapt.sides import SplitSide, both_sides
 from torchmist.adapt.sources import KINDS, SIZES, checks, lessons
 from torchmist.arbiter import Arbiter
 from torchmist.arbiter_fit import Data
 from torchmist.duo import DuoMIST
 from torchmist.finetune import Draw, collect, reported, resolve_duo, tune
 from torchmist.functional import Model
-from torchmist.held import Held
+from torchmist.held_out import HeldOut
 from torchmist.models.network import QuantileNetwork
 
 __all__ = ["adapt"]
@@ -103,7 +103,7 @@ def _learned(model: DuoMIST, learn: Data, seed: int) -> tuple[Arbiter, int, str]
 
 
 def _made(
-    base: Model, sides: tuple[Side, Side], budget: float, seed: int
+    base: Model, sides: tuple[SplitSide, SplitSide], budget: float, seed: int
 ) -> dict[str, str | float]:
     """How the weights were made, for their header."""
     source = "a module" if isinstance(base, QuantileNetwork) else os.fspath(base)
@@ -112,7 +112,7 @@ def _made(
 
 
 def _flows(
-    file: Checkpoint, sides: tuple[Side, Side], seconds: float, seed: int, show: bool
+    file: Checkpoint, sides: tuple[SplitSide, SplitSide], seconds: float, seed: int, show: bool
 ) -> list[Flow | None]:
     """The fitted flow of each side."""
     named = zip(("flow_x", "flow_y"), sides)
@@ -120,7 +120,7 @@ def _flows(
 
 
 def _flow(
-    file: Checkpoint, name: str, side: Side, seconds: float, seed: int, show: bool
+    file: Checkpoint, name: str, side: SplitSide, seconds: float, seed: int, show: bool
 ) -> Flow | None:
     """The fitted flow of a side, from the checkpoint if it is there; none for labels."""
     if side.labels:
@@ -139,7 +139,7 @@ def _report(
 ) -> AdaptReport:  # fmt: skip
     """What both arbiters make of the evidence to judge by, and whether the new one is better."""
     both = copy.deepcopy(model.arbiter).cpu(), arbiter
-    before, after = (Held.of(model, one, judge) for one in both)
+    before, after = (HeldOut.of(model, one, judge) for one in both)
     flow_x, flow_y = (None if flow is None else flow.report for flow in flows)
     report = AdaptReport(
         truth=tuple(judge["mi"].tolist()),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from torchmist.adapt.flows import FlowReport
-from torchmist.held import Held
+from torchmist.held_out import HeldOut
 from torchmist.interval_figure import draw_intervals
 
 __all__ = ["AdaptReport", "loss_or_no_gain"]
@@ -31,8 +31,8 @@ class AdaptReport:
     truth: tuple[float, ...]
     kind: tuple[str, ...]
     n: tuple[int, ...]
-    before: Held
-    after: Held
+    before: HeldOut
+    after: HeldOut
     helped: bool
     why: str
     datasets: int

@@ -16,7 +16,7 @@ from torchmist.adapt.partitions import clustered, column_scale, sliced
 from torchmist.checks import check_side
 from torchmist.estimate import as_tensor
 
-__all__ = ["Kind", "Part", "Side", "both_sides"]
+__all__ = ["Kind", "Part", "SplitSide", "both_sides"]
 
 Kind = Literal["clusters", "slices"]
 Part = Literal["fit", "calibrate", "check"]
@@ -26,7 +26,7 @@ _PARTITIONS = 40
 
 
 @dataclass(frozen=True)
-class Side:
+class SplitSide:
     """One variable: samples ``[N, d]`` in three parts, and what a flow sees of them.
 
     ``labels``: whether they are class labels as one-hot columns; ``directions`` ``[k, d]``: of wide
@@ -42,7 +42,7 @@ class Side:
     back: Tensor
 
     @classmethod
-    def of(cls, values: Tensor, labels: bool, seed: int) -> Side:
+    def of(cls, values: Tensor, labels: bool, seed: int) -> SplitSide:
         """A random 65 %, 15 % and 20 % of ``values`` ``[N, d]``."""
         order = torch.randperm(len(values), generator=torch.Generator().manual_seed(seed))
         a, b = int(0.65 * len(order)), int(0.8 * len(order))
@@ -82,7 +82,7 @@ class Side:
         return Pool(samples, tuple(cut(seen, generator) for _ in range(_PARTITIONS)))
 
 
-def both_sides(x: Any, y: Any, seed: int) -> tuple[Side, Side]:
+def both_sides(x: Any, y: Any, seed: int) -> tuple[SplitSide, SplitSide]:
     """Both variables, checked and split.
 
     Raises:
@@ -98,5 +98,5 @@ def both_sides(x: Any, y: Any, seed: int) -> tuple[Side, Side]:
                 f"{list(value.shape)}; with fewer samples use the base weights"
             )
         labels = not value.is_floating_point()
-        sides.append(Side.of(columns[0].float().cpu(), labels, seed + index))
+        sides.append(SplitSide.of(columns[0].float().cpu(), labels, seed + index))
     return sides[0], sides[1]

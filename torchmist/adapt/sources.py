@@ -12,7 +12,7 @@ import torch
 
 from torchmist.adapt.cells import CellMeta
 from torchmist.adapt.flows import Flow
-from torchmist.adapt.sides import Kind, Part, Side
+from torchmist.adapt.sides import Kind, Part, SplitSide
 from torchmist.adapt.warp import WarpedMeta
 from torchmist.finetune import Draw
 from torchmist.synthetic.general import GeneralMeta
@@ -28,7 +28,7 @@ _LEAST, _MOST, _TOGETHER = 64, 2048, 4  # samples, datasets in one pass
 _SHARES = (0.6, 0.3, 0.03, 0.07)  # clusters, slices, warped Gaussian pairs and general datasets
 _STOP = 4  # every fourth draw is of real samples that no other is made of
 
-Sides = tuple[Side, Side]
+Sides = tuple[SplitSide, SplitSide]
 
 
 def _cells(sides: Sides, part: Part, seed: int) -> list[CellMeta]:

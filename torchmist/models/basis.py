@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from torchmist.constant import keepable
+from torchmist.cache import keepable
 from torchmist.copula import full_grid, lookup, score_grid
 from torchmist.models.layers import unobserved
 

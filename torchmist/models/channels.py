@@ -13,7 +13,7 @@ __all__ = [
     "RADIAL",
     "RADII",
     "READ_RIDGES",
-    "SIDE",
+    "DATASET",
     "SIZES",
     "WAVES",
     "group_slice",
@@ -32,7 +32,7 @@ ANCHORS = (
     "unbiased", *(f"ridge {ridge:g}" for ridge in PLAIN_RIDGES + READ_RIDGES),
 )  # fmt: skip
 """Closed forms of the information of a Gaussian copula, in nats."""
-SIDE = (*SIZES, *(f"anchor {a}" for a in ANCHORS), *(f"log anchor {a}" for a in ANCHORS))
+DATASET = (*SIZES, *(f"anchor {a}" for a in ANCHORS), *(f"log anchor {a}" for a in ANCHORS))
 """What is read of a dataset as a whole."""
 RADII = tuple(
     f"radius {kind} {ridge:g}"

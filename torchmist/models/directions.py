@@ -21,7 +21,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from torchmist.constant import constant
+from torchmist.cache import cached
 from torchmist.copula import normal_scores
 
 __all__ = ["WIDEST", "Through", "fixed_numbers", "orthonormal", "see_narrow",
@@ -109,7 +109,7 @@ def _components(z: Tensor, place: Tensor) -> _Components:
     count = max(1, min(_COMPONENTS, d, n // 4))
     with torch.no_grad():
         fixed = z.detach().double()
-        u = constant(fixed_numbers, n, count, like=fixed)[place]
+        u = cached(fixed_numbers, n, count, like=fixed)[place]
         u = u * (fixed.abs().sum(-1, keepdim=True) > 0)
         for _ in range(_ITERATIONS):
             v = orthonormal(fixed.mT @ u)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from torchmist.constant import constant
+from torchmist.cache import cached
 
 __all__ = ["Factor", "gaussian_bias", "ridge_factor"]
 
@@ -39,7 +39,7 @@ def ridge_factor(correlation: Tensor, ridges: tuple[float, ...], *, inverses: in
     keep single precision safe for any correlation matrix.
     """
     size = correlation.shape[-1]
-    gain, shift, eye = constant(_shrinkage, size, *ridges, like=correlation)
+    gain, shift, eye = cached(_shrinkage, size, *ridges, like=correlation)
     lead = len(ridges), *[1] * (correlation.dim() - 2), size, size
     shrunk = torch.addcmul(shift.view(lead), correlation, gain.view(lead))
     lower = torch.linalg.cholesky_ex(shrunk).L

@@ -28,7 +28,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from torchmist.constant import constant
+from torchmist.cache import cached
 from torchmist.models.kernel_table import kernel_table
 from torchmist.models.statistics import Features
 
@@ -125,10 +125,10 @@ def subset(scores: Tensor, mask: Tensor | None = None) -> Subset:
     total = torch.full((batch, 1), n, device=device) if mask is None else mask.sum(-1, keepdim=True)
     queries: Tensor | None = None
     if n <= _QUERIES:
-        references = order.gather(1, _spread(total, _REFERENCES))
+        references = order.gather(1, _even_places(total, _REFERENCES))
         asked = n
     else:
-        queries = order.gather(1, _spread(total, _QUERIES))
+        queries = order.gather(1, _even_places(total, _QUERIES))
         references = torch.arange(0, _QUERIES, _QUERIES // _REFERENCES, device=device)[None]
         asked = _QUERIES
     own = torch.arange(asked, device=device)[:, None] == references[:, None]
@@ -159,7 +159,7 @@ def sample_order(scores: Tensor, mask: Tensor | None, count: Tensor | float) -> 
     return order
 
 
-def _spread(total: Tensor, size: int) -> Tensor:
+def _even_places(total: Tensor, size: int) -> Tensor:
     """``size`` places spread evenly over the first ``total`` ``[B, 1]``, ``[B, size]``."""
     place = (torch.arange(size, device=total.device) + 0.5) * (total.double() / size)
     return place.floor().long()
@@ -266,7 +266,7 @@ def local_statistics(views: Sequence[tuple[Tensor, Tensor]], chosen: Subset) -> 
     ratio = ((joint + _SMOOTH) / (expected + _SMOOTH)).log()
     far_y = _regressed(table[..., :SCALES, SCALES + 1], by_x, mean_y)
     far_x = _regressed(table[..., SCALES + 1, :SCALES], by_y, mean_x)
-    upper, strict = (constant(_triangle, SCALES, offset, like=ratio).long() for offset in (0, 1))
+    upper, strict = (cached(_triangle, SCALES, offset, like=ratio).long() for offset in (0, 1))
     symmetric = ((ratio + ratio.mT) / 2).flatten(-2).index_select(-1, upper)
     skew = (ratio - ratio.mT).abs().flatten(-2).index_select(-1, strict)
     features = torch.cat(
@@ -276,8 +276,8 @@ def local_statistics(views: Sequence[tuple[Tensor, Tensor]], chosen: Subset) -> 
     features = torch.cat(features.chunk(count), -1)
     if chosen.present is not None:
         features = features * chosen.present
-    said = torch.cat([ratio.diagonal(dim1=-2, dim2=-1), neighbours], -1)
-    means = torch.stack([chosen.mean(part) for part in said.chunk(count)], 1)
+    opinions = torch.cat([ratio.diagonal(dim1=-2, dim2=-1), neighbours], -1)
+    means = torch.stack([chosen.mean(part) for part in opinions.chunk(count)], 1)
     kernels, exact = means.split([SCALES, len(NEIGHBOURS)], -1)
     exact = exact + kernels[..., :1] - kernels[..., :1].detach()
     opinions = torch.cat([kernels, exact], -1).flatten(1)

@@ -144,8 +144,8 @@ def _radius(first: Tensor, second: Tensor) -> Tensor:
         gap = torch.maximum(a[:, step:] - a[:, :-step], (b[:, step:] - b[:, :-step]).abs())
         for part in (slice(None, -step), slice(step, None)):
             rest = gap
-            for k, held in enumerate(nearest):
-                old = held[:, part]
+            for k, near in enumerate(nearest):
+                old = near[:, part]
                 low = torch.minimum(old, rest)
                 if k + 1 < _NEIGHBOURS:
                     rest = torch.maximum(old, rest)

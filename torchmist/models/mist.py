@@ -15,11 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from torchmist.constant import constant, keepable
+from torchmist.cache import cached, keepable
 from torchmist.copula import full_count, rank_transform, standardise
-from torchmist.heads import QuantileHead, from_nats, quantile_levels, to_nats
 from torchmist.models.basis import Basis
-from torchmist.models.channels import ANCHORS, SIDE, SIZES
+from torchmist.models.channels import ANCHORS, DATASET, SIZES
 from torchmist.models.config import MISTConfig
 from torchmist.models.directions import Through, see_narrow
 from torchmist.models.layers import (
@@ -46,6 +45,7 @@ from torchmist.models.pooling import (
 )
 from torchmist.models.statistics import Features, Statistics, sample_statistics
 from torchmist.models.waves import wave_statistics
+from torchmist.quantile_head import QuantileHead, from_nats, quantile_levels, to_nats
 
 __all__ = ["MIST", "MISTConfig"]
 
@@ -84,7 +84,7 @@ class MIST(QuantileNetwork):
         c = self.config = config or MISTConfig()
         self.register_buffer("levels", quantile_levels(c.quantiles), persistent=False)
         self.basis = Basis(c.odd, c.even, c.basis_width)
-        pair, sample, side = len(c.pair_channels), len(c.sample_channels), len(SIDE)
+        pair, sample, side = len(c.pair_channels), len(c.sample_channels), len(DATASET)
         width = c.pair_width
         self.pair = TwoLayers(
             PairLinear(pair + len(SIZES), 2 * width), ChannelLinear(2 * width, width)
@@ -231,15 +231,15 @@ class MIST(QuantileNetwork):
         summary = [*column_summaries(tokens, readout, dx), seeds.flatten(1), stats.side, nats]
         centre = self._centre(stats, pair_sum)
         if local is not None and self.neighbourhood is not None:
-            said = self.neighbourhood.said(local, centre)
+            opinions = self.neighbourhood.opinions_of(local, centre)
             around = self.neighbourhood.summarise(local)
-            summary += [around, *said]
+            summary += [around, *opinions]
         hidden = self.trunk(torch.cat(summary, -1))
         with _full_precision(scores):
             hidden = hidden.to(z.dtype)
             if local is None or self.neighbourhood is None:
                 return to_nats(self.head(hidden, centre)), None
-            centre = self.neighbourhood.blend(said, hidden, centre)
+            centre = self.neighbourhood.blend(opinions, hidden, centre)
             seen = Surroundings(local.opinions, centre, around)
             return to_nats(self.head(hidden, centre)), seen
 
@@ -256,10 +256,10 @@ class MIST(QuantileNetwork):
         """Tokens ``[B, D, H]`` that carry no order: pooled pairs with either side, and the self."""
         size = pairs.shape[-1]
         share = pool.view(2, _POOLS, *pairs.shape[1:])
-        share = (share + constant(side_bars, dx, size - dx, like=share)).softmax(-1)
+        share = (share + cached(side_bars, dx, size - dx, like=share)).softmax(-1)
         groups = pairs.view(_POOLS, -1, *pairs.shape[1:])
         same, other = (share.unsqueeze(2) * groups).sum(-1).flatten(1, 2)
-        means = pairs @ constant(side_weights, dx, size - dx, like=pairs)
+        means = pairs @ cached(side_weights, dx, size - dx, like=pairs)
         in_x, in_y, mean = means.unbind(-1)
         mean_same = torch.cat([in_x[..., :dx], in_y[..., dx:]], -1)
         mean_other = torch.cat([in_y[..., :dx], in_x[..., dx:]], -1)
@@ -286,7 +286,7 @@ class MIST(QuantileNetwork):
         size = tokens.shape[1]
         sides = [dx, size - dx]
         weight = affine(self.embed, tokens) * (stats.scale[c.odd :] * (2 / size**0.5))
-        weight = (weight.unsqueeze(-2) * constant(side_indicators, *sides, like=weight)).flatten(-2)
+        weight = (weight.unsqueeze(-2) * cached(side_indicators, *sides, like=weight)).flatten(-2)
         by_x, by_y = (weight.mT @ features.even).chunk(2, -2)
         odd_x, odd_y = features.odd_paired.split(sides, 2)
         scale_x, scale_y = stats.scale[: c.paired].split(sides, 2)
@@ -313,7 +313,7 @@ class MIST(QuantileNetwork):
         """
         out: Tensor = self.blend(stats.sizes)
         weight, scale, gate = out.split([len(ANCHORS), len(ANCHORS), 2], -1)
-        weight = (weight + constant(prefer_first, len(ANCHORS), like=weight)).softmax(-1)
+        weight = (weight + cached(prefer_first, len(ANCHORS), like=weight)).softmax(-1)
         base = (weight * (scale / 2).exp() * stats.anchors).sum(-1)
         trust = torch.sigmoid(gate[:, 0] + 3 * stats.sizes[:, 3])
         out = torch.lerp(from_nats(pair_sum), from_nats(base), trust) + gate[:, 1]

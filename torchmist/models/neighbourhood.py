@@ -12,7 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from torchmist.heads import from_nats
 from torchmist.models.config import MISTConfig
 from torchmist.models.layers import affine, mlp
 from torchmist.models.local import (
@@ -23,6 +22,7 @@ from torchmist.models.local import (
     subset,
     whitened,
 )
+from torchmist.quantile_head import from_nats
 
 __all__ = ["FEATURE_COUNT", "OPINION_COUNT", "VIEWS", "Neighbourhood", "Seen",
            "Surroundings"]  # fmt: skip
@@ -136,18 +136,18 @@ class Neighbourhood(nn.Module):
         deviation = (square - mean.square()).clamp(min=0).add(1e-4).sqrt()
         return torch.cat([mean, deviation], -1)
 
-    def said(self, seen: Seen, centre: Tensor) -> list[Tensor]:
+    def opinions_of(self, seen: Seen, centre: Tensor) -> list[Tensor]:
         """The opinions in ``t`` ``[B, O]``, their differences from the closed forms' ``centre``
         ``[B]``, their mean and deviation, and the centre."""
         t = from_nats(seen.opinions.clamp(min=_SMALLEST))
         apart = t - centre.detach()[:, None]
         return [t, apart, t.mean(1, keepdim=True), t.std(1, keepdim=True), centre.detach()[:, None]]
 
-    def blend(self, said: list[Tensor], hidden: Tensor, centre: Tensor) -> Tensor:
+    def blend(self, opinions: list[Tensor], hidden: Tensor, centre: Tensor) -> Tensor:
         """Where the head measures from, ``[B]`` in ``t``: the closed forms' ``centre`` and all
         opinions, each with a share that the ``hidden`` state ``[B, H]`` and they decide."""
-        t = said[0]
-        logits = self.shares(torch.cat([hidden, *said], -1))
+        t = opinions[0]
+        logits = self.shares(torch.cat([hidden, *opinions], -1))
         share = F.pad(logits[:, 1:], (1, 0)) + F.pad(logits[:, :1] + 2.0, (0, t.shape[1]))
         share = share.softmax(-1)
         return (share * torch.cat([centre[:, None], t], 1)).sum(-1)

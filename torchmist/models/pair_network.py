@@ -20,8 +20,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from torchmist.heads import QuantileHead, quantile_levels, to_nats
 from torchmist.models.layers import mlp
+from torchmist.quantile_head import QuantileHead, quantile_levels, to_nats
 from torchmist.weight_files import (
     WeightsFile,
     build,

@@ -24,7 +24,7 @@ import math
 import torch
 from torch import Tensor
 
-from torchmist.constant import constant
+from torchmist.cache import cached
 from torchmist.models.count_table import CountTable, count_pairs, entropy_sum
 
 __all__ = [
@@ -76,7 +76,7 @@ def _make_kernel(count: int, width: float, like: Tensor) -> Tensor:
 
 def _kernel(count: int, width: float, like: Tensor) -> Tensor:
     """Weights of bins on each other, 1 on themselves, ``[G, G]``."""
-    return constant(_make_kernel, count, width, like=like)
+    return cached(_make_kernel, count, width, like=like)
 
 
 def _make_cosines(count: int, like: Tensor) -> Tensor:
@@ -220,7 +220,7 @@ def _squares(table: CountTable) -> list[Tensor]:
 
 def _moments(table: CountTable) -> list[Tensor]:
     """Squares of the cosine moments of the copula less their expectation under independence."""
-    cosines = constant(_make_cosines, _COARSE, like=table.counts)
+    cosines = cached(_make_cosines, _COARSE, like=table.counts)
     power = (cosines @ table.counts @ cosines.mT / table.n).square()
     excess = power - 1 / table.n
     bands = [excess[:, :high, :high].sum((1, 2)) for _, high in _BANDS]
@@ -257,7 +257,7 @@ def mixed_statistics(
         opinions.append(fine.left_out(counts @ kernel, fine.rows, fine.columns @ kernel, _MIX))
     opinions += _variances(fine)
     rows = fine.rows.clamp(min=1)
-    cosines = constant(_make_cosines, GRID, like=counts)
+    cosines = cached(_make_cosines, GRID, like=counts)
     power = ((counts @ cosines.mT).square() / rows[..., None]).sum(1) / fine.n
     seen = (fine.rows > 0).sum(1).float()
     excess = power - (seen[:, None] - 1) / fine.n
@@ -269,7 +269,7 @@ def mixed_statistics(
 
 def _variances(table: CountTable) -> list[Tensor]:
     """MI of classes that differ in mean, and in mean and variance, were they normal."""
-    z = constant(_make_normal, GRID, like=table.counts)
+    z = cached(_make_normal, GRID, like=table.counts)
     share = table.rows / table.n
     rows = table.rows.clamp(min=1)
     mean, square = table.counts @ z / rows, table.counts @ z.square() / rows

@@ -2,7 +2,7 @@
 
 Legend: ``B`` datasets, ``D = dx + dy`` columns, ``H`` width of tokens, ``R`` channels of pairs of
 an X and a Y column. The functions with ``like`` follow from sizes alone, for
-:func:`torchmist.constant.constant`.
+:func:`torchmist.cache.cached`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from torchmist.constant import constant
+from torchmist.cache import cached
 from torchmist.models.statistics import roles
 
 __all__ = ["column_summaries", "prefer_first", "side_bars", "side_indicators", "side_weights"]
@@ -69,9 +69,9 @@ def column_summaries(tokens: Tensor, readout: Tensor, dx: int) -> list[Tensor]:
     best_x = (peaked.softmax(-1) * readout).sum((-2, -1))
     best_y = (peaked.softmax(-2) * readout).sum((-2, -1))
     pairs = torch.stack([readout.sum((-2, -1)), best_x, best_y]).flatten(1)
-    pairs = constant(_pair_totals, dx, dy, like=pairs) @ pairs
+    pairs = cached(_pair_totals, dx, dy, like=pairs) @ pairs
     return [
-        (constant(_sum_of_means, dx, dy, like=tokens) @ tokens).squeeze(1),
+        (cached(_sum_of_means, dx, dy, like=tokens) @ tokens).squeeze(1),
         tokens[:, :dx].amax(1) + tokens[:, dx:].amax(1),
         tokens.sum(1) / 8,
         pairs.view(4 * len(readout), -1).mT,

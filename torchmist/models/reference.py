@@ -22,7 +22,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from torchmist.heads import quantile_levels
+from torchmist.quantile_head import quantile_levels
 
 __all__ = ["ReferenceConfig", "ReferenceMIST"]
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from torchmist.constant import constant
+from torchmist.cache import cached
 from torchmist.models.channels import PLAIN_RIDGES, READ_RIDGES, SIZES
 from torchmist.models.gaussian import gaussian_bias, ridge_factor
 
@@ -61,8 +61,8 @@ class Statistics(NamedTuple):
 def _sizes(n: Tensor, dx: int, dy: int) -> Tensor:
     """What the sizes alone say about the noise, the bias of the plug-in MI, and ``n``; 6 each."""
     area = torch.full_like(n, float(dx * dy))
-    said = [n.log() / 3 - 1.5, 5 / n.sqrt(), area.log() / 4 - 1, (n / (dx + dy)).log() / 2]
-    return torch.stack([*said, gaussian_bias(n, dx, dy).to(n.dtype), n], -1)
+    known = [n.log() / 3 - 1.5, 5 / n.sqrt(), area.log() / 4 - 1, (n / (dx + dy)).log() / 2]
+    return torch.stack([*known, gaussian_bias(n, dx, dy).to(n.dtype), n], -1)
 
 
 def _sizes_of_full(n: int, dx: int, dy: int, like: Tensor) -> Tensor:
@@ -120,7 +120,7 @@ def _roles(dx: int, dy: int, like: Tensor) -> Tensor:
 
 def roles(dx: int, dy: int, like: Tensor) -> Tensor:
     """Indicators of a pair: same side, other side, self; ``[3, 1, D, D]``."""
-    return constant(_roles, dx, dy, like=like)
+    return cached(_roles, dx, dy, like=like)
 
 
 def _radius_maps(count: int, dx: int, dy: int, like: Tensor) -> Tensor:
@@ -160,7 +160,7 @@ def _radii(z: Tensor, precision: Tensor, dx: int) -> tuple[Tensor, Tensor]:
     stacked = precision.permute(2, 0, 1, 3, 4).reshape(batch, -1, size)
     terms = (stacked @ z).view(batch, 2 * count, size, -1)
     terms = terms * z[:, None] if torch.is_grad_enabled() else terms.mul_(z[:, None])
-    maps, offset = constant(_radius_maps, count, dx, size - dx, like=z).split(
+    maps, offset = cached(_radius_maps, count, dx, size - dx, like=z).split(
         [2 * count * size, 1], 1
     )
     read = torch.baddbmm(offset, maps.expand(batch, -1, -1), terms.flatten(1, 2))
@@ -202,7 +202,7 @@ def sample_statistics(
     batch, size, length = z.shape
     dy = size - dx
     if mask is None:
-        known = constant(_sizes_of_full, length, dx, dy, like=z)
+        known = cached(_sizes_of_full, length, dx, dy, like=z)
     else:
         known = _sizes(mask.sum(-1).to(z.dtype), dx, dy)
     sizes, bias, count = known.split([len(SIZES), 1, 1], -1)

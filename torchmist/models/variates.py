@@ -26,8 +26,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from torchmist.cache import cached
 from torchmist.checks import visible
-from torchmist.constant import constant
 from torchmist.copula import normal_scores
 from torchmist.models.contrast import contrastive_bound
 from torchmist.models.directions import Through, fixed_numbers, orthonormal, see_narrow
@@ -134,7 +134,7 @@ def variates(
     real = torch.full((len(x), 1), n, device=x.device) if mask is None else mask.sum(-1)[:, None]
     order = sample_order(torch.cat(lines, -1).mT, mask, real[..., None])
     folds = _Folds(F.pad(order, (0, -n % _FOLDS), value=n))
-    at, counts = _spread(real, min(_CENTRES, max(1, n // 4)), 4)
+    at, counts = _even_places(real, min(_CENTRES, max(1, n // 4)), 4)
     centres = order.gather(1, at), counts
     features = []
     for one, other in ((0, 1), (1, 0)):
@@ -156,7 +156,7 @@ def variates(
     return Variates(left, right, present.squeeze(-1) > 0, rho)
 
 
-def _spread(total: Tensor, size: int, share: int = 1) -> tuple[Tensor, Tensor]:
+def _even_places(total: Tensor, size: int, share: int = 1) -> tuple[Tensor, Tensor]:
     """Places ``[B, size]`` spread evenly over the first ``total`` ``[B, 1]``, and which count: at
     most one of ``share`` samples, and one at least."""
     place = torch.arange(size, device=total.device)
@@ -183,7 +183,7 @@ def _standing(score: Tensor, other: Tensor, order: Tensor, real: Tensor) -> tupl
     much, ``[B, 1, S]``: what their waves share with those of any column of ``other``, beyond what
     the largest of as many chance correlations would."""
     with torch.no_grad():
-        at, counts = _spread(real, min(_SCREENED, score.shape[1]))
+        at, counts = _even_places(real, min(_SCREENED, score.shape[1]))
         places, size = order.gather(1, at), counts.sum(-1, keepdim=True)
         d, count = score.shape[-1], max(2, min(_SCREENING, 1024 // score.shape[-1]))
         own = _unit(_cosines(_rows(score, places), count).flatten(2), counts)
@@ -263,7 +263,7 @@ def _fitted(x: Tensor, y: Tensor, most: int) -> tuple[Tensor, Tensor]:
     count = (x.abs().sum(-1) + y.abs().sum(-1) > 0).sum(-1)
     rest = (count.sum(1, keepdim=True) - count).clamp(min=1)[..., None, None]
     others = [(g.sum(1, keepdim=True) - g) / rest for g in own]
-    fixed = constant(fixed_numbers, x.shape[1] * x.shape[2], most + _SPARE, like=x)
+    fixed = cached(fixed_numbers, x.shape[1] * x.shape[2], most + _SPARE, like=x)
     fixed = fixed.unflatten(0, (-1, _FOLDS)).transpose(0, 1)
     starts = [(side.mT @ fixed).sum(1, keepdim=True) for side in (x, y)]
     tried = [_canonical(others, starts, r * rest.rsqrt(), most) for r in _RIDGES]

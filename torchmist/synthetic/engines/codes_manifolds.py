@@ -31,7 +31,7 @@ __all__ = ["Code", "ItemSide", "ManifoldParameters", "draw_labels", "draw_manifo
            "manifolds_information", "sample_codes", "widen"]  # fmt: skip
 
 _LATENT = 64
-_CPU_CELLS, _GPU_CELLS = 3 << 18, 1 << 21  # draws times items of a dataset
+_CPU_ELEMENTS, _GPU_ELEMENTS = 3 << 18, 1 << 21  # draws times items of a dataset
 _NEAR, _REACH = 5, 2.0  # items that have to lie within that many standard deviations of another
 _PROBES = 64
 _INDEPENDENT = 0.1
@@ -126,8 +126,8 @@ def manifolds_information(
 ) -> tuple[Tensor, Tensor]:
     """I(X;Y) in nats and its standard error, ``[B]`` float64."""
     x, y = p.x, p.y
-    cells = _CPU_CELLS if p.tied.device.type == "cpu" else _GPU_CELLS
-    draws = max(400, min(1024, cells // x.means.shape[1]))
+    elements = _CPU_ELEMENTS if p.tied.device.type == "cpu" else _GPU_ELEMENTS
+    draws = max(400, min(1024, elements // x.means.shape[1]))
     if y is None:
         mi, error = label_information(
             x.means, p.labels, x.scale, classes=p.classes, draws=draws, generator=generator

@@ -198,8 +198,8 @@ def _stratified(
     device = generator.device
     order = torch.rand(size, count, coordinates, generator=generator, device=device).argsort(1)
     shift = uniform(batch, size, 1, coordinates, generator=generator)
-    moved = order / count + shift
-    return moved - moved.floor()
+    shifted = order / count + shift
+    return shifted - shifted.floor()
 
 
 def _outputs(

@@ -29,7 +29,7 @@ _SHARED, _OWN = 4, 2
 _STRENGTHS = (0.1, 30.0)  # variance of a side's own factors over that of the noise
 _FEW = 8  # gates of both sides, all of whose masks are listed
 _PAIRS = 128  # opposite pairs of masks
-_CPU_CELLS, _GPU_CELLS = 1 << 19, 1 << 26  # entries of Gram matrices worked on at once
+_CPU_ELEMENTS, _GPU_ELEMENTS = 1 << 19, 1 << 26  # entries of Gram matrices worked on at once
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,9 @@ class Factors:
 
     def _shown(self, in_x: Tensor, in_y: Tensor) -> Tensor:
         """I given each of the masks ``[B, R, d]``, ``[B, R]``, a part of the datasets at a time."""
-        cells = _GPU_CELLS if self.x.is_cuda else _CPU_CELLS
+        elements = _GPU_ELEMENTS if self.x.is_cuda else _CPU_ELEMENTS
         joint = self.x.shape[-1] + self.y.shape[-1]
-        most = max(1, cells // (in_x.shape[1] * joint**2))
+        most = max(1, elements // (in_x.shape[1] * joint**2))
         split = zip(*(part.split(most) for part in (self.x, self.y, in_x.double(), in_y.double())))
         return torch.cat([self._given(*part) for part in split])
 

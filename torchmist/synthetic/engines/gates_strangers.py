@@ -32,7 +32,7 @@ from torch import Tensor
 __all__ = ["stranger_information"]
 
 _STEP, _NODES = 0.05, 160
-_CPU_CELLS, _GPU_CELLS = 1 << 18, 1 << 26  # pairs times nodes worked on at once
+_CPU_ELEMENTS, _GPU_ELEMENTS = 1 << 18, 1 << 26  # pairs times nodes worked on at once
 _NONE = 1e-9  # share of strangers that counts as none
 
 
@@ -44,8 +44,8 @@ def stranger_information(correlations: Tensor, group: Tensor, share: Tensor) -> 
         group: the group of each pair ``[K]`` int64; the pairs of a group are true together.
         share: probabilities ``[B, G]`` that a row of a group is a true pair, above 0.
     """
-    cells = _GPU_CELLS if correlations.is_cuda else _CPU_CELLS
-    most = max(1, cells // (_NODES * correlations.shape[1]))
+    elements = _GPU_ELEMENTS if correlations.is_cuda else _CPU_ELEMENTS
+    most = max(1, elements // (_NODES * correlations.shape[1]))
     parts = zip(correlations.double().split(most), share.double().split(most))
     return torch.cat([_information(rho, group, p) for rho, p in parts])
 

@@ -209,7 +209,7 @@ def _exponential(u: Tensor) -> Tensor:
 def _humps(u: Tensor) -> Tensor:
     """Two normal humps."""
     side = (u < 0.5).float()
-    return 0.4 * _normal((2 * u - 1 + side)) + 0.9165 * (1 - 2 * side)
+    return 0.4 * _normal(2 * u - 1 + side) + 0.9165 * (1 - 2 * side)
 
 
 INPUTS: Mapping[str, tuple[Callable[[Tensor], Tensor], float]] = {

@@ -38,7 +38,7 @@ _ROWS = 16  # formulas at a time on a CPU
 
 @dataclass(frozen=True)
 class Laws:
-    """Distribution functions of rows of each level ``below`` ``[R, L, M + 1]`` float64, which end at
+    """Distribution functions of rows of each level ``below`` ``[R, L, M + 1]`` float64, up to
     the share of the level, on intervals from ``low`` on of ``width``; ``mean``; all ``[R]`` in the
     unit ``unit`` ``[R]`` of a law: the deviation of a normal law of its entropy, or its own where
     it has atoms."""

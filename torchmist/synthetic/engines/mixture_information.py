@@ -30,7 +30,7 @@ __all__ = [
     "views_information",
 ]
 
-_CPU_CELLS, _GPU_CELLS = 1 << 16, 1 << 26  # draws times items worked on at once
+_CPU_ELEMENTS, _GPU_ELEMENTS = 1 << 16, 1 << 26  # draws times items worked on at once
 _FLOOR = -60.0  # least log-weight of an item relative to the sum: what is below has no effect
 
 
@@ -267,14 +267,14 @@ def _choose(u: Tensor, weights: Tensor | None, items: int) -> Tensor:
     return torch.searchsorted(ends, u.double().contiguous())
 
 
-def _cells(device: torch.device) -> int:
-    return _CPU_CELLS if device.type == "cpu" else _GPU_CELLS
+def _elements(device: torch.device) -> int:
+    return _CPU_ELEMENTS if device.type == "cpu" else _GPU_ELEMENTS
 
 
 def parts(means: Tensor, draws: int) -> list[slice]:
     """Slices of the datasets, of items ``means`` ``[B, M, d]``, that can be worked on at once."""
     batch, items = means.shape[:2]
-    step = max(1, _cells(means.device) // (draws * items))
+    step = max(1, _elements(means.device) // (draws * items))
     return [slice(start, start + step) for start in range(0, batch, step)]
 
 
@@ -282,4 +282,4 @@ def _strata(batch: int, items: int, draws: int, generator: torch.Generator) -> l
     """One uniform place within each of ``draws`` equal parts of (0, 1), ``[B, R]`` in pieces."""
     u = torch.rand(batch, draws, generator=generator, device=generator.device)
     u = (u + torch.arange(draws, device=u.device)) / draws
-    return list(u.split(max(1, _cells(u.device) // (batch * items)), dim=1))
+    return list(u.split(max(1, _elements(u.device) // (batch * items)), dim=1))

@@ -96,16 +96,16 @@ def draw_grid(random: Random, columns: int) -> Grid:
 def draw_component(random: Random, kind: str, items: Tensor, first: bool) -> Component:
     """A random component that coordinates ``items`` ``[B, M, q]`` of about -1 to 1 move.
 
-    Each of amplitude, place, width and rate is moved by one coordinate or by none; where the
+    Each of amplitude, place, width and rate varies with one coordinate or with none; where the
     component is the ``first``, the first coordinate moves its amplitude, its place or its width.
     """
     pick = random.integers(0, items.shape[-1] - 1, 4)
-    moved = random.coin(0.45, 4)
+    varied = random.coin(0.45, 4)
     if first:
         main = torch.arange(4, device=random.device) == random.integers(0, 2, 1)
-        pick, moved = pick * ~main, moved | main
+        pick, varied = pick * ~main, varied | main
     index = pick[:, None].expand(-1, items.shape[1], -1)
-    values = items.gather(2, index) * moved[:, None]
+    values = items.gather(2, index) * varied[:, None]
     amplitude, place, width, rate = (v[..., None, None] for v in values.unbind(-1))
     size = random.log_uniform(0.3, 1.0, 1, 1, 1)
     linear = 1 + random.log_uniform(0.3, 3.0, 1, 1, 1) * amplitude

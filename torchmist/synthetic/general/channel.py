@@ -21,7 +21,7 @@ from torch import Tensor
 
 from torchmist.synthetic.general.discrete import random_edges
 
-__all__ = ["ChannelParameters", "channel_mi", "draw_channels", "sample_channels"]
+__all__ = ["ChannelParameters", "binned_channel_mi", "draw_channels", "sample_channels"]
 
 _CLEAN = 0.3  # share of channels without noise
 
@@ -64,7 +64,7 @@ def draw_channels(
     )  # fmt: skip
 
 
-def channel_mi(p: ChannelParameters) -> Tensor:
+def binned_channel_mi(p: ChannelParameters) -> Tensor:
     """Exact I(X;Y) in nats, ``[B]`` float64."""
     bins = p.edges.shape[-1] + 1
     ends = torch.zeros_like(p.noise[:, None])

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from torchmist.synthetic.batch import Batch
 from torchmist.synthetic.general.blocks import BLOCKS, Block, Pair, canonical_pairs
-from torchmist.synthetic.general.channel import channel_mi, draw_channels, sample_channels
+from torchmist.synthetic.general.channel import binned_channel_mi, draw_channels, sample_channels
 from torchmist.synthetic.general.discrete import draw_thresholds, sample_thresholds, threshold_mi
 from torchmist.synthetic.general.mixing import (
     append_features,
@@ -188,7 +188,7 @@ class GeneralMeta:
         if kind == "channel":
             c = draw_channels(batch, p, count, generator=generator)
             x, label = sample_channels(c, n, generator=generator)
-            mi = channel_mi(c)
+            mi = binned_channel_mi(c)
         else:
             m = draw_mixture(batch, count, p, 1, generator=generator)
             x, _, label = sample_mixture(m, n, generator=generator)

@@ -12,7 +12,7 @@ from torchmist.arbiter_fit import Data, evidence_of
 from torchmist.duo import DuoMIST
 from torchmist.quantiles import reduce_quantiles
 
-__all__ = ["Held", "estimates"]
+__all__ = ["HeldOut", "estimates"]
 
 
 @torch.no_grad()
@@ -25,7 +25,7 @@ def estimates(model: DuoMIST, arbiter: Arbiter, data: Data) -> tuple[Tensor, Ten
 
 
 @dataclass(frozen=True)
-class Held:
+class HeldOut:
     """Estimates on datasets that took no part in a training: means and 90 % intervals, in nats."""
 
     mean: tuple[float, ...]
@@ -33,7 +33,7 @@ class Held:
     high: tuple[float, ...]
 
     @classmethod
-    def of(cls, model: DuoMIST, arbiter: Arbiter, data: Data) -> Held:
+    def of(cls, model: DuoMIST, arbiter: Arbiter, data: Data) -> HeldOut:
         """Those of an arbiter from evidence."""
         return cls(*(tuple(v.tolist()) for v in estimates(model, arbiter, data)))
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-__all__ = ["constant", "keepable"]
+__all__ = ["cached", "keepable"]
 
 _MOST, _LONGEST = 64, 2**16
 _kept: dict[tuple[object, ...], Tensor] = {}
@@ -32,7 +32,7 @@ def _eager(like: Tensor) -> bool:
     return not torch.compiler.is_compiling() and type(like) in (Tensor, torch.nn.Parameter)
 
 
-def constant(make: Callable[..., Tensor], *sizes: float, like: Tensor) -> Tensor:
+def cached(make: Callable[..., Tensor], *sizes: float, like: Tensor) -> Tensor:
     """``make(*sizes, like=like)``: of numbers, and of the device and dtype of ``like``, alone.
 
     At most 64 tensors of at most 65,536 entries are kept, on CPU and CUDA devices, beside those

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import torchmist
-from torchmist.constant import _kept, constant, keepable
+from torchmist.cache import _kept, cached, keepable
 from torchmist.models.mist import MIST
 
 
@@ -33,24 +33,24 @@ def range_of(n: int, like: Tensor) -> Tensor:
 
 def test_a_constant_is_made_once_for_each_size_and_dtype() -> None:
     like = torch.zeros(1)
-    found = constant(range_of, 3, like=like)
-    assert found is constant(range_of, 3, like=like)
-    assert constant(range_of, 4, like=like).tolist() == [0, 1, 2, 3]
-    assert constant(range_of, 3, like=like.double()).dtype == torch.float64
-    assert constant(range_of, 3, like=torch.zeros(1, device="meta")).device.type == "meta"
+    found = cached(range_of, 3, like=like)
+    assert found is cached(range_of, 3, like=like)
+    assert cached(range_of, 4, like=like).tolist() == [0, 1, 2, 3]
+    assert cached(range_of, 3, like=like.double()).dtype == torch.float64
+    assert cached(range_of, 3, like=torch.zeros(1, device="meta")).device.type == "meta"
 
 
 def test_little_is_kept() -> None:
     like = torch.zeros(1)
     for n in range(200):
-        constant(range_of, n, like=like)
+        cached(range_of, n, like=like)
     assert len(_kept) <= 64
-    assert constant(range_of, 2**17, like=like) is not constant(range_of, 2**17, like=like)
+    assert cached(range_of, 2**17, like=like) is not cached(range_of, 2**17, like=like)
 
 
 def test_constants_made_in_inference_mode_serve_gradients() -> None:
     with torch.inference_mode():
-        found = constant(range_of, 7, like=torch.zeros(1))
+        found = cached(range_of, 7, like=torch.zeros(1))
     x = torch.ones(7, requires_grad=True)
     (found * x.square()).sum().backward()
     torch.testing.assert_close(x.grad, 2 * found)

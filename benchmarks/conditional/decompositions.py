@@ -18,7 +18,7 @@ from benchmarks.conditional.registry import Sample, Side, columns_of
 from torchmist.estimate import MIEstimate
 from torchmist.models.network import QuantileNetwork
 
-__all__ = ["ROUTES", "Answer", "answer"]
+__all__ = ["DECOMPOSITIONS", "Answer", "answer"]
 
 Array = NDArray[np.float64]
 _DRAWS = 4096
@@ -108,7 +108,7 @@ def _classes(s: Sample, model: QuantileNetwork) -> Answer | None:
     return _weighted(terms)
 
 
-ROUTES: dict[str, Callable[[Sample, QuantileNetwork], Answer | None]] = {
+DECOMPOSITIONS: dict[str, Callable[[Sample, QuantileNetwork], Answer | None]] = {
     "chain rule from x": _from_x,
     "chain rule from y": _from_y,
     "sum over classes": _classes,
