@@ -7,6 +7,7 @@ import torch
 
 import torchmist
 from torchmist.models.mist import MIST
+from torchmist.ranked import Ranked
 from torchmist.routes import _deal, route
 
 
@@ -39,6 +40,12 @@ def test_chunks_are_averaged(narrow: MIST) -> None:
     a, b, present = _deal(x, y, None, 2)
     assert present is None
     torch.testing.assert_close(route(x, y, narrow), narrow(a, b).mean(0, keepdim=True))
+
+
+def test_known_ranks_change_nothing(narrow: MIST) -> None:
+    x, y = draw(100, 3), draw(100, 2, 1).round()
+    ranked = Ranked.of(x), Ranked.of(y)
+    assert torch.equal(route(x, y, narrow, None, ranked), route(x, y, narrow))
 
 
 def test_masked_samples_take_no_route(narrow: MIST) -> None:

@@ -167,6 +167,8 @@ def estimate_sorted(pair: SortedPair, model: Model = "mist") -> MIEstimate:
     if countable(pair.x, pair.y):
         return _from_counts(pair)
     sample = network_sample(pair)
+    if sample.x is pair.x.values and sample.y is pair.y.values:
+        sample = sample._replace(ranked=(pair.x.ranked, pair.y.ranked))
     network = resolve_model(model, sample.x.device)
     with torch.no_grad():
         found = answer(sample, network)

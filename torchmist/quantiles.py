@@ -51,11 +51,13 @@ def answer(sample: Sample, network: QuantileNetwork) -> Answer:
         outside = network.trained_range.notes(n, dx, dy)
         for note in outside:
             warn_once(f"torchmist: {note}")
-    seen = sample._replace(x=x, y=y, notes=(*sample.notes, *outside))
+    whole = x is sample.x and y is sample.y
+    ranked = sample.ranked if whole else None
+    seen = sample._replace(x=x, y=y, notes=(*sample.notes, *outside), ranked=ranked)
     size = b if graph or torch.is_grad_enabled() else max(1, _ELEMENTS // (n * (dx + dy)))
     parts = [seen] if size >= b else [seen.pick(slice(k, k + size)) for k in range(0, b, size)]
     with torch.autocast(x.device.type, enabled=False):
-        passes = [route(part.x, part.y, network, part.mask) for part in parts]
+        passes = [route(part.x, part.y, network, part.mask, part.ranked) for part in parts]
     quantiles = (passes[0] if len(passes) == 1 else torch.cat(passes)) * varied
     if sample.bound is not None:
         quantiles = at_most(quantiles, sample.bound[:, None])

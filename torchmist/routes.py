@@ -32,9 +32,10 @@ from einops import rearrange, reduce
 from torch import Tensor
 
 from torchmist.checks import MIN_SAMPLES, visible
-from torchmist.copula import normal_scores, rank_transform
+from torchmist.copula import full_grid, lookup, normal_scores, rank_transform
 from torchmist.eigen import eigenvectors
 from torchmist.models.network import QuantileNetwork
+from torchmist.ranked import Ranked
 from torchmist.trained_range import TrainedRange
 
 __all__ = ["route"]
@@ -44,11 +45,15 @@ _FOLD = 32  # fewest samples of a fold, where there are enough
 _LEAST_SHRINKAGE = 0.01
 
 
-def route(x: Tensor, y: Tensor, network: QuantileNetwork, mask: Tensor | None = None) -> Tensor:
+def route(
+    x: Tensor, y: Tensor, network: QuantileNetwork, mask: Tensor | None = None,
+    ranked: tuple[Ranked, Ranked] | None = None,
+) -> Tensor:  # fmt: skip
     """Quantiles ``[B, Q]`` of pairs ``[B, N, d]`` of any size, by the route that the sizes ask for.
 
     The largest sizes of the training are those of ``network.trained_range``; without them, or
-    within them, this is ``network(x, y, mask)``.
+    within them, this is ``network(x, y, mask)``. ``ranked``: the columns of both by rank, where
+    they are known and nothing is masked.
     """
     n, dx, dy = x.shape[1], x.shape[2], y.shape[2]
     most_n, most_d = _most(network.trained_range, n, max(dx, dy))
@@ -59,7 +64,7 @@ def route(x: Tensor, y: Tensor, network: QuantileNetwork, mask: Tensor | None = 
         a, b, present = _on_directions(x, y, mask, parts, most_d)
     elif chunks > 1 and not _fits(mask, most_n):
         parts = chunks
-        a, b, present = _deal(x, y, mask, parts)
+        a, b, present = _deal(x, y, mask, parts, ranked)
     else:
         out: Tensor = network(x, y, mask)
         return out
@@ -82,16 +87,26 @@ def _fits(mask: Tensor | None, most: int) -> bool:
     return mask is not None and visible((mask.sum(-1) <= most).all()) is True
 
 
+def _scores(
+    x: Tensor, y: Tensor, mask: Tensor | None, ranked: tuple[Ranked, Ranked] | None
+) -> Tensor:
+    """Normal scores of the columns of both sides, ``[B, D, N]``."""
+    if ranked is None:
+        return rank_transform(torch.cat([x.detach(), y.detach()], -1), mask).scores
+    codes = torch.cat([side.codes for side in ranked], -2)
+    return lookup(full_grid(codes.shape[-1], x.detach()).float(), codes)
+
+
 def _deal(
-    x: Tensor, y: Tensor, mask: Tensor | None, parts: int
-) -> tuple[Tensor, Tensor, Tensor | None]:
+    x: Tensor, y: Tensor, mask: Tensor | None, parts: int,
+    ranked: tuple[Ranked, Ranked] | None = None,
+) -> tuple[Tensor, Tensor, Tensor | None]:  # fmt: skip
     """Both sides and the mask as ``[B K, m, d]`` and ``[B K, m]``, one sample to each part in turn.
 
     In the order of the sum over columns of the absolute normal scores. The last round is filled up
     with masked samples.
     """
-    scores = rank_transform(torch.cat([x.detach(), y.detach()], -1), mask).scores
-    key = scores.double().abs().sum(-2)
+    key = _scores(x, y, mask, ranked).double().abs().sum(-2)
     if mask is not None:
         key = key.masked_fill(~mask, torch.inf)
     order = key.argsort(dim=-1, stable=True)

@@ -20,6 +20,7 @@ from torchmist.checks import (
     warn_once,
 )
 from torchmist.entropy import label_bound
+from torchmist.ranked import Ranked
 
 __all__ = ["Sample", "Wrt", "check_term", "term_sample"]
 
@@ -32,7 +33,7 @@ class Sample(NamedTuple):
     ``x`` ``[B, N, dx]``, ``y`` ``[B, N, dy]``; ``labels``: which of both are class labels alone;
     ``mask`` ``[B, N]``: True for the samples that count, None for all; ``bound`` ``[B]``: nats, the
     smaller entropy of the sides that are labels, None where none is; ``notes``: what the user is
-    told of them.
+    told of them; ``ranked``: the columns of both by rank, where they are known.
     """
 
     x: Tensor
@@ -41,11 +42,13 @@ class Sample(NamedTuple):
     mask: Tensor | None = None
     bound: Tensor | None = None
     notes: tuple[str, ...] = ()
+    ranked: tuple[Ranked, Ranked] | None = None
 
     def pick(self, datasets: Tensor | slice) -> Sample:
         """Some of the datasets, by a bool ``[B]`` or a slice."""
         mask, bound = (None if v is None else v[datasets] for v in (self.mask, self.bound))
-        return self._replace(x=self.x[datasets], y=self.y[datasets], mask=mask, bound=bound)
+        x, y = self.x[datasets], self.y[datasets]
+        return self._replace(x=x, y=y, mask=mask, bound=bound, ranked=None)
 
     def seen_as(self, views: Sequence[tuple[Tensor, Tensor]]) -> Sample:
         """``V`` views of both sides, each ``[B, N, d]``, as ``V B`` datasets, view after view."""
@@ -55,6 +58,7 @@ class Sample(NamedTuple):
             y=torch.cat([y for _, y in views]),
             mask=None if self.mask is None else self.mask.repeat(count, 1),
             bound=None if self.bound is None else self.bound.repeat(count),
+            ranked=None,
         )
 
 
