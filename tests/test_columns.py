@@ -198,3 +198,34 @@ def test_joint_codes_of_several_labels_show_their_interaction() -> None:
     bits = np.random.default_rng(2).integers(0, 2, (400, 2))
     y = (bits.sum(1) % 2) + 0.1 * np.random.default_rng(3).normal(size=400)
     assert torchmist.estimate(bits, y).quantile(0.95) > 0.5
+
+
+def network_side(values: np.ndarray) -> torch.Tensor:
+    """The columns ``[N, K]`` that the network reads of a matrix."""
+    side = read_side(values, "x")
+    found, _ = sort_kinds(side, check_side(side.values, "x"))
+    return network_columns(found)[0][0]
+
+
+def test_numbers_of_few_values_beside_others_have_indicators_too() -> None:
+    x = np.c_[CODE.astype(float), X[:, 0]]
+    columns = network_side(x)
+    assert torch.equal(columns[:, :2], torch.tensor(x))
+    assert torch.equal(columns[:, 2:], torch.eye(4, dtype=columns.dtype)[CODE])
+    assert network_side(np.c_[CODE > 1, X[:, 0]]).shape == (N, 2)  # two values are one indicator
+    many = np.c_[np.tile(np.arange(20.0), 10), np.repeat(np.arange(20.0), 10), X[:, 0]]
+    both = np.c_[many, np.roll(many[:, :2], 3)]
+    assert network_side(many).shape == (N, 43) and network_side(both).shape == (N, 5)
+
+
+def test_several_numbers_of_few_values_have_joint_indicators() -> None:
+    columns = network_side(np.c_[CODE % 2 * 1.0, CODE // 2 * 1.0, X[:, 0]])
+    assert columns.shape == (N, 7) and bool((columns[:, 3:].sum(-1) == 1).all())
+
+
+def test_a_sign_that_turns_with_an_unordered_code_of_floats_is_seen() -> None:
+    rng = np.random.default_rng(5)
+    code, z = rng.integers(0, 5, 1000), rng.normal(size=1000)
+    y = np.where(np.isin(code, [0, 3]), -z, z) + 0.6 * rng.normal(size=1000)
+    low, high = torchmist.estimate(np.c_[code.astype(float), z], y).interval()
+    assert low < 0.5 * np.log(1 + 1 / 0.36) < high

@@ -16,7 +16,8 @@ Both sides go to the counts (``torchmist.discrete``) where each consists of labe
 alone, whose joint codes are few by the rule of integers, and, unless both sides are labels, the
 product of the numbers of codes is at most ``N``. Otherwise labels become one-hot columns for the
 network: those of the joint codes where these are at most 32, which shows interactions, else those
-of each column, the rarest classes of more than 64 as one.
+of each column, the rarest classes of more than 64 as one. Few columns beside others are both: the
+numbers themselves, and one-hot columns, alike, while these are at most 64.
 
 Legend: ``B`` datasets, ``N`` samples, ``d`` columns of one side, ``K`` one-hot columns.
 """
@@ -57,13 +58,15 @@ _NEVER = 64  # most columns of a side that are looked at as joint labels
 class Sorted:
     """A checked side ``values`` ``[B, N, d]`` with its kinds settled.
 
-    ``label`` ``[d]``: whether a column is labels. ``codes`` ``[B, N]``: joint codes from 0 where
-    all columns are labels or few; None otherwise. ``declared``: all are labels.
+    ``label``, ``few`` ``[d]``: whether a column is labels, or numbers of few values. ``codes``
+    ``[B, N]``: joint codes from 0 where all columns are labels or few; None otherwise.
+    ``declared``: all are labels.
     """
 
     side: Side
     values: Tensor
     label: tuple[bool, ...]
+    few: tuple[bool, ...]
     codes: Tensor | None
     declared: bool
 
@@ -170,7 +173,8 @@ def sort_kinds(side: Side, values: Tensor) -> tuple[Sorted, list[str]]:
     marked = all(kind == "label" for kind in side.kinds)
     if codes is not None and not marked and _distinct(codes) > bearable(n):
         codes = None
-    return Sorted(side, values, tuple(label), codes, all(label)), notes
+    numeric = tuple(repeats and not label[k] for k, repeats in enumerate(few))
+    return Sorted(side, values, tuple(label), numeric, codes, all(label)), notes
 
 
 def _may_be_few(values: Tensor) -> list[bool]:
@@ -265,12 +269,16 @@ def network_columns(sorted_: Sorted) -> tuple[Tensor, list[str]]:
                 f"hold class labels, pass {side.argument}=True"
             )
             label = [mark and k not in auto for k, mark in enumerate(label)]
-    if not any(label):
-        return values, notes
     marked = [k for k in range(d) if label[k]]
+    few = [k for k in range(d) if sorted_.few[k]] if d > 1 else []
+    if not marked and _indicators(values, few):
+        return values, notes
     parts = [values[..., [k for k in range(d) if not label[k]]]]
-    joint = joint_codes(values[..., marked]) if 1 < len(marked) <= _NEVER else None
-    if joint is not None and int(joint.max()) < _JOINT:
+    joint = _few_codes(values, marked + few)
+    if joint is None:
+        parts += _few_columns(values, few)
+        joint = _few_codes(values, marked) if few else None
+    if joint is not None:
         return torch.cat([*parts, _one_hot(joint, values)], -1), notes
     for k in marked:
         codes = values[..., k].unique(return_inverse=True)[1]
@@ -283,6 +291,35 @@ def network_columns(sorted_: Sorted) -> tuple[Tensor, list[str]]:
             )
         parts.append(_one_hot(codes, values))
     return torch.cat(parts, -1), notes
+
+
+def _indicators(values: Tensor, columns: list[int]) -> bool:
+    """Whether ``columns`` of two values each, at most one fewer than their joint codes, say by
+    themselves which code a row has, as one-hot columns do."""
+    chosen = values[..., columns]
+    if any(_distinct(column) > 2 for column in chosen.unbind(-1)):
+        return False
+    return not columns or int(joint_codes(chosen).max()) <= len(columns)
+
+
+def _few_codes(values: Tensor, columns: list[int]) -> Tensor | None:
+    """Joint codes ``[B, N]`` of several ``columns``, where these are at most 32."""
+    if not 1 < len(columns) <= _NEVER:
+        return None
+    codes = joint_codes(values[..., columns])
+    return codes if int(codes.max()) < _JOINT else None
+
+
+def _few_columns(values: Tensor, columns: list[int]) -> list[Tensor]:
+    """One-hot columns of numbers of few values, at most 64 in all, or none.
+
+    They stand beside the numbers themselves: whether the order of the values matters is open.
+    """
+    codes = [values[..., k].unique(return_inverse=True)[1] for k in columns]
+    sizes = [int(code.max()) + 1 for code in codes]
+    if sum(sizes) > _CLASSES:
+        return []
+    return [_one_hot(code, values) for code, size in zip(codes, sizes) if size > 2]
 
 
 def _one_hot(codes: Tensor, like: Tensor) -> Tensor:
