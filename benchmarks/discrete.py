@@ -4,7 +4,8 @@ Random tables (2 to 50 classes on each side, a Dirichlet law of concentration .1
 cells, log-uniform) in bins of the number of rows; pairs of labels of known MI at n = 2,000; and the
 time and memory of large tables. Beside the posterior of ``torchmist.estimate``: the plug-in
 estimator and that of Miller and Madow, with an interval by the delta method. Writes
-``benchmarks/results/discrete.csv`` and continues where it stopped.
+``benchmarks/results/discrete.csv``, continues where it stopped, and writes the table of
+``docs/benchmarks.md``.
 
 Legend: ``R`` and ``C`` classes, ``N`` rows. All in nats.
 """
@@ -23,15 +24,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 import torchmist
+from benchmarks.pages import markdown, write_table
 from benchmarks.records import Records
 
-__all__ = ["CASES", "LARGE", "main", "table_information"]
+__all__ = ["CASES", "LARGE", "main", "table", "table_information"]
 
 COLUMNS = (
     "case", "n", "estimator", "tables", "truth", "estimate", "error", "coverage", "width",
     "seconds", "peak_gb",
 )  # fmt: skip
 RESULTS = Path(__file__).parent / "results" / "discrete.csv"
+PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 BINS = ((50, 150), (150, 500), (500, 1500), (1500, 5000), (5000, 10_000))
 _SEED = 71_000_000
 Pair = tuple[NDArray[np.int64], NDArray[np.int64], float]
@@ -163,12 +166,35 @@ def _summary(records: Records, case: str, n: str, name: str, pairs: list[Pair]) 
     )  # fmt: skip
 
 
+def table(records: Records) -> str:
+    """All that is recorded, the estimators of a case beside each other, as Markdown."""
+    head = ["labels", "n", "truth", "mean error", "coverage of 90 %", "seconds", "peak, GB",
+            *(f"error of {name}" for name in list(ESTIMATORS)[1:])]  # fmt: skip
+    rows = []
+    for row in records:
+        case, n = row["case"], row["n"]
+        if row["estimator"] != "posterior":
+            continue
+        others = [
+            records.row(case, n, name)["error"] if records.has(case, n, name) else ""
+            for name in list(ESTIMATORS)[1:]
+        ]
+        errors = [f"{float(e):.4f}" if e else "" for e in (row["error"], *others)]
+        covered = f"{100 * float(row['coverage']):.0f} %" if int(row["tables"]) > 1 else ""
+        rows.append([
+            case, f"{int(n):,}" if n.isdigit() else n, f"{abs(float(row['truth'])):.3f}", errors[0],
+            covered, f"{float(row['seconds']):.2f}", f"{float(row['peak_gb']):.2f}", *errors[1:],
+        ])  # fmt: skip
+    return markdown(head, rows)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run what is not recorded yet."""
     parser = argparse.ArgumentParser(description=__doc__.split(":")[0])
     parser.add_argument("--tables", type=int, default=400, help="random tables in each bin")
     parser.add_argument("--repeats", type=int, default=50, help="draws of each case")
     parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--page", type=Path, default=PAGE)
     options = parser.parse_args(arguments)
     records = Records(options.out, COLUMNS, keys=3)
     warnings.filterwarnings("ignore", message="torchmist: ")
@@ -192,6 +218,7 @@ def main(arguments: list[str] | None = None) -> None:
                 rng = np.random.default_rng([_SEED, len(name)])
                 pairs = [case(2000, rng) for _ in range(options.repeats)]
                 _summary(records, name, "2000", estimator, pairs)
+    write_table(options.page, "discrete", table(records))
 
 
 if __name__ == "__main__":

@@ -145,6 +145,7 @@ def benchmarks_of(models: tuple[str, ...], threads: int) -> dict[str, Benchmark]
             (f"{_RESULTS}/conditional.csv",),
         ),
         _single("discrete", "labels from counts"),
+        _single("columns", "columns as people bring them", "--model", unique[0]),
         _single("general", "what general weights must show", "--model", "mist-v1", resumes=False,
                 records=(f"{_RESULTS}/general.json", f"{_RESULTS}/general.csv")),
         _single("high_dim", "more columns and samples than in training", resumes=False),
