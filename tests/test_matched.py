@@ -25,7 +25,7 @@ def _uniform(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize(("n", "d", "rho"), [(256, 1, 0.6), (256, 8, 0.9), (1000, 20, 0.99)])
+@pytest.mark.parametrize(("n", "d", "rho"), [(256, 2, 0.6), (256, 8, 0.9), (1000, 20, 0.99)])
 def test_gaussian_pairs_share_the_sum_over_the_pairs(n: int, d: int, rho: float) -> None:
     x, y, truth = _gaussian(n, d, rho)
     found = matched_information(x, y)
@@ -117,6 +117,7 @@ def test_the_gradient_is_that_of_gaussian_pairs() -> None:
     torch.testing.assert_close(near, linear)
 
 
-def test_sides_of_many_columns_have_none() -> None:
-    x = _normal(2, 100, 65)
+@pytest.mark.parametrize("d", [1, 65])
+def test_sides_of_many_columns_have_none_and_single_ones_neither(d: int) -> None:
+    x = _normal(2, 100, d)
     assert torch.cat(matched_information(x, x), -1).abs().max() == 0

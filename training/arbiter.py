@@ -24,11 +24,11 @@ from training.arbiter_fit import Data, fit, thinned
 from training.export import reference_predictions
 from training.registry import refuse_existing, register
 from training.stages import Recipe, load_recipe
-from training.stream import stream_data
+from training.stream import FAMILIES, stream_data
 
 __all__ = ["collect", "collected", "main"]
 
-PLAIN, LOCAL, RECIPE = "mist-v1", "mist-v2-preview", "mist-duo-v10"
+PLAIN, LOCAL, RECIPE = "mist-v1", "mist-v2-preview", "mist-duo-v11"
 _CPU = torch.device("cpu")
 _CHECK = 8  # every eighth step's draws train nothing
 _SAVED = 25  # steps between writes
@@ -41,13 +41,13 @@ def _duo() -> DuoMIST:
     return DuoMIST(plain, local, Arbiter(_WIDTH, matched=True), (PLAIN, LOCAL)).eval()
 
 
-def _parent(recipe: Recipe) -> tuple[Arbiter | None, dict[str, str]]:
-    """The arbiter that the recipe starts from, and the name and sha256 of its file, if any."""
+def _parent(recipe: Recipe) -> DuoMIST | None:
+    """The weights that the recipe starts from, if any."""
     if not recipe.parent:
-        return None, {}
+        return None
     parent = load_pretrained(recipe.parent)
     assert isinstance(parent, DuoMIST)
-    return parent.arbiter, {"name": recipe.parent, "sha256": registry()[recipe.parent]["sha256"]}
+    return parent
 
 
 def _part(recipe: Recipe, stage: str, part: int) -> Recipe:
@@ -89,6 +89,18 @@ def collected(paths: list[Path]) -> Data:
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
+def _fitted(
+    duo: DuoMIST, data: Data, recipe: Recipe, epochs: int
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Fit the arbiter; return what :func:`fit` found, and the name and sha256 of the parent."""
+    parent = _parent(recipe)
+    if parent is None:
+        return fit(duo.arbiter, data, duo.levels, epochs=epochs), {}
+    known = [k for k, family in enumerate(FAMILIES) if parent.saw(family)]
+    found = fit(duo.arbiter, data, duo.levels, epochs=epochs, parent=parent.arbiter, known=known)
+    return found, {"name": recipe.parent, "sha256": registry()[recipe.parent]["sha256"]}
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Command line; see the module's docstring."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -111,8 +123,7 @@ def main(arguments: list[str] | None = None) -> None:
     refuse_existing(path)
     options.export.mkdir(parents=True, exist_ok=True)
     duo, data = _duo(), thinned(collected(sorted(options.folder.glob("part-*.pt"))))
-    parent, origin = _parent(recipe)
-    losses = fit(duo.arbiter, data, duo.levels, epochs=options.epochs, parent=parent)
+    losses, origin = _fitted(duo, data, recipe, options.epochs)
     print(json.dumps(losses))
     provenance = {
         "recipe": recipe.name, "recipe_sha256": recipe.digest(), "seed": recipe.seed,

@@ -8,7 +8,7 @@ nothing. Legend: ``B`` datasets, ``M`` members, ``Q`` quantiles.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -38,6 +38,7 @@ _LEAST = -0.19  # nats
 _HIDDEN, _ONE_IN = 0.3, 4  # of t above all that is said, and how many of such draws are kept
 _ENOUGH = 128  # rows, from which that is no matter of chance
 _RARELY = -4.0  # the logarithm of the share of a new candidate, at first
+_MET = 3  # times that each draw of a family counts which the parent has met
 _NEW_RATE, _NEW_APART = 1e-2, 1.0  # of members that learn to read more
 _RARE = 0.02  # least share of a family, below which its draws are repeated
 
@@ -72,7 +73,11 @@ def with_rare_ones(data: Data) -> Data:
     """Draws, with those of rare families repeated: near copies and the like would be given up for
     a little of what is common."""
     _, place, counts = data["family"].unique(return_inverse=True, return_counts=True)
-    times = (_RARE * len(place) / counts).round().clamp(min=1).long()[place]
+    return _repeated(data, (_RARE * len(place) / counts).round().clamp(min=1).long()[place])
+
+
+def _repeated(data: Data, times: Tensor) -> Data:
+    """Each draw as many times as ``times`` ``[B]`` says."""
     return {name: values.repeat_interleave(times, 0) for name, values in data.items()}
 
 
@@ -111,14 +116,15 @@ def inherit(arbiter: Arbiter, parent: Arbiter, read: Tensor) -> dict[str, Tensor
 
 def fit(
     arbiter: Arbiter, data: Data, levels: Tensor, *, epochs: int = 50, seed: int = 0,
-    doubt_steps: int = DOUBT_STEPS, parent: Arbiter | None = None,
+    doubt_steps: int = DOUBT_STEPS, parent: Arbiter | None = None, known: Sequence[int] = (),
 ) -> dict[str, float]:  # fmt: skip
     """Fit an arbiter to draws; return losses in ``t`` and coverages.
 
     They are those of the draws that trained nothing and, as ``strange``, of every family by an
     arbiter that lacks it; of the members alone and of the whole arbiter. ``datasets`` are the
     different ones that trained. With a ``parent`` its members learn what they read for the first
-    time and stay as they are elsewhere, with its doubt; nothing is ``strange`` then.
+    time and stay as they are elsewhere, with its doubt; nothing is ``strange`` then. Draws of the
+    families that it has met, their numbers ``known``, count three times each.
     """
     train, held = rows_of(data, data["check"] < 1), rows_of(data, data["check"] > 0)
     read, schedule, new = arbiter.read(evidence_of(train)), fresh_schedule(epochs), None
@@ -127,7 +133,9 @@ def fit(
     else:
         new = inherit(arbiter, parent, read)
         schedule = Schedule(epochs, fresh=False, rate=_NEW_RATE, decay=0.0, apart=_NEW_APART)
-    steps = train_members(arbiter, with_rare_ones(train), levels, schedule, seed, free=new)
+    met = torch.isin(train["family"], torch.tensor(known, dtype=train["family"].dtype))
+    taught = with_rare_ones(_repeated(train, torch.where(met, _MET, 1)))
+    steps = train_members(arbiter, taught, levels, schedule, seed, free=new)
     found = {"datasets": float(len(train["mi"])), "steps": float(steps)}
     for name in ("plain", "local"):
         t = from_nats(held[name].clamp(min=_LEAST))

@@ -48,12 +48,12 @@ class Matched(NamedTuple):
 
 def matched_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Matched:
     """Sums over the pairs of columns of ``[B, N, dx]`` and ``[B, N, dy]``; of more than 64 columns
-    a side none are sought.
+    a side none are sought, nor of one on each, which all neighbours see as it is.
 
     ``mask``: ``[B, N]`` bool, True for real samples. The sum by neighbours has the gradient of the
     Gaussian one.
     """
-    if max(x.shape[-1], y.shape[-1]) > WIDEST:
+    if not 1 < max(x.shape[-1], y.shape[-1]) <= WIDEST:
         none = torch.zeros(len(x), 1, device=x.device)
         return Matched(none, none, none)
     if x.shape[-1] > y.shape[-1]:
