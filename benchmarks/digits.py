@@ -27,6 +27,7 @@ from sklearn.datasets import load_digits
 from tqdm import tqdm
 
 from benchmarks.estimators import estimator, record_name
+from benchmarks.records import write_rows
 from benchmarks.run import RESULTS
 
 __all__ = ["COLUMNS", "PROCESSED", "cases", "main", "views"]
@@ -102,10 +103,7 @@ def main(arguments: list[str] | None = None) -> None:
                     "rule": rule, "case": case, "seed": seed, "estimator": name,
                     "version": version, "estimate": f"{value:.6g}",
                 })  # fmt: skip
-    with options.out.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(options.out, rows, COLUMNS)
     print(f"wrote {options.out}")
 
 

@@ -8,7 +8,6 @@ each dataset, and the table of the README as Markdown.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -20,19 +19,21 @@ from torch import Tensor
 
 import torchmist
 from benchmarks.m_test import SEED, TestSet, m_test
-from benchmarks.pages import write_table
+from benchmarks.pages import markdown, write_table
+from benchmarks.records import write_rows
 from torchmist.models.mist import MIST
 from torchmist.models.network import QuantileNetwork
 from training.checkpoint import Checkpoint
 from training.validate import coverage, range_of
 
-__all__ = ["CHANGES", "PUBLISHED", "load", "main", "markdown", "predict", "summarise"]
+__all__ = ["CHANGES", "PUBLISHED", "load", "main", "table_of", "predict", "summarise"]
 
 PUBLISHED = {
     "MIST (published)": (3.1, 0.34, 0.28, 8.0, 7.3, 8.8),
     "MIST-QR (published)": (3.1, 0.31, 0.12, 9.5, 9.9, 10.0),
 }
 LEVELS = (0.5, 0.8, 0.9)
+_COLUMNS = ("suite", "family", "n", "d", "mi", "mean", "q05", "q95")
 CELLS = [(suite, key) for suite in ("IMD", "OoMD") for key in ("10-100", "100-300", "300-500")]
 
 Pair = tuple[Tensor, Tensor]
@@ -108,23 +109,18 @@ def summarise(tests: list[TestSet], quantiles: Tensor, levels: Tensor) -> dict[s
     return summary
 
 
-def markdown(summary: dict[str, Any], name: str) -> str:
+def table_of(summary: dict[str, Any], name: str) -> str:
     """The README's table: MSE beside the published numbers, and coverage of 90 % intervals."""
-    head = "| MSE, nats² | " + " | ".join(f"{suite} n {key}" for suite, key in CELLS) + " |"
-    rows = [head, "|---" * (len(CELLS) + 1) + "|"]
-    for label, numbers in PUBLISHED.items():
-        rows.append(f"| {label} | " + " | ".join(f"{v:g}" for v in numbers) + " |")
+    head = ["MSE, nats²", *(f"{suite} n {key}" for suite, key in CELLS)]
+    rows = [[label, *(f"{v:g}" for v in numbers)] for label, numbers in PUBLISHED.items()]
     cells = [summary[f"{suite} {key}"] for suite, key in CELLS]
-    rows.append(f"| **{name}** | " + " | ".join(f"**{c['mse']:.2g}**" for c in cells) + " |")
-    rows.append(
-        f"| {name}, median error, nats | "
-        + " | ".join(f"{c['median_absolute_error']:.2g}" for c in cells) + " |"
-    )  # fmt: skip
-    rows.append(
-        f"| {name}, coverage of its 90 % intervals | "
-        + " | ".join(f"{100 * c['coverage_90']:.0f} %" for c in cells) + " |"
-    )  # fmt: skip
-    return "\n".join(rows) + "\n"
+    rows += [
+        [f"**{name}**", *(f"**{c['mse']:.2g}**" for c in cells)],
+        [f"{name}, median error, nats", *(f"{c['median_absolute_error']:.2g}" for c in cells)],
+        [f"{name}, coverage of its 90 % intervals",
+         *(f"{100 * c['coverage_90']:.0f} %" for c in cells)],
+    ]  # fmt: skip
+    return markdown(head, rows)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -159,15 +155,14 @@ def main(arguments: list[str] | None = None) -> None:
 
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(results, indent=1) + "\n")
-    with options.out.with_suffix(".csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["suite", "family", "n", "d", "mi", "mean", "q05", "q95"])
-        for test, q in zip(tests, drawn):
-            ends = torchmist.MIEstimate(q[None], model.levels, (), False).interval(0.9)
-            n, d = test.x.shape
-            values = (f"{v:.6g}" for v in (test.mi, q.mean().item(), *ends))
-            writer.writerow([test.suite, test.family, n, d, *values])
-    table = markdown(results["changes"]["as drawn"]["cells"], Path(options.model).stem)
+    rows = []
+    for test, q in zip(tests, drawn):
+        ends = torchmist.MIEstimate(q[None], model.levels, (), False).interval(0.9)
+        n, d = test.x.shape
+        made = [float(v) for v in (test.mi, q.mean(), *ends)]
+        rows.append(dict(zip(_COLUMNS, (test.suite, test.family, n, d, *made))))
+    write_rows(options.out.with_suffix(".csv"), rows, _COLUMNS, 6)
+    table = table_of(results["changes"]["as drawn"]["cells"], Path(options.model).stem)
     options.out.with_suffix(".md").write_text(table)
     for path in options.tables:
         write_table(path, "evaluation", table)

@@ -28,6 +28,9 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
+from benchmarks.pages import markdown, write_table
+from benchmarks.records import write_rows
+
 __all__ = ["Feature", "features", "fill_page", "law_mi", "main", "methods", "table"]
 
 Array = NDArray[Any]
@@ -223,26 +226,20 @@ def table(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         groups.setdefault((row["suite"], row["method"]), []).append(row)
     names = ("seconds", "error", *KINDS, "top20")
-    lines = [
-        "| target, features x rows | method | draws | seconds | error, nats | "
-        + " | ".join(KINDS) + " | top 20 found |",
-        "|---" * (len(names) + 3) + "|",
-    ]  # fmt: skip
+    head = ["target, features x rows", "method", "draws", "seconds", "error, nats", *KINDS,
+            "top 20 found"]  # fmt: skip
+    lines = []
     for (suite, method), found in groups.items():
         means = [np.mean([float(row[name]) for row in found]) for name in names]
         cells = [f"{means[0]:.2g}", *(f"{v:.4f}" for v in means[1:-1]), f"{100 * means[-1]:.0f} %"]
-        lines.append(f"| {suite} | {method} | {len(found)} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        lines.append([suite, method, str(len(found)), *cells])
+    return markdown(head, lines)
 
 
 def fill_page(record: Path = RECORD, page: Path = PAGE) -> None:
     """Put the table of ``record`` between the marks of ``page``."""
     with record.open(newline="") as file:
-        text = table(list(csv.DictReader(file)))
-    begin, end = "<!-- begin table feature_scores -->", "<!-- end table feature_scores -->"
-    content = page.read_text()
-    head, tail = content[: content.index(begin) + len(begin)], content[content.index(end) :]
-    page.write_text(f"{head}\n{text}\n{tail}")
+        write_table(page, "feature_scores", table(list(csv.DictReader(file))))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -270,19 +267,12 @@ def main(arguments: list[str] | None = None) -> int:
             if options.only in (None, suite):
                 for seed in range(seeds):
                     rows += measure(suite, seed, names)
-                    _write(options.out, rows)
+                    write_rows(options.out, rows, list(rows[0]), 17)
         suite = f"{target} 100x1000"
         if options.only in (None, suite):
             rows += measure(suite, 100, [*names, "mist-fast", "mist"])
-            _write(options.out, rows)
+            write_rows(options.out, rows, list(rows[0]), 17)
     return 0
-
-
-def _write(path: Path, rows: list[dict[str, Any]]) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 if __name__ == "__main__":

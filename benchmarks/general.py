@@ -12,7 +12,6 @@ Legend: ``B`` datasets, ``N`` samples, ``dx``, ``dy`` columns, ``Q`` quantiles.
 from __future__ import annotations
 
 import argparse
-import csv
 import itertools
 import json
 import statistics
@@ -40,6 +39,7 @@ from benchmarks.general_cells import (
     seeded,
 )
 from benchmarks.pages import markdown, write_table
+from benchmarks.records import write_rows
 from torchmist.models.network import QuantileNetwork
 from torchmist.synthetic.general import GeneralMeta
 
@@ -220,13 +220,8 @@ def main(arguments: list[str] | None = None) -> None:
         warnings.simplefilter("ignore", UserWarning)
         cells, summary = measure(load(options.model))
     summary = {"model": options.model, "threads": torch.get_num_threads(), **summary}
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    with options.out.with_suffix(".csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(asdict(cells[0])))
-        writer.writeheader()
-        for cell in cells:
-            values = asdict(cell).items()
-            writer.writerow({k: f"{v:.5g}" if isinstance(v, float) else v for k, v in values})
+    records = [asdict(cell) for cell in cells]
+    write_rows(options.out.with_suffix(".csv"), records, list(records[0]), 5)
     options.out.with_suffix(".json").write_text(json.dumps(summary, indent=1) + "\n")
     rows = [[name, asked, f"{value:.3f}"] for name, asked, value in _lines(summary)]
     for page in options.pages:

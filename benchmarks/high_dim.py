@@ -15,7 +15,6 @@ Writes ``OUT.csv``, one record for each dataset and method.
 from __future__ import annotations
 
 import argparse
-import csv
 import itertools
 import math
 import statistics
@@ -30,6 +29,7 @@ from torch import Tensor
 
 from benchmarks.evaluate import load
 from benchmarks.pages import markdown, write_table
+from benchmarks.records import write_rows
 from torchmist.copula import normal_scores
 from torchmist.models.network import QuantileNetwork
 from torchmist.routes import route
@@ -184,12 +184,7 @@ def main(arguments: list[str] | None = None) -> None:
         *_samples(network, trained.n[1], options.seeds),
         *_columns(network, trained.d[1], options.seeds),
     ]
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    with options.out.with_suffix(".csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, _COLUMNS)
-        writer.writeheader()
-        for r in records:
-            writer.writerow({k: f"{v:.5g}" if isinstance(v, float) else v for k, v in r.items()})
+    write_rows(options.out.with_suffix(".csv"), records, _COLUMNS, 5)
     for part in ("samples", "columns"):
         table = _table(records, part)
         print(f"{'mean absolute error' if part == 'samples' else 'mean estimate'}, nats\n{table}")

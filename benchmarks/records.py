@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from torchmist.weights import ALIASES
 
-__all__ = ["Records", "exact_name"]
+__all__ = ["Records", "exact_name", "write_rows"]
 
 
 def exact_name(model: str) -> str:
@@ -17,8 +17,20 @@ def exact_name(model: str) -> str:
     return Path(model).stem if os.sep in model else ALIASES.get(model, model)
 
 
-def _text(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _text(value: object, digits: int = 4) -> str:
+    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
+
+
+def write_rows(
+    path: Path, rows: Iterable[Mapping[str, object]], columns: Sequence[str], digits: int = 4
+) -> None:
+    """Write rows as CSV anew: floats with so many digits, texts as they are."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({k: _text(v, digits) for k, v in row.items()})
 
 
 class Records:
@@ -70,7 +82,4 @@ class Records:
         """One row, numbers with four digits; printed and written at once."""
         self.rows.append(dict(zip(self.columns, map(_text, values), strict=True)))
         print(*(f"{k}={v}" for k, v in self.rows[-1].items()), flush=True)
-        with self.path.open("w", newline="") as file:
-            writer = csv.DictWriter(file, self.columns)
-            writer.writeheader()
-            writer.writerows(self.rows)
+        write_rows(self.path, self.rows, self.columns)

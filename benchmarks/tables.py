@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from benchmarks import pages
 from benchmarks.estimators import BASELINES, LEVELS
 
 __all__ = [
@@ -57,13 +58,9 @@ def markdown(frame: pd.DataFrame, digits: int = 3) -> str:
             return "-" if np.isnan(value) else f"{value:.{digits}g}"
         return str(value)
 
-    lines = ["| | " + " | ".join(str(c) for c in frame.columns) + " |"]
-    lines.append("|---" * (frame.shape[1] + 1) + "|")
-    lines += [
-        f"| {index} | " + " | ".join(text(v) for v in row) + " |"
-        for index, row in zip(frame.index, frame.itertuples(index=False))
-    ]
-    return "\n".join(lines) + "\n"
+    rows = zip(frame.index, frame.itertuples(index=False))
+    lines = [[str(index), *map(text, row)] for index, row in rows]
+    return pages.markdown(["", *map(str, frame.columns)], lines)
 
 
 def bmi40(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

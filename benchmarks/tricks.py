@@ -9,7 +9,6 @@ that the call takes a tenth more without the trick.
 from __future__ import annotations
 
 import argparse
-import csv
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ import torch
 from torch import Tensor
 
 import torchmist
+from benchmarks.records import write_rows
 from torchmist import copula, sorting
 from torchmist.models import basis, gaussian, mist, pooling
 from torchmist.models import statistics as sample
@@ -133,11 +133,7 @@ def main(arguments: list[str] | None = None) -> None:
                 row = {"n": n, "d": d, "call": name, "without": trick}
                 rows.append({**row, **{k: f"{v:.4g}" for k, v in found.items()}})
                 print(*rows[-1].values(), flush=True)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    with options.out.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(options.out, rows, list(rows[0]))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.pages import markdown, write_table
+from benchmarks.records import write_rows
 from torchmist.models.config import MISTConfig
 from torchmist.models.mist import MIST
 from torchmist.synthetic.general import GeneralMeta
@@ -145,12 +146,8 @@ def _kept(path: Path, minutes: float) -> dict[str, dict[str, str]]:
 
 
 def _write(path: Path, rows: dict[str, dict[str, str]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
-        columns = dict.fromkeys(key for row in rows.values() for key in row)
-        writer = csv.DictWriter(file, list(columns), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows[name] for name in VARIANTS if name in rows)
+    columns = dict.fromkeys(key for row in rows.values() for key in row)
+    write_rows(path, [rows[name] for name in VARIANTS if name in rows], list(columns))
 
 
 def _times_as_fast(rows: Mapping[str, Mapping[str, str]], name: str) -> list[float]:
