@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import torchmist
-from torchmist.cli import main, read_columns
+from torchmist.cli import _parser, main, read_columns
 
 
 @pytest.fixture
@@ -25,6 +25,14 @@ def data(tmp_path: Path) -> Path:
     path = tmp_path / "data.csv"
     frame.to_csv(path, index=False)
     return path
+
+
+def test_every_command_has_a_row_on_its_page() -> None:
+    page = (Path(__file__).parents[1] / "docs/cli.md").read_text()
+    (commands,) = (a.choices for a in _parser()._actions if a.dest == "command")
+    assert commands
+    for name in commands:
+        assert f"\n| `torchmist {name} DATA" in page, name
 
 
 def test_estimate_prints_what_the_function_returns(data: Path, capsys) -> None:
