@@ -105,19 +105,11 @@ class TransferEntropy:
 
 
 def lagged(
-    x: Any,
-    y: Any,
-    lags: int | Iterable[int] = 10,
-    *,
-    permutations: int = 199,
-    block: int | None = None,
-    level: float = 0.9,
-    discrete_x: Discrete = "auto",
-    discrete_y: Discrete = "auto",
-    model: Model = "mist-pairs",
-    random_state: int = 0,
+    x: Any, y: Any, lags: int | Iterable[int] = 10, *, permutations: int = 199,
+    block: int | None = None, level: float = 0.9, discrete_x: Discrete = "auto",
+    discrete_y: Discrete = "auto", model: Model = "mist-pairs", random_state: int = 0,
     progress: bool = False,
-) -> Lagged:
+) -> Lagged:  # fmt: skip
     """I(X_t; Y_{t+l}) of two series over lags, with intervals and block permutations.
 
     All lags are estimated from the same times of ``x``, so that they compare.
