@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -200,3 +202,15 @@ def test_copies_given_a_number_stay_open() -> None:
 def test_batches_are_no_conditional_estimate() -> None:
     with pytest.raises(ValueError, match="of one dataset.*got a batch of shape"):
         estimate_conditional(X.view(2, 60, 3), Y.view(2, 60, 2), C.view(2, 60, 2))
+
+
+def test_codes_as_floats_among_the_conditions_of_a_term_are_named(small, monkeypatch) -> None:
+    monkeypatch.setattr("torchmist.checks._warned", set())
+    x, y, z = torch.randn(3, 64, 1, generator=torch.Generator().manual_seed(3))
+    code = (torch.arange(64) % 3)[:, None]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        conditional_mi(x, y, [code, z], model=small)
+        conditional_mi(x, y, torch.cat([z, z.round() + 0.5], -1), model=small)
+    with pytest.warns(UserWarning, match="given holds 3 whole numbers as floats.*as integers"):
+        conditional_mi(x, y, torch.cat([code.float(), z], -1), model=small)

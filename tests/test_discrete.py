@@ -9,7 +9,19 @@ import pytest
 import torch
 
 import torchmist
-from benchmarks.discrete import CASES, copied, draw, table_information
+from benchmarks.discrete import (
+    BINS,
+    CASES,
+    COLUMNS,
+    ESTIMATORS,
+    PAGE,
+    RESULTS,
+    copied,
+    draw,
+    table,
+    table_information,
+)
+from benchmarks.records import Records
 from torchmist.discrete import _bases, _moments, table_quantiles
 from torchmist.tables import count_pairs, group_totals
 
@@ -124,3 +136,12 @@ def test_intervals_cover_random_tables() -> None:
         q = table_quantiles(count_pairs(x, y), LEVELS)
         covered.append(bool(q[1] <= truth <= q[-2]))
     assert np.mean(covered) > 0.75
+
+
+def test_the_page_shows_the_record_of_discrete_sides() -> None:
+    records = Records(RESULTS, COLUMNS, keys=3)
+    assert table(records) in PAGE.read_text()
+    for low, high in BINS:
+        rows = [records.row("random tables", f"{low} to {high}", name) for name in ESTIMATORS]
+        errors = [float(row["error"]) for row in rows]
+        assert errors[0] == min(errors) and 0.85 <= float(rows[0]["coverage"]) <= 0.95

@@ -327,13 +327,14 @@ def _objects(array: NDArray[Any], where: str, fix: str) -> tuple[NDArray[np.floa
             )
         )  # fmt: skip
     if isinstance(example, decimal.Decimal):
-        raise TypeError(_refusal(where, f"{example!r}", "convert the column with .astype(float)"))
+        raise TypeError(_refusal(where, f"{example!r}", _DECIMALS))
     if isinstance(example, (datetime.date, datetime.time, datetime.timedelta)):
         raise TypeError(_refusal(where, f"dates or times such as {example!r}", _DATES))
     got = "missing values alone" if example is None else f"objects of {type(example).__name__}"
     raise TypeError(_refusal(where, got, f"convert them to numbers, or mark labels with {fix}"))
 
 
+_DECIMALS = "convert the column with .astype(float), or .cast(float) in polars"
 _DATES = "convert them to numbers, for example to seconds since the first, or leave the column out"
 
 

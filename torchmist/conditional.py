@@ -32,6 +32,7 @@ from torchmist.given import (
     pooled_classes,
     read_given,
     sort_given,
+    warn_of_codes,
 )
 from torchmist.kinds import Sorted, SortedPair, joint_codes, sort_pair
 from torchmist.quantiles import (
@@ -73,6 +74,8 @@ def _split_given(given: Tensor | Sequence[Tensor], x: Tensor) -> tuple[Tensor | 
                 f"pass real and imaginary part as two columns, torch.view_as_real({name})"
             )
         columns = part.reshape(len(part), -1)
+        if part.is_floating_point():
+            warn_of_codes(columns)
         (numbers if part.is_floating_point() else labels).append(columns)
     codes = joint_codes(torch.cat([v.long() for v in labels], -1)[None])[0] if labels else None
     return codes, numbers

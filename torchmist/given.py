@@ -12,14 +12,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from torchmist.checks import MIN_SAMPLES, warn_once
+from torchmist.checks import MIN_SAMPLES, visible, warn_once
 from torchmist.columns import Discrete, Side, read_side
 from torchmist.kinds import Sorted, joint_codes, settle_integers, sort_kinds
 
 __all__ = ["SortedGiven", "classes_of", "column_axis", "joined", "pooled_classes", "read_given",
-           "sort_given"]  # fmt: skip
+           "sort_given", "warn_of_codes"]  # fmt: skip
 
 _PER_CLASS = 20  # fewest samples of a class, on average, where numbers of few values make classes
+_CODES = 20  # most whole numbers of a column that may be class labels
 _RARE = 0.5  # share of the samples in rare classes above which there is nothing to condition on
 
 
@@ -41,6 +42,21 @@ def sort_given(*sides: tuple[Side, Tensor]) -> SortedGiven:
     c, _, of_order = settle_integers(c, b)
     a, b, of_pair = settle_integers(a, b)
     return SortedGiven(a, b, c, (*of_a, *of_b, *of_c, *of_order, *of_pair))
+
+
+def warn_of_codes(numbers: Tensor) -> None:
+    """Warn of columns ``[N, d]`` of few whole numbers, which may be class labels as floats."""
+    whole = numbers.detach() == numbers.detach().round()
+    if not visible(whole.all(0).any()):
+        return
+    counts = [len(column.unique()) for column in numbers.detach()[:, whole.all(0)].unbind(-1)]
+    few = [k for k in counts if 1 < k <= min(_CODES, len(numbers) // MIN_SAMPLES)]
+    if few:
+        warn_once(
+            f"torchmist: a column of given holds {few[0]} whole numbers as floats: if they are "
+            f"class labels, whose order means nothing, pass them as integers, beside the numbers "
+            f"in a list: given=[classes.long(), numbers]"
+        )
 
 
 def pooled_classes(labels: Tensor) -> Tensor:

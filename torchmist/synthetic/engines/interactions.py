@@ -110,8 +110,10 @@ class Interactions(Family[InteractionParameters]):
     ) -> tuple[Tensor, Tensor]:
         """Draw ``n`` rows of each distribution: X ``[B, N, dx]`` and Y ``[B, N, dy]``, float32."""
         law = parameters.law
-        draw = _sample_outputs if isinstance(law, Outputs) else sample_orbits
-        x, y = draw(law, n, generator)  # type: ignore[operator]
+        if isinstance(law, Outputs):
+            x, y = _sample_outputs(law, n, generator)
+        else:
+            x, y = sample_orbits(law, n, generator)
         return (y, x) if parameters.swapped else (x, y)
 
     def information(
@@ -134,8 +136,8 @@ class Interactions(Family[InteractionParameters]):
 def _draw_outputs(random: Random, dx: int, dy: int, independent: Tensor) -> Outputs:
     """Random formulas of ``dx`` columns, shown by ``dy``."""
     u = random.choices(9)
-    outputs = 1 if u[0] < 0.6 else 1 + int(u[1] * min(dy, dx // 2, _OUTPUTS) + 1e-9)
-    outputs = max(1, min(outputs, dy, dx // 2))
+    most = max(1, min(dy, dx // 2, _OUTPUTS))
+    outputs = 1 if u[0] < 0.6 else 1 + int(u[1] * most)
     room = dx // outputs
     able = {name: f.share for name, f in FORMULAS.items() if f.columns(f.least) <= room}
     name = _pick(u[2], able)
@@ -156,9 +158,9 @@ def _draw_outputs(random: Random, dx: int, dy: int, independent: Tensor) -> Outp
     laws = tabulate(made, level, levels, atoms)
     kinds = min(outputs, _KINDS)
     law = random.integers(0, _FORMULAS - 1, kinds)
-    wide = dy // outputs >= 1 and u[7] < _VECTORS
-    link = draw_link(random, laws, law, outputs, wide)
-    width = 1 + int(u[8] * min(dy // outputs, _WIDEST)) if wide else 0
+    vectors = u[7] < _VECTORS
+    link = draw_link(random, laws, law, outputs, vectors)
+    width = 1 + int(u[8] * min(dy // outputs, _WIDEST)) if vectors else 0
     core = formula.columns(q) + (q - 1 if shown == "hot" else 0)
     free = torch.full_like(independent, not atoms and shown not in ("code", "hot"))
     sides = (
@@ -214,7 +216,8 @@ def _as_vectors(y: Tensor, width: int, generator: torch.Generator) -> Tensor:
     shape = (*y.shape, width)
     way = torch.randn(shape, generator=generator, device=y.device)
     way = way / way.norm(dim=-1, keepdim=True).clamp(min=1e-12)
-    return (y.asinh().exp()[..., None] * way).flatten(2)
+    out: Tensor = (y.asinh().exp()[..., None] * way).flatten(2)
+    return out
 
 
 def _pick(u: float, shares: dict[str, float]) -> str:

@@ -123,7 +123,9 @@ def _attend(numbers: Numbers, z: Tensor, u: Tensor, q: int) -> Tensor:
 def _gates(numbers: Numbers, z: Tensor, u: Tensor, q: int) -> Tensor:
     """Values whose gates are open, a gate where a second column is above a threshold."""
     share = torch.special.ndtr(numbers.shifts)
-    return (z[..., :q] * (u[..., q:] > share[..., None, :]) * numbers.weights[..., None, :]).sum(-1)
+    shown = z[..., :q] * (u[..., q:] > share[..., None, :])
+    out: Tensor = (shown * numbers.weights[..., None, :]).sum(-1)
+    return out
 
 
 def _bilinear(numbers: Numbers, z: Tensor, u: Tensor, q: int) -> Tensor:
@@ -194,7 +196,8 @@ FORMULAS: Mapping[str, Formula] = {
 
 
 def _normal(u: Tensor) -> Tensor:
-    return torch.special.ndtri(u.clamp(_TAIL, 1 - _TAIL))
+    out: Tensor = torch.special.ndtri(u.clamp(_TAIL, 1 - _TAIL))
+    return out
 
 
 def _laplace(u: Tensor) -> Tensor:

@@ -32,16 +32,17 @@ _COLUMNS = 32
 _CELLS = 2048  # of the table of a law
 _COARSE = 256  # of these an entropy is taken
 _GRID = 2048
+_NARROW = 0.15  # unit of a law at least, in its deviations
 _LEAST = 3.0  # cells in a unit of noise
 _ROWS = 16  # formulas at a time on a CPU
 
 
 @dataclass(frozen=True)
 class Laws:
-    """Distribution functions of rows of each level ``below`` ``[R, L, M + 1]`` float64, up to
+    """Distribution functions of rows of a level ``below`` ``[R, L, M + 1]`` float64, which end at
     the share of the level, on intervals from ``low`` on of ``width``; ``mean``; all ``[R]`` in the
-    unit ``unit`` ``[R]`` of a law: the deviation of a normal law of its entropy, or its own where
-    it has atoms."""
+    unit ``unit`` ``[R]`` of a law: the deviation of a normal law of its entropy, at least a share
+    of its own, which it is where the law has atoms."""
 
     below: Tensor
     low: Tensor
@@ -84,8 +85,8 @@ def tabulate(value: Tensor, level: Tensor, levels: int, atoms: bool) -> Laws:
     coarse = mass.sum(1).reshape(count, _COARSE, -1).sum(-1)
     normal = math.sqrt(2 * math.pi * math.e) * _COARSE
     unit = size * torch.special.entr(coarse).sum(-1).exp() / normal
-    variance, mean = torch.var_mean(value.double(), -1)
-    unit = variance.sqrt() if atoms else unit
+    deviation, mean = torch.std_mean(value.double(), -1)
+    unit = torch.maximum(unit, deviation * (1 if atoms else _NARROW))
     below = torch.nn.functional.pad(mass.cumsum(-1), (1, 0))
     return Laws(below, (low - mean) / unit, size / unit, mean, unit)
 
@@ -134,4 +135,5 @@ def rows_information(mass: Tensor, rows: Tensor) -> Tensor:
     flat, rows = mass.flatten(2)[..., None].to(rows.dtype), rows.flatten(2, -2)
     mean = (flat * rows).sum(2).double()
     own = (flat[..., 0] * torch.special.entr(rows).sum(-1)).sum(2).double()
-    return torch.special.entr(mean).sum(-1) - own
+    information: Tensor = torch.special.entr(mean).sum(-1) - own
+    return information
