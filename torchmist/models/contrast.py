@@ -20,7 +20,7 @@ from torch import Tensor
 
 __all__ = ["contrastive_bound"]
 
-_TEMPERATURES = (1.0, 0.5, 0.25, 0.125)
+_TEMPERATURES = (1.0, 0.5, 0.25, 0.125)  # each half the one before
 _MOST = 384  # rows of a fold
 
 
@@ -39,23 +39,35 @@ def contrastive_bound(
     across, own = rho / (1 - rho.square()), rho.square() / (1 - rho.square()) / 2
     score = (x * across) @ y.mT - (own * x.square()).sum(-1)[..., None]
     score = score - (own * y.square()).sum(-1)[:, :, None]
-    bounds = torch.stack([_bound(score * t, present) for t in _TEMPERATURES])
-    best, which = bounds.max(0)
+    best, which = _bounds(score, present).max(0)
     temperatures = torch.tensor(_TEMPERATURES, dtype=x.dtype, device=x.device).log()
     return best, temperatures[which]
 
 
-def _bound(score: Tensor, present: Tensor) -> Tensor:
-    """InfoNCE bound ``[B]`` of scores ``[B, K, m, m]``, the mean of both directions and of the
-    rows; 0 where no row counts."""
+def _bounds(score: Tensor, present: Tensor) -> Tensor:
+    """InfoNCE bounds ``[T, B]`` of scores ``[B, K, m, m]`` at all temperatures, each the mean of
+    both directions and of the rows; 0 where no row counts."""
     rows = present.to(score.dtype)
     count = rows.sum(-1)
-    hidden = torch.finfo(score.dtype).min
-    sums = [
-        score.masked_fill(~partners, hidden).logsumexp(axis)
-        for partners, axis in ((present[:, :, None], -1), (present[..., None], -2))
-    ]
-    other = (sums[0] + sums[1]) / 2 - count.clamp(min=1).log()[..., None]
-    known = (score.diagonal(dim1=-2, dim2=-1) - other) * rows
-    out: Tensor = known.sum((1, 2)) / count.sum(-1).clamp(min=1)
+    sums = _log_sums(score.masked_fill(~present[:, :, None], torch.finfo(score.dtype).min), -1)
+    hidden = score.masked_fill(~present[..., None], torch.finfo(score.dtype).min)
+    sums = (sums + _log_sums(hidden, -2)) / 2 - count.clamp(min=1).log()[..., None]
+    own = score.diagonal(dim1=-2, dim2=-1)
+    known = torch.stack([own * t for t in _TEMPERATURES]) - sums
+    out: Tensor = (known * rows).sum((2, 3)) / count.sum(-1).clamp(min=1)
     return out
+
+
+def _log_sums(score: Tensor, axis: int) -> Tensor:
+    """Logs of the sums over an axis of the exponentials at all temperatures, ``[T, B, K, m]``.
+
+    At twice a temperature they are the squares of those at it.
+    """
+    highest = score.detach().amax(axis, keepdim=True)
+    power = ((score - highest) * _TEMPERATURES[-1]).exp()
+    sums = [power.sum(axis)]
+    for _ in _TEMPERATURES[1:]:
+        power = power.square()
+        sums.append(power.sum(axis))
+    at_most = torch.stack([highest.squeeze(axis) * t for t in _TEMPERATURES])
+    return torch.stack(sums[::-1]).log() + at_most

@@ -12,6 +12,7 @@ Legend: ``R`` rows (queries of all datasets), ``M`` references, ``S`` scales.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -20,7 +21,8 @@ from torch.autograd.function import once_differentiable
 
 __all__ = ["kernel_table"]
 
-_LEAST = -40.0  # of an exponent: products of kernels stay normal numbers, which are fast
+_BITS = math.log2(math.e)  # powers of 2 take half the time of those of e
+_LEAST = -40.0 * _BITS  # of an exponent: products of kernels stay normal numbers, which are fast
 _ON_CPU, _ELSEWHERE = 400_000, 150_000_000  # numbers of one block of one side
 
 
@@ -36,8 +38,8 @@ def _fill(out: Tensor, square: Tensor, first: Tensor, rate: Tensor) -> Tensor:
     scales = rate.shape[-1]
     shifted = (square - first).clamp_(min=0)
     kernel = out[:, :scales]
-    torch.mul(shifted.unsqueeze(1), rate.neg().unsqueeze(-1), out=kernel)
-    kernel.clamp_(min=_LEAST).exp_()
+    torch.mul(shifted.unsqueeze(1), (-_BITS * rate).unsqueeze(-1), out=kernel)
+    kernel.clamp_(min=_LEAST).exp2_()
     out[:, scales + 1] = square
     return shifted
 

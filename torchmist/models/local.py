@@ -43,6 +43,7 @@ LOCAL = SCALES * SCALES + 2 * SCALES + 4
 """Features of one view for each sample."""
 
 _REFERENCES, _QUERIES = 1024, 2048
+_ON_CPU, _ELSEWHERE = 200_000, 30_000_000  # distances that are compared at a time
 _NEAR = 10
 _SMOOTH = 0.05  # c: added to counts of neighbours, expected and seen
 _TIED = 1e-6  # of the mean squared distance: below it samples coincide
@@ -87,6 +88,16 @@ class Subset(NamedTuple):
         if self.queries is None:
             return features
         return Features(*map(self.at_queries, features))
+
+    def hide_own(self, squares: Tensor) -> Tensor:
+        """Squared distances ``[B, Q, M]`` whose pairs that are not to be looked at became far."""
+        if self.present_references is not None:
+            return squares.masked_fill_(self.own, _FAR)
+        size = squares.shape[-1]  # of each reference one pair alone: itself
+        itself = self.references
+        if itself is None:
+            itself = torch.arange(size, device=squares.device)
+        return squares.scatter_(1, itself.expand(len(squares), size)[:, None], _FAR)
 
     def mean(self, value: Tensor) -> Tensor:
         """Mean over the real queries of ``[B, Q, F]``."""
@@ -191,7 +202,7 @@ def _squares(u: Tensor, chosen: Subset) -> tuple[Tensor, Tensor]:
     own = a.square().sum(-1, keepdim=True)
     left = torch.cat([-2 * a, own, torch.ones_like(own)], -1)
     right = torch.cat([b, torch.ones_like(length), length], -1)
-    distances = torch.bmm(left, right.mT).masked_fill_(chosen.own, _FAR)
+    distances = chosen.hide_own(torch.bmm(left, right.mT))
     with torch.no_grad():
         counts = right if chosen.present_references is None else right * chosen.present_references
         mean = left @ counts.sum(1)[..., None] / chosen.others
@@ -222,14 +233,13 @@ def _kraskov(joint: Tensor, sides: tuple[Tensor, Tensor], others: Tensor) -> Ten
     radius = joint.topk(most, largest=False).values
     radius = radius[..., [min(k, most) - 1 for k in NEIGHBOURS]]
     tied = radius <= _TIED
-    coincide = _counted(joint <= _TIED)
+    coincide = _within(joint, torch.full_like(radius[..., :1], _TIED))
     size = torch.tensor([float(min(k, most)) for k in NEIGHBOURS], device=joint.device)
-    near = torch.where(tied, coincide.unsqueeze(-1), size)
+    near = torch.where(tied, coincide, size)
     reach = torch.where(tied, _TIED, radius * (1 - _EDGE) - _TIED / 2)
     out = torch.digamma(others + 1) + torch.digamma(near)
     for side in sides:
-        inside = torch.stack([_counted(side <= r) for r in reach.split(1, -1)], -1)
-        out = out - torch.digamma((inside + (~tied)).clamp(min=1))
+        out = out - torch.digamma((_within(side, reach) + (~tied)).clamp(min=1))
     return out
 
 
@@ -240,9 +250,15 @@ def nearest(rows: tuple[Tensor, Tensor], chosen: Subset) -> Tensor:
     return chosen.mean(_kraskov(torch.maximum(dx, dy), (dx, dy), chosen.others))
 
 
-def _counted(condition: Tensor) -> Tensor:
-    """How many are True along the last axis, float32."""
-    return condition.sum(-1, dtype=torch.int32).float()  # int64 takes six times as long
+def _within(square: Tensor, reach: Tensor) -> Tensor:
+    """How many of squared distances ``[B, Q, M]`` are at most ``reach`` ``[B, Q, K]``, as it."""
+    size = square.shape[-1]
+    rows = max(1, (_ON_CPU if square.device.type == "cpu" else _ELSEWHERE) // size)
+    counts = []
+    for some, radii in zip(square.flatten(0, 1).split(rows), reach.flatten(0, 1).split(rows)):
+        inside = some.new_empty(*radii.shape, size)  # booleans take three times as long
+        counts.append(torch.le(some[:, None], radii[..., None], out=inside).sum(-1))
+    return torch.cat(counts).view_as(reach)
 
 
 def local_statistics(views: Sequence[tuple[Tensor, Tensor]], chosen: Subset) -> Local:
@@ -305,7 +321,7 @@ def _triangle(size: int, offset: int, like: Tensor) -> Tensor:
 
 def _weights(square: Tensor, first: Tensor, rate: Tensor) -> Tensor:
     """Shares ``[B, Q, M]`` of the references in the kernel of ten neighbours."""
-    return ((first - square) * rate[..., 1:2]).softmax(-1)
+    return (first - square).mul_(rate[..., 1:2]).softmax(-1)
 
 
 def _growth(near: Tensor, mean: Tensor) -> Tensor:

@@ -139,17 +139,12 @@ def _radius(first: Tensor, second: Tensor) -> Tensor:
     n = first.shape[-1]
     order = _lexical(first, second)
     a, b = first.gather(-1, order), second.gather(-1, order)
-    nearest = [torch.full_like(a, _FAR) for _ in range(_NEIGHBOURS)]
+    nearest = torch.stack([torch.zeros_like(a), *[torch.full_like(a, _FAR)] * _NEIGHBOURS])
     for step in range(1, min(n - 1, math.ceil(math.sqrt(_NEIGHBOURS * n))) + 1):
         gap = torch.maximum(a[:, step:] - a[:, :-step], (b[:, step:] - b[:, :-step]).abs())
         for part in (slice(None, -step), slice(step, None)):
-            rest = gap
-            for k, near in enumerate(nearest):
-                old = near[:, part]
-                low = torch.minimum(old, rest)
-                if k + 1 < _NEIGHBOURS:
-                    rest = torch.maximum(old, rest)
-                old.copy_(low)
+            known = nearest[:, :, part]  # in rising order, from 0: the gap is put in its place
+            known[1:] = gap.clamp(known[:-1], known[1:])
     return torch.empty_like(a).scatter_(-1, order, nearest[-1])
 
 
