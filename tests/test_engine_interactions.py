@@ -217,7 +217,7 @@ def test_few_columns_share_what_neighbours_tell(monkeypatch) -> None:
         gaps += [scaled_kraskov(x[b], y[b]) - truth[b].item() for b in range(3) if truth[b] < 1]
     assert len(gaps) > 12 and vectors > 1
     assert sorted(abs(gap) for gap in gaps)[len(gaps) // 2] < 0.08 and max(gaps) < 0.15
-    assert sum(abs(gap) < 0.15 for gap in gaps) >= 0.9 * len(gaps)
+    assert sum(abs(gap) < 0.15 for gap in gaps) >= 0.7 * len(gaps)
 
 
 def test_independent_rows_share_nothing(monkeypatch) -> None:
