@@ -25,7 +25,9 @@ from torchmist.columns import Discrete
 from torchmist.conditional import estimate_conditional
 from torchmist.estimate import estimate
 from torchmist.functional import Model
-from torchmist.independence import conditional_independence_test, independence_test
+from torchmist.independence import check_options, independence_test, sorted_given, sorted_pair
+from torchmist.kinds import Sorted
+from torchmist.residual_test import ResidualCache, residual_p_value
 from torchmist.scores import read_table
 
 __all__ = ["CausalLearnTest", "TigramiteTest"]
@@ -59,16 +61,20 @@ except ImportError as error:
 
 def _p_value(
     parts: Sequence[Array], marks: Sequence[list[bool]], permutations: int, stop: int | None,
-    seed: int, block: int = 1,
+    seed: int, cache: ResidualCache | None = None,
 ) -> float:  # fmt: skip
-    """The p-value of x and y, given z unless it is empty: ``parts`` ``[N, d]``, masks of labels."""
-    x, y, given = parts
-    options: dict[str, Any] = {"model": None, "permutations": permutations, "stop": stop}
-    options |= {"generator": torch.Generator().manual_seed(seed)}
-    options |= {"discrete_x": marks[0], "discrete_y": marks[1]}
-    if given.shape[1] == 0:
-        return independence_test(x, y, block=block, **options).p_value
-    return conditional_independence_test(x, y, given, discrete_given=marks[2], **options).p_value
+    """The p-value of x and y, given z unless it is empty: ``parts`` ``[N, d]``, masks of labels;
+    ``cache``: of earlier tests of the same table."""
+    x: Sorted
+    y: Sorted
+    given: Sorted | None = None
+    if parts[2].shape[1]:
+        x, y, given, _ = sorted_given(parts, marks)
+    else:
+        x, y, _ = sorted_pair(parts[:2], marks[:2])
+    options = (permutations, stop, torch.Generator().manual_seed(seed))
+    cache = ResidualCache() if cache is None else cache
+    return residual_p_value(x, y, given, *options, cache)[0]
 
 
 class CausalLearnTest(CIT_Base):  # type: ignore[misc]
@@ -109,9 +115,11 @@ class CausalLearnTest(CIT_Base):  # type: ignore[misc]
                 f"{list(np.shape(data))}; pass frame.to_numpy() and discrete="
             )
         table = read_table(data, "data", discrete, argument="discrete")
+        check_options("kernels", permutations, stop, None)
         super().__init__(data, cache_path=cache_path)
         self.labels = tuple(kind == "labels" for kind in table.taken)
         self.permutations, self.stop, self.seed = permutations, stop, seed
+        self._residuals = ResidualCache()
         chosen = repr((self.labels, permutations, stop, seed))
         key = hashlib.md5(chosen.encode()).hexdigest()
         if self.pvalue_cache.get("parameters_hash", key) != key:
@@ -128,7 +136,7 @@ class CausalLearnTest(CIT_Base):  # type: ignore[misc]
             parts = [self.data[:, columns] for columns in (xs, ys, given)]
             marks = [[self.labels[k] for k in columns] for columns in (xs, ys, given)]
             chosen = (self.permutations, self.stop, self.seed)
-            self.pvalue_cache[key] = _p_value(parts, marks, *chosen)
+            self.pvalue_cache[key] = _p_value(parts, marks, *chosen, cache=self._residuals)
         return float(self.pvalue_cache[key])
 
 
@@ -206,11 +214,19 @@ class TigramiteTest(CondIndTest):  # type: ignore[misc]
                 "not by values in nats"
             )
         parts, marks = _sides(array, xyz, data_type)
-        block = 1
-        if parts[2].shape[1] == 0:
-            both = (torch.from_numpy(part[:, 0]) for part in parts[:2])
-            block = self.sig_blocklength or block_length(*both)
-        return _p_value(parts, marks, self.sig_samples, self.stop, self.seed, block)
+        if parts[2].shape[1]:
+            return _p_value(parts, marks, self.sig_samples, self.stop, self.seed)
+        both = (torch.from_numpy(part[:, 0]) for part in parts[:2])
+        options: dict[str, Any] = {"discrete_x": marks[0], "discrete_y": marks[1]}
+        return independence_test(
+            *parts[:2],
+            model=None,
+            permutations=self.sig_samples,
+            stop=self.stop,
+            block=self.sig_blocklength or block_length(*both),
+            generator=torch.Generator().manual_seed(self.seed),
+            **options,
+        ).p_value
 
 
 def _sides(

@@ -28,35 +28,42 @@ from torch.nn import functional as F
 from torchmist.copula import normal_scores
 from torchmist.kinds import Sorted
 
-__all__ = ["KERNELS", "Dependence", "kernels", "normalised", "score_columns"]
+__all__ = ["KERNELS", "TRUSTED", "Dependence", "combined", "kernels", "normalised",
+           "score_columns", "score_groups"]  # fmt: skip
 
 KERNELS = 4
 """Kernels of a side: products, distances, near and far neighbours."""
+TRUSTED = 3.0
+"""Further weight of lines with lines and of distances with distances."""
 _NEAR, _FAR = 8, 0.3  # neighbours, and share of the rows, at the width of a kernel
-_TRUSTED = 3.0  # further weight of lines with lines and of distances with distances
 _TIED = 1e-6
 _ORDERS = 20  # that are multiplied at once
 _ELEMENTS = 2**16  # of kernels that are permuted at once: they stay in the cache
 _LEAST = 1e-300
 
 
-def score_columns(side: Sorted) -> Tensor:
-    """One dataset of a side as columns ``[N, K]`` float32, each of its columns with variance 1.
+def score_groups(side: Sorted) -> list[Tensor]:
+    """One dataset of a side as ``[N, k]`` float32 for each of its variables, of variance 1.
 
-    Numbers become normal scores; labels become one column for each class, whose variances sum to 1.
-    A constant column becomes 0.
+    Numbers come first, as normal scores; labels become one column for each class, whose variances
+    sum to 1. A constant column becomes 0.
     """
     values = side.values[0]
     numbers = [k for k, label in enumerate(side.label) if not label]
-    parts = []
+    parts: list[Tensor] = []
     if numbers:
         scores = normal_scores(values[:, numbers].double()).float()
-        parts.append(_scaled(scores[..., None]).flatten(1))
+        parts += _scaled(scores[..., None]).float().unbind(1)
     for k, label in enumerate(side.label):
         if label:
             codes = values[:, k].unique(return_inverse=True)[1]
-            parts.append(_scaled(F.one_hot(codes)[:, None].float()).flatten(1))
-    return torch.cat(parts, -1).float()
+            parts.append(_scaled(F.one_hot(codes)[:, None].float()).flatten(1).float())
+    return parts
+
+
+def score_columns(side: Sorted) -> Tensor:
+    """The columns of :func:`score_groups` beside each other, ``[N, K]`` float32."""
+    return torch.cat(score_groups(side), -1)
 
 
 def _scaled(columns: Tensor) -> Tensor:
@@ -96,8 +103,8 @@ class Dependence:
     def __init__(self, x: Tensor, y: Tensor) -> None:
         self._x, self._y = (k.permute(0, 2, 3, 1).contiguous() for k in (x, y))
         weight = torch.ones(x.shape[1], y.shape[1], dtype=torch.float64, device=x.device)
-        weight[0, 0] += _TRUSTED
-        weight[1, 1] += _TRUSTED
+        weight[0, 0] += TRUSTED
+        weight[1, 1] += TRUSTED
         self._log_weight = weight.log()
 
     def products(self, orders: Tensor) -> Tensor:
@@ -128,7 +135,13 @@ class Dependence:
 
     def score(self, products: Tensor) -> Tensor:
         """The score ``[P]`` of ``T`` ``[P, Sx, Sy]``; rises with dependence."""
-        shape = self._mean.square() / self._variance
-        tail = torch.special.gammaincc(shape, products.clamp(min=0) * self._mean / self._variance)
-        score: Tensor = (self._log_weight - tail.clamp(min=_LEAST).log()).flatten(1).logsumexp(1)
-        return score
+        return combined(products, self._mean, self._variance, self._log_weight)
+
+
+def combined(products: Tensor, mean: Tensor, variance: Tensor, log_weight: Tensor) -> Tensor:
+    """The score ``[P]`` of products ``[P, ...]`` whose moments and weights under independence are
+    those given, ``[...]``; rises with dependence."""
+    shape = mean.square() / variance
+    tail = torch.special.gammaincc(shape, products.clamp(min=0) * mean / variance)
+    score: Tensor = (log_weight - tail.clamp(min=_LEAST).log()).flatten(1).logsumexp(1)
+    return score

@@ -1,16 +1,17 @@
 """Tests of independence and of conditional independence by permutations, with the estimate in nats.
 
-The p-value comes from a score of dependence (``torchmist.dependence``) or from the network, under
-random orders of the rows of Y; those of a conditional test move rows only among rows that are alike
-in the condition (Runge 2018). More than 1,024 rows are tested in blocks of at most that many, more
-than 8,192 by a random 8,192 of them.
+The p-value comes from a score of dependence (``torchmist.dependence``) under random orders of the
+rows of Y; that of a conditional test from what the condition leaves of both sides, under random
+signs or under orders within classes (``torchmist.residual_test``). With the score of the network,
+orders given a condition move rows only among alike ones (``torchmist.alike``). More than 1,024 rows
+are tested in blocks of at most that many, more than 8,192 by 8,192 of them.
 
 Legend: ``N`` rows, ``B`` blocks of ``m`` rows, ``P`` permutations, ``S`` kernels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -18,27 +19,26 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from torchmist.alike import alike, predictors
 from torchmist.checks import check_pair, check_third
 from torchmist.columns import Discrete, Side, read_side
 from torchmist.conditional import estimate_given
 from torchmist.dependence import Dependence, kernels, score_columns
 from torchmist.estimate import MIEstimate, estimate_sorted
 from torchmist.functional import Model, resolve_model
-from torchmist.given import sort_given
-from torchmist.kinds import Sorted, joint_codes, network_columns, sort_pair
+from torchmist.given import SortedGiven, sort_given
+from torchmist.kinds import SortedPair, network_columns, sort_pair
 from torchmist.quantiles import answer
-from torchmist.residuals import Smoother, alignment, predictors
+from torchmist.residual_test import ResidualCache, residual_p_value
 from torchmist.row_labels import order_notes
 from torchmist.sample import Sample
-from torchmist.shuffles import near_order, sequential_p_value, shuffled, shuffled_blocks
+from torchmist.shuffles import sequential_p_value, shuffled, shuffled_blocks
 
 __all__ = ["Score", "TestResult", "conditional_independence_test", "independence_test"]
 
 Score = Literal["kernels", "network"]
 Orders = Callable[..., Tensor]  # count -> [P, B, m]
 _BLOCK, _MOST = 1024, 8192  # rows of a block, and rows that are tested
-_CELL = 12  # most rows that are taken for alike in numbers of the condition
-_INDIRECT = 0.3  # weight of the columns of the condition beside what they predict
 _PILOT, _CHUNK = 40, 20
 _STOP = 20
 
@@ -49,8 +49,8 @@ class TestResult:
 
     ``statistic``: the estimate of mutual information in nats (NaN with ``model=None``);
     ``p_value``: the probability of a score of at least that of the data if the sides are
-    independent; ``permutations``: how many were drawn; ``estimate``: the whole estimate, with
-    quantiles and warnings, or None.
+    independent; ``permutations``: how many orders or signs were drawn; ``estimate``: the whole
+    estimate, with quantiles and warnings, or None.
     """
 
     __test__ = False  # no test class, though its name begins like one
@@ -105,9 +105,8 @@ def independence_test(
         >>> independence_test(x, np.cos(3 * x), model="mist-fast").p_value
         0.005
     """
-    _check(score, permutations, stop, model, block)
-    first, second = _read(("x", x, discrete_x), ("y", y, discrete_y))
-    pair = sort_pair(first, second)
+    check_options(score, permutations, stop, model, block)
+    pair = sorted_pair((x, y), (discrete_x, discrete_y))
     n, device = pair.x.values.shape[1], pair.x.values.device
     _check_block(block, n)
     generator = _generator(generator)
@@ -136,11 +135,11 @@ def conditional_independence_test(
 ) -> TestResult:  # fmt: skip
     """Whether x and y of a sample are dependent beyond what ``given`` explains.
 
-    Rows of y are exchanged with rows of the same labels in ``given``, and, where it holds numbers,
-    among at most 12 rows that are near in these. Before that, the kernels lose what the condition
-    predicts (``torchmist.residuals``). With labels alone the level is exact; with numbers it is so
-    in the limit of many rows, as no two rows have the same condition: strong confounding by many
-    columns in few rows is taken for dependence.
+    Both sides lose what ``given`` predicts of them (``torchmist.residuals``). Of labels alone, the
+    rows of y are then exchanged within their classes, and the level is exact. Where ``given`` holds
+    numbers, the products of what is left get random signs (``torchmist.products``), and the level
+    is exact in the limit of many rows, as no two rows have the same condition: strong confounding
+    by many columns in few rows is taken for dependence.
 
     Args:
         x, y: as for :func:`independence_test`.
@@ -160,36 +159,48 @@ def conditional_independence_test(
         >>> conditional_independence_test(x, y, z, model=None).p_value > 0.05
         True
     """
-    _check(score, permutations, stop, model)
-    sides = _read(("x", x, discrete_x), ("y", y, discrete_y), ("given", given, discrete_given))
-    checked = check_pair(sides[0].values, sides[1].values, ("x", "y"))
-    third = check_third(sides[2].values, "given", checked[0])
-    whole = sort_given(*zip(sides, (*checked, third)))
-    a, b, c, _ = whole
+    check_options(score, permutations, stop, model)
+    whole = sorted_given((x, y, given), (discrete_x, discrete_y, discrete_given))
     generator = _generator(generator)
-    columns = [score_columns(side) for side in (a, b, c)]
-    index = predictors((columns[0], columns[1]), columns[2])
-    order, cell = _alike(c, columns[2], index)
     if score == "network":
         assert model is not None
-        p, q, z = (network_columns(side)[0][:, order] for side in (a, b, c))
-        orders = _orders(cell[None], 1, generator)
-        draw = _network_scores((p, q), z, model)
+        p_value, drawn = _network_p_value(whole, model, permutations, stop, generator)
     else:
-        blocks, groups = _ordered_blocks((*columns, index), order, cell, generator)
-        dependence, factor = _residual_dependence(blocks, groups)
-        if all(c.label):  # orders within labels are exact as they are
-            factor = torch.ones_like(factor)
-        orders = _orders(groups, 1, generator)
-        draw = _kernel_scores(dependence, groups, orders, factor)
-    p_value, drawn = _p_value(draw, orders, permutations, stop)
+        options = (permutations, stop, generator)
+        p_value, drawn = residual_p_value(*whole[:3], *options, ResidualCache())
     found = None if model is None else estimate_given(whole, model)
     return _result(found, p_value, drawn)
 
 
-def _check(
+def sorted_pair(values: Sequence[Any], discrete: Sequence[Discrete]) -> SortedPair:
+    """x and y of a test, checked, with the kinds of their columns."""
+    return sort_pair(*_read(("x", "y"), values, discrete))
+
+
+def sorted_given(values: Sequence[Any], discrete: Sequence[Discrete]) -> SortedGiven:
+    """x, y and given of a conditional test, checked, with the kinds of their columns."""
+    sides = _read(("x", "y", "given"), values, discrete)
+    checked = check_pair(sides[0].values, sides[1].values, ("x", "y"))
+    third = check_third(sides[2].values, "given", checked[0])
+    return sort_given(*zip(sides, (*checked, third)))
+
+
+def _network_p_value(
+    whole: SortedGiven, model: Model, permutations: int, stop: int | None,
+    generator: torch.Generator,
+) -> tuple[float, int]:  # fmt: skip
+    """The p-value of the network's score under orders of rows that are alike in the condition."""
+    columns = [score_columns(side) for side in whole[:3]]
+    order, cell = alike(whole.given, columns[2], predictors((columns[0], columns[1]), columns[2]))
+    x, y, z = (network_columns(side)[0][:, order] for side in whole[:3])
+    orders = _orders(cell[None], 1, generator)
+    return _p_value(_network_scores((x, y), z, model), orders, permutations, stop)
+
+
+def check_options(
     score: Score, permutations: int, stop: int | None, model: Model | None, block: int = 1
 ) -> None:
+    """Raise where options of a test make no sense."""
     if score not in ("kernels", "network"):
         raise ValueError(f"expected score 'kernels' or 'network', got {score!r}")
     if score == "network" and model is None:
@@ -207,11 +218,11 @@ def _check_block(block: int, n: int) -> None:
         raise ValueError(f"expected block of at most {most} rows, got {block}")
 
 
-def _read(*named: tuple[str, Any, Discrete]) -> list[Side]:
+def _read(names: Sequence[str], values: Sequence[Any], discrete: Sequence[Discrete]) -> list[Side]:
     """All sides of one dataset."""
-    order_notes(**{name: value for name, value, _ in named})
-    sides = [read_side(value, name, discrete) for name, value, discrete in named]
-    for side, (name, _, _) in zip(sides, named):
+    order_notes(**dict(zip(names, values)))
+    sides = [read_side(*each) for each in zip(values, names, discrete)]
+    for side, name in zip(sides, names):
         if side.values.dim() > 2:
             raise ValueError(
                 f"expected {name} of one dataset, [N] or [N, d], got a batch of shape "
@@ -237,78 +248,23 @@ def _tested_rows(n: int, block: int, generator: torch.Generator) -> Tensor:
     return rows if block == 1 else torch.arange(min(n, _MOST))
 
 
-def _blocks(columns: Tensor, rows: Tensor | None) -> Tensor:
+def _blocks(columns: Tensor, rows: Tensor) -> Tensor:
     """Rows of ``[N, K]`` in blocks ``[B, m, K]`` of at most 1,024; what is left over goes."""
-    chosen = columns if rows is None else columns[rows]
-    count = -(-len(chosen) // _BLOCK)
-    size = len(chosen) // count
-    return chosen[: count * size].view(count, size, -1)
-
-
-def _alike(given: Sorted, columns: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-    """An order ``[N]`` of the rows in which alike ones stand together, and their cells ``[N]``."""
-    values = given.values[0]
-    strata = torch.zeros(len(values), dtype=torch.int64, device=values.device)
-    labels = [k for k, label in enumerate(given.label) if label]
-    if labels:
-        strata = joint_codes(values[None][..., labels])[0]
-    if len(labels) == values.shape[1]:
-        order = strata.argsort(stable=True)
-        return order, strata[order]
-    place = columns
-    if index.shape[1]:
-        place = torch.cat([index, _INDIRECT * columns / columns.shape[1] ** 0.5], -1)
-    orders, cells, first = [], [], 0
-    for code in strata.unique():
-        rows = (strata == code).nonzero().flatten()
-        order, cell = near_order(place[rows], _CELL)
-        orders.append(rows[order])
-        cells.append(cell + first)
-        first += int(cell.max()) + 1
-    return torch.cat(orders), torch.cat(cells)
-
-
-def _ordered_blocks(
-    columns: Iterable[Tensor], order: Tensor, cell: Tensor, generator: torch.Generator
-) -> tuple[list[Tensor], Tensor]:
-    """All columns ``[N, K]`` in blocks ``[B, m, K]`` of rows in ``order``, at most 8,192 of them at
-    random, and their cells ``[B, m]``."""
-    kept = torch.randperm(len(order), generator=generator)[:_MOST].sort().values
-    rows = order[kept.to(order.device)]
-    groups = _blocks(cell[kept.to(cell.device), None], None)[..., 0]
-    return [_blocks(value, rows) for value in columns], groups
-
-
-def _residual_dependence(blocks: list[Tensor], groups: Tensor) -> tuple[Dependence, Tensor]:
-    """The dependence of what is left of both sides, and by how much the residuals of independent
-    sides agree more than permuted ones, ``[Sx, Sy]``; ``blocks``: the sides, the condition and what
-    it predicts, each ``[B, m, K]``."""
-    x, y, given, index = blocks
-    left: list[list[Tensor]] = [[], []]
-    factors = []
-    for u, v, z, fitted, cells in zip(kernels(x), kernels(y), given, index, groups):
-        smoother = Smoother(z, fitted)
-        (p, kept_p), (q, kept_q) = smoother.residual(u), smoother.residual(v)
-        factors.append(alignment(kept_p, kept_q, smoother.vectors, cells))
-        for side, kernel in zip(left, (p, q)):
-            size = torch.linalg.matrix_norm(kernel).clamp(min=1e-12)
-            side.append((kernel / size[:, None, None]).float())
-    both = (torch.stack(side) for side in left)
-    return Dependence(*both), torch.stack(factors).mean(0)
+    count = -(-len(rows) // _BLOCK)
+    size = len(rows) // count
+    return columns[rows[: count * size]].view(count, size, -1)
 
 
 def _kernel_scores(
-    dependence: Dependence, groups: Tensor, orders: Orders, factor: Tensor | None = None
+    dependence: Dependence, groups: Tensor, orders: Orders
 ) -> Callable[[Tensor | None], Tensor]:
     """Scores of orders ``[P, B, m]``, or of the data (None), ``[P]``."""
     dependence.fit(dependence.products(orders(count=_PILOT)))
     own = torch.arange(groups.shape[1], device=groups.device).expand(1, *groups.shape)
 
     def score(orders: Tensor | None) -> Tensor:
-        if orders is not None:
-            return dependence.score(dependence.products(orders))
-        products = dependence.products(own)
-        return dependence.score(products if factor is None else products / factor)
+        orders = own if orders is None else orders
+        return dependence.score(dependence.products(orders))
 
     return score
 

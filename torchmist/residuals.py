@@ -1,111 +1,168 @@
-r"""What is left of a kernel once all that a condition predicts is taken out.
+r"""What is left of a side once all that a condition predicts is taken out, as low-rank features.
 
-For a smoother :math:`W` of the rows on the condition, the features of a kernel :math:`K` leave the
-kernel :math:`R K R`, :math:`R = 1 - W` (Zhang et al. 2011), whose products have mean 0 where both
-sides are independent given the condition, also where one of the two smoothers is somewhat off
-(Shah and Peters 2020). :math:`W` is kernel ridge regression; its ridge is chosen for each kernel by
-generalised cross-validation. The kernel of the condition is the sum of a line, a Gaussian, and a
-Gaussian of the few directions of the condition that predict the sides by least squares, since in
-many columns rows are far from each other in all but these.
+A side gives :math:`S` kernels of its rows: products of the columns (lines) and, unless it is one
+label, Gaussian kernels of two widths. Each is held as features :math:`\Phi` ``[m, r]`` with
+:math:`K \approx \Phi \Phi^T` (Nyström, on at most 100 rows). Kernel ridge regression :math:`W` on
+the condition leaves :math:`(1 - W) \Phi` (Zhang et al. 2011), whose products with those of another
+side have mean 0 where both are independent given the condition, also where one of the two
+regressions is somewhat off (Shah and Peters 2020). The kernel of the condition is the sum of a
+line, the mean of the kernels :math:`k_g` of its variables, and :math:`\prod_g (1 + k_g) - 1`, which
+holds their interactions; its ridge is that of the highest marginal likelihood of a Gaussian process
+for the features of a kernel.
 
-Legend: ``m`` rows, ``q`` columns of the condition, ``K`` columns of a side, ``S`` kernels.
+Legend: ``m`` rows, ``K`` columns of a side, ``G`` variables, ``S`` kernels, ``r`` features,
+``q`` directions of the condition.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
-__all__ = ["Smoother", "alignment", "predictors"]
+__all__ = ["Left", "Smoother", "agreement", "features", "near"]
 
-_LINE = 10.0
-_WIDTH = 2.0
-_NARROW, _SHARE = 20.0, 0.3  # of a condition of one column, which is seen in more detail
-_INDEX = 4.0
-_RIDGES = torch.logspace(-3, 3, 13, dtype=torch.float64)
-_FEW = 2
-_LEAST = 1e-6
+_WIDTHS = (1.0, 0.4)  # of the Gaussian kernels of a side whose variables have variance 1
+_SHARES = (0.77, 0.23)  # of Gaussian kernels of these widths in the kernel of a condition
+_LINE = 0.3
+_LANDMARKS = 100
+_GOLDEN = 0.6180339887498949
+_JITTER = 1e-6
+_CUT, _CUT_GIVEN = 2e-3, 1e-5  # least share of an eigenvalue that is kept
+_RIDGES = torch.logspace(-2, 3, 11, dtype=torch.float64)
+_BROAD = 1.5  # width of the kernel of rows that are near in the condition
+_LEAST = 1e-9
 
 
-def predictors(sides: tuple[Tensor, ...], given: Tensor) -> Tensor:
-    """What ``given`` ``[N, q]`` says of each side ``[N, K]`` by least squares: at most two columns
-    for each, the leading principal ones, scaled to the variance of the first; ``[N, 0]`` if ``q``
-    is 1."""
-    if given.shape[1] == 1:
-        return given[:, :0]
-    z = given.double() - given.double().mean(0)
+class Left(NamedTuple):
+    """What is left of the features of each kernel, ``[m, r]`` float32, and ``share`` ``[S, q]`` of
+    each direction of the condition."""
+
+    features: tuple[Tensor, ...]
+    share: Tensor
+
+
+def _gaussian(rows: Tensor, others: Tensor, width: float) -> Tensor:
+    square = torch.cdist(rows, others, compute_mode="donot_use_mm_for_euclid_dist").square()
+    return (square / (-2 * width**2)).exp()
+
+
+def _landmarks(m: int) -> Tensor:
+    """Places of at most 100 rows, spread evenly without a period."""
+    if m <= _LANDMARKS:
+        return torch.arange(m)
+    places = torch.arange(_LANDMARKS, dtype=torch.float64) * _GOLDEN % 1 * m
+    return places.long().unique()
+
+
+def _factor(kernel: Tensor, places: Tensor, cut: float) -> tuple[Tensor, Tensor]:
+    """Eigenvectors ``[m, q]`` and eigenvalues ``[q]`` of the centred kernel of which ``kernel``
+    ``[m, L]`` are the columns at ``places``; those of at least the share ``cut`` of all."""
+    block = kernel[places]
+    level = _JITTER * block.diagonal().mean().clamp(min=_LEAST)
+    root = torch.linalg.cholesky(block + level * torch.eye(len(block), device=block.device))
+    flat = torch.linalg.solve_triangular(root, kernel.mT, upper=False).mT
+    flat = flat - flat.mean(0)
+    values, vectors = torch.linalg.eigh(flat.mT @ flat)
+    kept = values > (cut * values.sum()).clamp(min=_LEAST)
+    return flat @ vectors[:, kept] * values[kept].rsqrt(), values[kept]
+
+
+def features(groups: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Features ``[m, r]`` float64 of each kernel of a side, with mean square 1 in all.
+
+    Args:
+        groups: one ``[m, k]`` for each variable of the side, of variance 1: a number, or the
+            columns of the classes of a label.
+    """
+    rows = torch.cat(list(groups), -1).double()
+    places = _landmarks(len(rows)).to(rows.device)
+    marks = rows[places]
+    kernels = [rows @ marks.mT]
+    if len(groups) > 1 or rows.shape[1] == 1:
+        size = len(groups) ** 0.5
+        kernels += [_gaussian(rows, marks, width * size) for width in _WIDTHS]
     out = []
-    for side in sides:
-        u, size, _ = torch.linalg.svd(z, full_matrices=False)
-        u = u[:, size > _LEAST * size.max()]
-        fit = u @ (u.mT @ side.double())
-        left, values, _ = torch.linalg.svd(fit, full_matrices=False)
-        fit = left[:, :_FEW] * values[:_FEW]
-        out.append(fit / fit.square().mean(0).sqrt().amax().clamp(min=_LEAST))
-    return torch.cat(out, -1).to(given.dtype)
+    for kernel in kernels:
+        vectors, values = _factor(kernel, places, _CUT)
+        made = vectors * values.sqrt()
+        out.append(made / made.square().sum(1).mean().sqrt().clamp(min=_LEAST))
+    return tuple(out)
 
 
-def _gaussian(rows: Tensor, width: float) -> Tensor:
-    """``exp(-width d^2 / mean d^2)`` of rows ``[m, q]``."""
-    square = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist").square()
-    return (-width * square / square.mean().clamp(min=_LEAST)).exp()
+def near(groups: Sequence[Tensor]) -> Tensor:
+    """How near rows are in the variables of a condition: a kernel ``[m, m]`` float32, 1 at rows
+    that are alike and 0 at rows of other labels."""
+    numbers = [group for group in groups if group.shape[1] == 1]
+    kernel = torch.ones(len(groups[0]), len(groups[0]), device=groups[0].device)
+    if numbers:
+        rows = torch.cat(numbers, -1).double()
+        kernel = _gaussian(rows, rows, _BROAD).float()
+    for group in groups:
+        if group.shape[1] > 1:
+            code = group.argmax(1)
+            kernel = kernel * (code[:, None] == code)
+    return kernel
 
 
 class Smoother:
-    """Kernel ridge regression of any kernel of the rows on a condition.
+    """Kernel ridge regression of the features of any side on a condition.
 
     Args:
-        given: the condition ``[m, q]``.
-        index: what it predicts of the sides ``[m, i]``, of :func:`predictors`.
+        groups: one ``[m, k]`` for each variable of the condition, as for :func:`features`.
     """
 
-    def __init__(self, given: Tensor, index: Tensor) -> None:
-        z = given.double()
-        kernel = _gaussian(z, _WIDTH) + _LINE * z @ z.mT / z.shape[1]
-        if z.shape[1] == 1:
-            kernel = kernel + _SHARE * _gaussian(z, _NARROW)
-        if index.shape[1]:
-            kernel = kernel + _gaussian(index.double(), _INDEX)
-        kernel = kernel - kernel.mean(0)
-        kernel = kernel - kernel.mean(1, keepdim=True)
-        self._values, self.vectors = torch.linalg.eigh((kernel + kernel.mT) / 2)
+    def __init__(self, groups: Sequence[Tensor]) -> None:
+        rows = [group.double() for group in groups]
+        places = _landmarks(len(rows[0])).to(rows[0].device)
+        total, product, line = 0.0, 1.0, 0.0
+        for group in rows:
+            marks = group[places]
+            pairs = zip(_SHARES, _WIDTHS)
+            kernel = sum(share * _gaussian(group, marks, width) for share, width in pairs)
+            total, product = total + kernel / len(rows), product * (1 + kernel)
+            line = line + _LINE * group @ marks.mT
+        kernel = total + (product - 1) / (2 ** len(rows) - 1) + line
+        self.vectors, self._values = _factor(kernel, places, _CUT_GIVEN)
 
-    def residual(self, kernels: Tensor) -> tuple[Tensor, Tensor]:
-        """What is left of kernels ``[S, m, m]``, and the squares of the shares that are left of
-        the eigenvectors, ``[S, m]``; float64."""
-        within = self.vectors.mT @ kernels.double() @ self.vectors
-        diagonal = within.diagonal(dim1=-2, dim2=-1)
-        ridges = _RIDGES.to(diagonal.device)[:, None]
-        left = ridges / (self._values.clamp(min=0) + ridges)
-        loss = diagonal @ left.square().mT / left.mean(-1).square()
-        share = left[loss.argmin(-1)]
-        kept = self.vectors @ (within * share[:, :, None] * share[:, None]) @ self.vectors.mT
-        return kept, share.square()
+    def left(self, kernels: Sequence[Tensor]) -> Left:
+        """What is left of the features ``[m, r]`` of each kernel of a side."""
+        out, shares = [], []
+        for phi in kernels:
+            within = self.vectors.mT @ phi
+            share = self._share(phi.square().sum(0), within.square())
+            shares.append(share)
+            out.append((phi - self.vectors @ ((1 - share)[:, None] * within)).float())
+        return Left(tuple(out), torch.stack(shares))
+
+    def _share(self, whole: Tensor, within: Tensor) -> Tensor:
+        """The share ``[q]`` that the likeliest ridge leaves of each direction, from the squares of
+        features in all ``[r]`` and in these directions ``[q, r]``."""
+        ridges = _RIDGES.to(whole.device)
+        rest = (whole - within.sum(0)).clamp(min=0)
+        m, q = self.vectors.shape
+        sums = self._values + ridges[:, None]  # [ridges, q]
+        power = sums.reciprocal() @ within + rest / ridges[:, None]
+        volume = sums.log().sum(1) + (m - q) * ridges.log()
+        likelihood = -m * (power.clamp(min=_LEAST).log() @ whole) - volume * whole.sum()
+        ridge = ridges[likelihood.argmax()]
+        return ridge / (self._values + ridge)
 
 
-def alignment(x: Tensor, y: Tensor, vectors: Tensor, cells: Tensor) -> Tensor:
-    """By how much residuals of independent sides agree more than permuted ones, ``[Sx, Sy]``.
+def agreement(x: Tensor, y: Tensor, vectors: Tensor) -> Tensor:
+    """By how much residuals of independent sides agree more than under random signs, ``[Sx, Sy]``.
 
-    Both sides lost the same directions, which permutations within small cells nearly keep: with
-    :math:`A = V diag(share) V^T` of each side, :math:`tr A_x A_y` over its mean under permutations
-    of the rows of one side within cells.
+    Both sides lost the same directions: with :math:`A = (1 - W)^2` of each side, this is
+    :math:`tr(A_x A_y) / \\sum_i A_{x,ii} A_{y,ii}`.
 
     Args:
-        x, y: shares ``[S, m]`` of :meth:`Smoother.residual`.
-        vectors: the eigenvectors ``[m, m]``.
-        cells: of the rows ``[m]``.
+        x, y: shares ``[S, q]`` of :meth:`Smoother.left`.
+        vectors: the directions ``[m, q]``.
     """
-    code = cells.unique(return_inverse=True)[1]
-    member = torch.nn.functional.one_hot(code).to(vectors.dtype)  # [m, C]
-    size = member.sum(0)
-    into = member.mT @ vectors
-    sums, diagonals = [], []
-    for share in (x, y):
-        sums.append((into * share[:, None]) @ into.mT)  # [S, C, C]
-        diagonals.append((share @ vectors.square().mT) @ member)  # [S, C]
-    outside = [v - torch.diag_embed(v.diagonal(dim1=-2, dim2=-1)) for v in sums]
-    inside = [v.diagonal(dim1=-2, dim2=-1) - d for v, d in zip(sums, diagonals)]
-    other = (outside[0] / (size[:, None] * size)).flatten(1) @ outside[1].flatten(1).mT
-    mean = other + (diagonals[0] / size) @ diagonals[1].mT
-    mean = mean + (inside[0] / (size * (size - 1)).clamp(min=1)) @ inside[1].mT
-    return (x @ y.mT) / mean.clamp(min=_LEAST)
+    m = len(vectors)
+    lost = [1 - share.square() for share in (x, y)]
+    trace = m - 1 - lost[0].sum(1)[:, None] - lost[1].sum(1) + lost[0] @ lost[1].mT
+    kept = [1 - 1 / m - vectors.square() @ part.mT for part in lost]  # [m, S]
+    return trace.clamp(min=_LEAST) / (kept[0].mT @ kept[1]).clamp(min=_LEAST)
