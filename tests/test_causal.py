@@ -63,16 +63,24 @@ def test_rows_of_tigramite_become_columns_and_labels() -> None:
     assert marks == [[False], [True], [False, False]]
 
 
-def test_p_values_are_those_of_the_tests_of_the_package() -> None:
-    group, size, effect, _ = _collider(100).T[:, :, None]
-    none, marks = np.empty((100, 0)), [[True], [False], [False]]
-    found = causal._p_value((group, size, none), [*marks[:2], []], 39, None, 3)
+def test_p_values_given_a_condition_are_those_of_the_package() -> None:
+    parts = _collider(100).T[:3, :, None]
     options = {"model": None, "permutations": 39, "stop": None, "discrete_x": True}
     seeded = {"generator": torch.Generator().manual_seed(3)}
-    assert found == independence_test(group, size, **options, **seeded).p_value
-    found = causal._p_value((group, size, effect), marks, 39, None, 3)
-    seeded = {"generator": torch.Generator().manual_seed(3)}
-    assert found == conditional_independence_test(group, size, effect, **options, **seeded).p_value
+    found = causal._p_value(parts, [[True], [False], [False]], 39, None, 3)
+    assert found == conditional_independence_test(*parts, **options, **seeded).p_value
+
+
+def test_p_values_without_a_condition_keep_the_level_and_see_a_square() -> None:
+    def p_value(x, y):
+        parts = (x[:, None], y[:, None], np.empty((len(x), 0)))
+        return causal._p_value(parts, [[False], [False], []], 39, None, 0)
+
+    rng = np.random.default_rng(0)
+    rejected = sum(p_value(*rng.normal(size=(2, 40))) <= 0.05 for _ in range(100))
+    assert rejected <= 12  # 5 expected, standard deviation 2.2
+    x, e = rng.normal(size=(2, 200))
+    assert p_value(x, x**2 + e) == 1 / 40
 
 
 def test_rows_of_a_block_stay_together() -> None:
@@ -132,6 +140,8 @@ def test_tables_that_causal_learn_cannot_test_are_refused() -> None:
         causal.CausalLearnTest(np.where(data > 2, np.nan, data))
     with pytest.raises(ValueError, match="columns of data, got"):
         causal.CausalLearnTest(data, discrete=[7])
+    with pytest.raises(ValueError, match="permutations of at least 1"):
+        causal.CausalLearnTest(data, permutations=0)
 
 
 def test_p_values_of_other_options_are_not_taken_from_the_cache(tmp_path) -> None:

@@ -10,7 +10,6 @@ from torchmist.columns import read_side
 from torchmist.dependence import Dependence, kernels, score_columns
 from torchmist.independence import conditional_independence_test, independence_test
 from torchmist.kinds import sort_kinds
-from torchmist.residuals import Smoother, alignment
 from torchmist.shuffles import near_order, sequential_p_value, shuffled
 
 
@@ -123,29 +122,6 @@ def test_labels_of_the_condition_split_the_rows() -> None:
     x, y, rng = _draw(3, 200)
     z = rng.integers(0, 3, 200)
     assert conditional_independence_test(x + 3 * z, y - 3 * z, z, model=None).p_value > 0.05
-
-
-def test_a_smoother_leaves_nothing_of_what_the_condition_says() -> None:
-    z = torch.randn(60, 1, generator=torch.Generator().manual_seed(0))
-    z = z - z.mean()  # kernels come centred
-    left, share = Smoother(z, z[:, :0]).residual((z @ z.mT)[None])
-    assert float(left.diagonal(dim1=-2, dim2=-1).sum()) < 1e-3 * float(z.square().sum())
-    assert share.shape == (1, 60)
-
-
-def test_residuals_agree_as_much_more_as_permutations_within_cells_say() -> None:
-    generator = torch.Generator().manual_seed(0)
-    z = torch.randn(40, 1, generator=generator).sort(0).values
-    y = z + torch.randn(40, 1, generator=generator)
-    cells = torch.arange(40) // 9
-    smoother = Smoother(z, z[:, :0])
-    share = smoother.residual(kernels(y[None])[0])[1]
-    left = torch.einsum("ik,sk,jk->sij", smoother.vectors, share, smoother.vectors)
-    orders = shuffled(cells[None], 3000, generator)[:, 0]
-    moved = torch.stack([left[:, order][:, :, order] for order in orders]).mean(0)
-    want = torch.einsum("sij,tij->st", left, left) / torch.einsum("sij,tij->st", left, moved)
-    got = alignment(share, share, smoother.vectors, cells)
-    assert torch.allclose(got, want, atol=2e-3) and float(got.max()) > 1.001
 
 
 def test_the_statistic_is_the_estimate_in_nats() -> None:

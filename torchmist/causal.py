@@ -2,8 +2,10 @@
 
 :class:`CausalLearnTest` is known to causal-learn as ``"torchmist"`` once this module is imported:
 ``pc(data, indep_test="torchmist", discrete=[2, 5])``. :class:`TigramiteTest` goes to ``PCMCI`` as
-``cond_ind_test``. Their p-values are those of :func:`torchmist.independence_test` and
-:func:`torchmist.conditional_independence_test`. Both libraries come with
+``cond_ind_test``. Their p-values are those of :func:`torchmist.conditional_independence_test`.
+Without a condition, tigramite gets those of :func:`torchmist.independence_test`, and causal-learn,
+which runs hundreds of tests on one table, those of the same scores as with a condition, under
+orders of all rows, with what its tests have in common computed once. Both libraries come with
 ``pip install 'torchmist-mi[causal]'``; each class needs its own alone.
 
 Legend: ``N`` samples, ``D`` columns.

@@ -94,18 +94,22 @@ class SignedProducts:
             place += 1 + local
         return out
 
-    def score(self, signs: Tensor | None) -> Tensor:
-        """Scores of signs ``[P, B, m]``, or of the data (None), ``[P]``."""
-        total = self._mean.new_zeros(len(self._mean), 1 if signs is None else len(signs))
+    def products(self, signs: Tensor) -> Tensor:
+        """``T`` and the local ones ``[P, C]`` of signs ``[P, B, m]``."""
+        total = self._mean.new_zeros(len(self._mean), len(signs))
         for k in range(len(self._x)):
             matrices = self._matrices(k) if self._kept is None else self._kept
-            if signs is None:
-                total += matrices.sum((-2, -1))[:, None].double()
-            else:
-                total += ((signs[:, k] @ matrices) * signs[:, k]).sum(-1).double()
+            total += ((signs[:, k] @ matrices) * signs[:, k]).sum(-1).double()
+        return total.T
+
+    def score(self, signs: Tensor | None) -> Tensor:
+        """Scores of signs ``[P, B, m]``, or of the data (None), ``[P]``."""
         if signs is None:
-            total /= self._factor[:, None]
-        return combined(total.T, self._mean, self._variance, self._log_weight)
+            own = self._near[0].new_ones(1, len(self._near), len(self._near[0]))
+            products = self.products(own) / self._factor
+        else:
+            products = self.products(signs)
+        return combined(products, self._mean, self._variance, self._log_weight)
 
 
 class OrderedProducts:
@@ -123,7 +127,7 @@ class OrderedProducts:
         self._x, self._y, self._classes = x, y, classes
         self._pairs = _pairs(x[0], y[0], bool((classes != classes[0, 0]).any()))
         self._log_weight = _log_weights(self._pairs).to(classes.device)
-        products = self._products(orders)
+        products = self.products(orders)
         self._mean = products.mean(0).clamp(min=_TIED)
         self._variance = products.var(0).clamp(min=_TIED**2)
 
@@ -132,10 +136,10 @@ class OrderedProducts:
         if orders is None:
             own = torch.arange(self._classes.shape[1], device=self._classes.device)
             orders = own.expand(1, *self._classes.shape)
-        products = self._products(orders)
+        products = self.products(orders)
         return combined(products, self._mean, self._variance, self._log_weight)
 
-    def _products(self, orders: Tensor) -> Tensor:
+    def products(self, orders: Tensor) -> Tensor:
         """``T`` and the local ones ``[P, C]`` of orders ``[P, B, m]``."""
         total = 0.0
         for x, y, code, rows in zip(self._x, self._y, self._classes, orders.unbind(1)):

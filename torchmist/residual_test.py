@@ -27,7 +27,7 @@ __all__ = ["ResidualCache", "residual_p_value"]
 
 _BLOCK, _MOST = 1024, 8192  # rows of a block, and rows that are tested
 _PILOT, _CHUNK = 40, 40
-_ENTRIES = 2**25  # numbers that a cache holds at most
+_ENTRIES, _WIDE = 2**25, 64  # numbers that a cache holds at most, and of a row in one part of it
 Kept = TypeVar("Kept")
 
 
@@ -35,7 +35,7 @@ class ResidualCache:
     """What tests of one table have in common: features, smoothers, and what these leave.
 
     Found again by the values of the columns, so that the same columns give the same p-value with a
-    cache and without. It is emptied where it holds more than 2^25 numbers.
+    cache and without. It is emptied where it would hold more than about 2^25 numbers.
     """
 
     def __init__(self) -> None:
@@ -46,10 +46,10 @@ class ResidualCache:
         """What variables ``given`` leave of those of ``side``, each ``[m, k]``; all without any."""
         key = (*map(_digest, side), "given", *map(_digest, given))
         made = partial(self._left, side, given)
-        return self._get(key, made, len(side[0]) * _BLOCK // 8)
+        return self._get(key, made, len(side[0]))
 
     def _left(self, side: Sequence[Tensor], given: Sequence[Tensor]) -> Left:
-        phi = self._get(tuple(map(_digest, side)), partial(features, side), len(side[0]) * 64)
+        phi = self._get(tuple(map(_digest, side)), partial(features, side), len(side[0]))
         if not given:
             return Left(tuple(part.float() for part in phi), phi[0].new_ones(len(phi), 0))
         return self.smoother(given).left(phi)
@@ -57,15 +57,15 @@ class ResidualCache:
     def smoother(self, given: Sequence[Tensor]) -> Smoother:
         """The smoother of variables ``given``, each ``[m, k]``."""
         key = ("given", *map(_digest, given))
-        return self._get(key, partial(Smoother, given), len(given[0]) * 256)
+        return self._get(key, partial(Smoother, given), len(given[0]))
 
-    def _get(self, key: tuple[str, ...], make: Callable[[], Kept], entries: int) -> Kept:
+    def _get(self, key: tuple[str, ...], make: Callable[[], Kept], rows: int) -> Kept:
         if key not in self._kept:
-            if self._entries + entries > _ENTRIES:
+            if self._entries + _WIDE * rows > _ENTRIES:
                 self._kept.clear()
                 self._entries = 0
             self._kept[key] = make()
-            self._entries += entries
+            self._entries += _WIDE * rows
         found: Kept = self._kept[key]
         return found
 

@@ -1,0 +1,173 @@
+"""The test given a condition: residuals, random signs, orders within classes, and its cache."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from torchmist.independence import conditional_independence_test, sorted_given
+from torchmist.products import OrderedProducts, SignedProducts
+from torchmist.residual_test import ResidualCache, residual_p_value
+from torchmist.residuals import Left, Smoother, agreement, features, near
+from torchmist.shuffles import shuffled
+
+
+def _normal(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def _p_value(*sides, draws: int = 99) -> float:
+    return conditional_independence_test(*sides, model=None, permutations=draws, stop=None).p_value
+
+
+def test_features_have_the_products_of_their_kernels() -> None:
+    u = _normal(300, 1)
+    line, broad, narrow = features([u])
+    assert line.shape == (300, 1) and broad.shape[1] < narrow.shape[1] < 60
+    kernel = (-(u - u.T).double().square() / 2).exp()
+    kernel = kernel - kernel.mean(0) - kernel.mean(1)[:, None] + kernel.mean()
+    kernel = kernel / kernel.diagonal().mean()
+    assert float((broad @ broad.T - kernel).abs().mean()) < 0.02
+
+
+def test_one_label_has_one_kernel() -> None:
+    codes = torch.arange(60) % 3
+    (phi,) = features([torch.nn.functional.one_hot(codes).float()])
+    assert phi.shape == (60, 2)
+
+
+def test_a_smoother_takes_what_the_condition_says_and_leaves_noise() -> None:
+    z, e = _normal(200, 1), _normal(200, 1, seed=1)
+    said, noise = (torch.sin(2 * z) - torch.sin(2 * z).mean()), e - e.mean()
+    left = Smoother([z]).left([said.double(), noise.double()])
+    sizes = [float(phi.square().sum() / v.square().sum()) for phi, v in zip(left[0], (said, noise))]
+    assert sizes[0] < 0.01 and sizes[1] > 0.85
+    assert left.share.shape[0] == 2
+
+
+def test_an_interaction_of_two_conditions_is_predicted() -> None:
+    z = _normal(400, 2)
+    product = z.tanh().prod(1, keepdim=True).double()
+    left = Smoother([z[:, :1], z[:, 1:]]).left([product - product.mean()])
+    assert float(left.features[0].square().sum()) < 0.1 * float(product.square().sum())
+
+
+def test_rows_of_other_labels_are_not_near() -> None:
+    label = torch.nn.functional.one_hot(torch.tensor([0, 1, 0])).float()
+    found = near([label, torch.tensor([[0.0], [0.0], [1.5]])])
+    want = torch.tensor([[1, 0, np.exp(-0.5)], [0, 1, 0], [np.exp(-0.5), 0, 1]])
+    assert torch.allclose(found, want.float(), atol=1e-6)
+
+
+def test_agreement_is_that_of_the_matrices_of_residuals() -> None:
+    smoother = Smoother([_normal(50, 1)])
+    phi = [part.double() for part in features([_normal(50, 1, seed=1)])]
+    share = smoother.left(phi).share
+    centre = torch.eye(50, dtype=torch.float64) - 1 / 50
+    v = smoother.vectors
+    parts = [centre - v @ torch.diag(1 - s.square()) @ v.T for s in share]
+    want = [[(a * b).sum() / (a.diag() * b.diag()).sum() for b in parts] for a in parts]
+    assert torch.allclose(agreement(share, share, v), torch.tensor(want).double())
+
+
+def test_products_are_squared_sums_under_signs() -> None:
+    x, y = (Left((_normal(30, 2, seed=s), _normal(30, 3, seed=s + 1)), torch.ones(2, 0))
+            for s in (0, 2))  # fmt: skip
+    weights = near([_normal(30, 1, seed=5)])
+    signs = torch.randint(2, (4, 1, 30), generator=torch.Generator().manual_seed(0)) * 2.0 - 1
+    made = SignedProducts([x], [y], [weights], torch.ones(2, 2)).products(signs)
+    moved = signs[:, 0, :, None, None] * x.features[1][:, :, None] * y.features[0][:, None]
+    assert torch.allclose(made[:, 4], moved.sum(1).square().sum((1, 2)).double(), rtol=1e-4)
+    local = torch.einsum("pikl,pjkl,ij->p", moved, moved, weights)
+    assert torch.allclose(made[:, 5], local.double(), rtol=1e-4)
+
+
+def test_blocks_add_their_products() -> None:
+    sides = [[Left((_normal(20, 2, seed=s),), torch.ones(1, 0)) for s in pair]
+             for pair in ((0, 1), (2, 3))]  # fmt: skip
+    weights, signs = [torch.ones(20, 20)] * 2, _normal(3, 2, 20).sign()
+    both = SignedProducts(*sides, weights, torch.ones(1, 1)).products(signs)
+    alone = [
+        SignedProducts([x], [y], weights[:1], torch.ones(1, 1)).products(signs[:, [k]])
+        for k, (x, y) in enumerate(zip(*sides))
+    ]
+    assert torch.allclose(both, sum(alone), rtol=1e-4)
+
+
+def test_orders_within_classes_keep_the_sums_of_classes() -> None:
+    x, y = (Left((_normal(24, 2, seed=s),), torch.ones(1, 0)) for s in (0, 1))
+    classes = torch.arange(24)[None] % 3
+    orders = shuffled(classes, 5, torch.Generator().manual_seed(0))
+    made = OrderedProducts([x], [y], classes, orders).products(orders)
+    for order, (whole, local) in zip(orders[:, 0], made):
+        parts = [x.features[0][classes[0] == k].T @ y.features[0][order][classes[0] == k]
+                 for k in range(3)]  # fmt: skip
+        assert float(whole) == pytest.approx(float(sum(parts).square().sum()), rel=1e-4)
+        squares = sum(float(part.square().sum()) for part in parts)
+        assert float(local) == pytest.approx(squares, rel=1e-4)
+
+
+@pytest.mark.parametrize("rows", [60, 150])
+def test_the_level_holds_under_a_mixed_condition(rows: int) -> None:
+    rejected = 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        group, z = rng.integers(0, 2, rows), rng.normal(size=rows)
+        x, y = (v * z + group + rng.normal(size=rows) for v in (1, -1))
+        rejected += _p_value(x, y, {"group": group, "z": z}, draws=39) <= 0.05
+    assert rejected <= 12  # 5 expected, standard deviation 2.2
+
+
+@pytest.mark.parametrize("kind", ["number", "label"])
+def test_dependence_whose_sign_turns_with_the_condition_is_seen(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    x, e, z = rng.normal(size=(3, 200))
+    label = (z > 0).astype(int)
+    turned = x * z if kind == "number" else x * (2 * label - 1)
+    assert _p_value(x, turned + e, z if kind == "number" else label) == 0.01
+
+
+def test_a_condition_of_numbers_and_labels_explains_both() -> None:
+    rng = np.random.default_rng(1)
+    group, z = rng.integers(0, 3, 300), rng.normal(size=300)
+    x, y = (group == 1) * 2 + z + rng.normal(size=300), group + z - z**2 + rng.normal(size=300)
+    assert _p_value(x, y, {"group": group, "z": z}) > 0.05
+    assert _p_value(x, y, group) < 0.05
+
+
+def test_labels_of_both_sides_are_seen_given_a_number() -> None:
+    rng = np.random.default_rng(2)
+    z, x = rng.normal(size=300), rng.integers(0, 3, 300)
+    y = np.where(rng.random(300) < 0.3, x, rng.integers(0, 3, 300))
+    assert _p_value(x, y, z) == 0.01
+
+
+def test_a_cache_changes_no_p_value() -> None:
+    rng = np.random.default_rng(0)
+    data = rng.normal(size=(80, 4)).cumsum(1)
+    cache, marks = ResidualCache(), [[False]] * 3
+    for x, y, z in ((0, 2, 1), (0, 3, 1), (0, 2, 1), (2, 3, 1), (0, 2, 3)):
+        whole = sorted_given((data[:, [x]], data[:, [y]], data[:, [z]]), marks)
+        kept, alone = (
+            residual_p_value(*whole[:3], 39, None, torch.Generator().manual_seed(0), c)
+            for c in (cache, ResidualCache())
+        )
+        assert kept == alone
+
+
+def test_single_and_double_precision_agree() -> None:
+    x, y, z = np.random.default_rng(3).normal(size=(3, 120))
+    sides = x + z, y + 0.2 * x + z, z
+    assert _p_value(*sides) == _p_value(*(side.astype(np.float32) for side in sides))
+
+
+def test_more_rows_than_a_block_are_tested_given_a_number() -> None:
+    x, e, z = np.random.default_rng(0).normal(size=(3, 2100))
+    assert _p_value(x + z, e - z, z, draws=19) > 0.05
+    assert _p_value(x + z, e - z + 0.2 * x, z, draws=19) == 0.05
+
+
+def test_a_constant_side_is_independent_given_anything() -> None:
+    y, z = np.random.default_rng(0).normal(size=(2, 60))
+    assert _p_value(np.zeros(60), y, z, draws=19) == 1.0
