@@ -174,7 +174,8 @@ def conditional_independence_test(
 
 def sorted_pair(values: Sequence[Any], discrete: Sequence[Discrete]) -> SortedPair:
     """x and y of a test, checked, with the kinds of their columns."""
-    return sort_pair(*_read(("x", "y"), values, discrete))
+    x, y = _read(("x", "y"), values, discrete)
+    return sort_pair(x, y)
 
 
 def sorted_given(values: Sequence[Any], discrete: Sequence[Discrete]) -> SortedGiven:

@@ -141,15 +141,15 @@ class OrderedProducts:
 
     def products(self, orders: Tensor) -> Tensor:
         """``T`` and the local ones ``[P, C]`` of orders ``[P, B, m]``."""
-        total = 0.0
+        totals = []
         for x, y, code, rows in zip(self._x, self._y, self._classes, orders.unbind(1)):
             members = [code == k for k in code.unique()]
             out = []
             for s, t, local in self._pairs:
                 phi, psi = x.features[s], y.features[t][rows]  # [m, r], [P, m, r']
                 parts = [phi[member].mT @ psi[:, member] for member in members]
-                out.append(sum(parts).square().sum((-2, -1)))
+                out.append(torch.stack(parts).sum(0).square().sum((-2, -1)))
                 if local:
-                    out.append(sum(part.square().sum((-2, -1)) for part in parts))
-            total = total + torch.stack(out, -1).double()
-        return total
+                    out.append(torch.stack(parts).square().sum((0, -2, -1)))
+            totals.append(torch.stack(out, -1).double())
+        return torch.stack(totals).sum(0)

@@ -102,17 +102,18 @@ def residual_p_value(
     )
     left = [[cache.left(*pair) for pair in zip(side, third)] for side in (first, second)]
     draw: Callable[..., Tensor]
+    score: Callable[[Tensor | None], Tensor]
     if given is None or all(given.label):
         classes = torch.zeros_like(rows) if given is None else joint_codes(given.values)[0][rows]
         draw = partial(shuffled, classes, generator=generator)
-        score = OrderedProducts(*left, classes, draw(count=_PILOT)).score
+        score = OrderedProducts(left[0], left[1], classes, draw(count=_PILOT)).score
     else:
         draw = partial(_signs, rows, generator)
         factors = [
             agreement(p.share, q.share, cache.smoother(z).vectors) for p, q, z in zip(*left, third)
         ]
         local = [near(z) for z in third]
-        score = SignedProducts(*left, local, torch.stack(factors).mean(0)).score
+        score = SignedProducts(left[0], left[1], local, torch.stack(factors).mean(0)).score
     return sequential_p_value(
         float(score(None)), lambda count: score(draw(count=count)), permutations, stop, _CHUNK
     )

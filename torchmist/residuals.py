@@ -54,7 +54,8 @@ def _landmarks(m: int) -> Tensor:
     if m <= _LANDMARKS:
         return torch.arange(m)
     places = torch.arange(_LANDMARKS, dtype=torch.float64) * _GOLDEN % 1 * m
-    return places.long().unique()
+    kept: Tensor = places.long().unique()
+    return kept
 
 
 def _factor(kernel: Tensor, places: Tensor, cut: float) -> tuple[Tensor, Tensor]:
@@ -117,11 +118,12 @@ class Smoother:
     def __init__(self, groups: Sequence[Tensor]) -> None:
         rows = [group.double() for group in groups]
         places = _landmarks(len(rows[0])).to(rows[0].device)
-        total, product, line = 0.0, 1.0, 0.0
+        total = rows[0].new_zeros(len(rows[0]), len(places))
+        product, line = torch.ones_like(total), torch.zeros_like(total)
         for group in rows:
             marks = group[places]
             pairs = zip(_SHARES, _WIDTHS)
-            kernel = sum(share * _gaussian(group, marks, width) for share, width in pairs)
+            kernel = torch.stack([s * _gaussian(group, marks, width) for s, width in pairs]).sum(0)
             total, product = total + kernel / len(rows), product * (1 + kernel)
             line = line + _LINE * group @ marks.mT
         kernel = total + (product - 1) / (2 ** len(rows) - 1) + line
