@@ -9,7 +9,7 @@ import torch
 from adapt_samples import draw
 
 from torchmist.adapt import CellMeta, Pool
-from torchmist.adapt.cells import spread
+from torchmist.adapt.cells import jittered
 from torchmist.adapt.partitions import (
     clustered,
     clusters,
@@ -143,7 +143,7 @@ def test_spread_samples_are_new_and_lie_between_neighbours_of_a_cell() -> None:
     z = draw(120, 4) + far[:, None]
     pool = Pool(z, (far // 100,))
     rows = torch.arange(120).repeat(5)
-    made = spread(pool, pool.partitions[0], rows, torch.Generator().manual_seed(0))
+    made = jittered(pool, pool.partitions[0], rows, torch.Generator().manual_seed(0))
     assert len(made.unique(dim=0)) > 550
     for row, new in zip(rows.tolist(), made):
         at = [
@@ -154,16 +154,16 @@ def test_spread_samples_are_new_and_lie_between_neighbours_of_a_cell() -> None:
         assert (ends - new).norm(dim=-1).min() < 1e-3  # on the way to a neighbour
     assert ((made.mean(-1) / 100).round() == far[rows] // 100).all()
     other = Pool(z, (torch.arange(120),))  # every sample a cell of its own: nowhere to go
-    assert torch.equal(spread(other, other.partitions[0], rows, torch.Generator()), z[rows])
+    assert torch.equal(jittered(other, other.partitions[0], rows, torch.Generator()), z[rows])
 
 
 def test_spread_leaves_grids_and_few_columns_as_they_are() -> None:
     z = torch.cat([draw(100, 4), draw(100, 1, seed=1).round()], -1)
     part, generator = torch.zeros(100, dtype=torch.int64), torch.Generator().manual_seed(0)
-    made = spread(Pool(z, (part,)), part, torch.arange(100), generator)
+    made = jittered(Pool(z, (part,)), part, torch.arange(100), generator)
     assert torch.equal(made[:, 4], z[:, 4]) and (made[:, :4] != z[:, :4]).any()
     few = z[:, [0, 1, 4]]
-    assert torch.equal(spread(Pool(few, (part,)), part, torch.arange(100), generator), few)
+    assert torch.equal(jittered(Pool(few, (part,)), part, torch.arange(100), generator), few)
 
 
 def test_some_clusters_have_samples_out_of_place() -> None:

@@ -123,7 +123,7 @@ def test_many_items_of_a_normal_source_give_the_mi_of_a_gaussian_pair() -> None:
 def test_parts_of_the_draws_do_not_change_the_law(monkeypatch: pytest.MonkeyPatch) -> None:
     s, scale = torch.randn(3, 64, 1, generator=generator(5)), torch.full((3, 1, 1), 0.3)
     whole, error = mixture_information(s, s, scale, scale, draws=4096, generator=generator())
-    monkeypatch.setattr(module, "_CPU_CELLS", 64 * 100)
+    monkeypatch.setattr(module, "_CPU_ELEMENTS", 64 * 100)
     parts, _ = mixture_information(s, s, scale, scale, draws=4096, generator=generator(1))
     assert ((whole - parts).abs() < 5 * error).all()
 
