@@ -141,15 +141,18 @@ class OrderedProducts:
 
     def products(self, orders: Tensor) -> Tensor:
         """``T`` and the local ones ``[P, C]`` of orders ``[P, B, m]``."""
-        totals = []
+        total = self._log_weight.new_zeros(len(orders), len(self._log_weight))
         for x, y, code, rows in zip(self._x, self._y, self._classes, orders.unbind(1)):
             members = [code == k for k in code.unique()]
             out = []
             for s, t, local in self._pairs:
                 phi, psi = x.features[s], y.features[t][rows]  # [m, r], [P, m, r']
-                parts = [phi[member].mT @ psi[:, member] for member in members]
-                out.append(torch.stack(parts).sum(0).square().sum((-2, -1)))
-                if local:
-                    out.append(torch.stack(parts).square().sum((0, -2, -1)))
-            totals.append(torch.stack(out, -1).double())
-        return torch.stack(totals).sum(0)
+                whole = psi.new_zeros(len(psi), phi.shape[1], psi.shape[2])
+                alone = psi.new_zeros(len(psi))
+                for member in members:
+                    part = phi[member].mT @ psi[:, member]
+                    whole += part
+                    alone += part.square().sum((-2, -1))
+                out += [whole.square().sum((-2, -1)), alone][: 1 + local]
+            total += torch.stack(out, -1).double()
+        return total
