@@ -213,11 +213,10 @@ def _as_vectors(y: Tensor, width: int, generator: torch.Generator) -> Tensor:
     random sign for one column; as they are for none."""
     if not width:
         return y
-    shape = (*y.shape, width)
-    way = torch.randn(shape, generator=generator, device=y.device)
-    way = way / way.norm(dim=-1, keepdim=True).clamp(min=1e-12)
-    out: Tensor = (y.asinh().exp()[..., None] * way).flatten(2)
-    return out
+    way = torch.randn((*y.shape, width), generator=generator, device=y.device)
+    way = torch.nn.functional.normalize(way, dim=-1)
+    length = y.asinh().exp()
+    return (length[..., None] * way).flatten(2)
 
 
 def _pick(u: float, shares: dict[str, float]) -> str:

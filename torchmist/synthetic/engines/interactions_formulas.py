@@ -123,9 +123,7 @@ def _attend(numbers: Numbers, z: Tensor, u: Tensor, q: int) -> Tensor:
 def _gates(numbers: Numbers, z: Tensor, u: Tensor, q: int) -> Tensor:
     """Values whose gates are open, a gate where a second column is above a threshold."""
     share = torch.special.ndtr(numbers.shifts)
-    shown = z[..., :q] * (u[..., q:] > share[..., None, :])
-    out: Tensor = (shown * numbers.weights[..., None, :]).sum(-1)
-    return out
+    return _weigh(z[..., :q] * (u[..., q:] > share[..., None, :]), numbers.weights)
 
 
 def _bilinear(numbers: Numbers, z: Tensor, u: Tensor, q: int) -> Tensor:
@@ -196,8 +194,8 @@ FORMULAS: Mapping[str, Formula] = {
 
 
 def _normal(u: Tensor) -> Tensor:
-    out: Tensor = torch.special.ndtri(u.clamp(_TAIL, 1 - _TAIL))
-    return out
+    scores: Tensor = torch.special.ndtri(u.clamp(_TAIL, 1 - _TAIL))
+    return scores
 
 
 def _laplace(u: Tensor) -> Tensor:

@@ -135,5 +135,5 @@ def rows_information(mass: Tensor, rows: Tensor) -> Tensor:
     flat, rows = mass.flatten(2)[..., None].to(rows.dtype), rows.flatten(2, -2)
     mean = (flat * rows).sum(2).double()
     own = (flat[..., 0] * torch.special.entr(rows).sum(-1)).sum(2).double()
-    information: Tensor = torch.special.entr(mean).sum(-1) - own
-    return information
+    mi: Tensor = torch.special.entr(mean).sum(-1) - own
+    return mi
