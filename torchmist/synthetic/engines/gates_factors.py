@@ -19,7 +19,11 @@ from torch import Tensor
 
 from torchmist.synthetic.engines.codes_random import Random
 from torchmist.synthetic.engines.gates_masks import Masks
-from torchmist.synthetic.engines.spectra import factor_information, factor_scale
+from torchmist.synthetic.engines.spectra import (
+    factor_columns,
+    factor_information,
+    scaled_loadings,
+)
 
 __all__ = ["Factors", "draw_factors"]
 
@@ -44,18 +48,9 @@ class Factors:
 
     def sample(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Columns ``[B, N, d]`` of unit variance of either side, as if all were shown."""
-
-        def normal(count: int) -> Tensor:
-            shape = (len(self.x), n, count)
-            return torch.randn(shape, generator=generator, device=self.x.device)
-
-        u = normal(self.shared)
-        sides = []
-        for loads in (self.x, self.y):
-            factors = torch.cat([u, normal(loads.shape[-1] - self.shared)], -1)
-            size = (1 + loads.square().sum(-1)).sqrt()[:, None]
-            sides.append((factors @ loads.mT.float() + normal(loads.shape[1])) / size.float())
-        return sides[0], sides[1]
+        x, y = factor_columns(self.x, self.y, self.shared, n, generator)
+        sizes = [(1 + loads.square().sum(-1)).sqrt()[:, None].float() for loads in (self.x, self.y)]
+        return x / sizes[0], y / sizes[1]
 
     def information(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """I(X;Y) in nats and its standard error, both ``[B]`` float64; 0 for few gates."""
@@ -105,9 +100,7 @@ def draw_factors(random: Random, columns: tuple[int, int], masks: Masks) -> Fact
         own = random.normal(d, _OWN) * strength.sqrt()
         sides.append(torch.cat([loads, own.double()], -1))
     nats = random.log_uniform(_NATS[0], min(_NATS[1], _EACH * min(columns))).double()
-    scale = factor_scale(sides[0], sides[1], shared, nats)[:, None, None]
-    x, y = (torch.cat([side[..., :shared] * scale, side[..., shared:]], -1) for side in sides)
-    return Factors(x, y, shared, masks)
+    return Factors(*scaled_loadings(sides[0], sides[1], shared, nats), shared, masks)
 
 
 def _strata(gates: torch.Size, generator: torch.Generator) -> Tensor:

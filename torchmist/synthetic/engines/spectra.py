@@ -28,7 +28,8 @@ from torch import Tensor
 from torchmist.synthetic.engines.codes_random import Random
 from torchmist.synthetic.engines.family import Family
 
-__all__ = ["Spectra", "SpectraParameters", "factor_information", "factor_scale"]
+__all__ = ["Spectra", "SpectraParameters", "factor_columns", "factor_information", "factor_scale",
+           "scaled_loadings"]  # fmt: skip
 
 _SHARED, _OWN = 48, 32
 _NATS = (0.02, 30.0)
@@ -75,26 +76,14 @@ class Spectra(Family[SpectraParameters]):
             length = normal.norm(dim=1, keepdim=True).clamp(min=1e-3)
             sides.append(normal / length * both.double().sqrt()[:, None])
         target = random.log_uniform(*_NATS).double()
-        scale = factor_scale(sides[0], sides[1], shared, target)[:, None, None]
-        x, y = (torch.cat([side[..., :shared] * scale, side[..., shared:]], -1) for side in sides)
-        return SpectraParameters(x, y, shared)
+        return SpectraParameters(*scaled_loadings(sides[0], sides[1], shared, target), shared)
 
     def sample_from(
         self, parameters: SpectraParameters, n: int, *, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
         """Draw ``n`` rows of each distribution: X ``[B, N, dx]`` and Y ``[B, N, dy]``, float32."""
         p = parameters
-
-        def normal(count: int) -> Tensor:
-            shape = (len(p.x), n, count)
-            return torch.randn(shape, generator=generator, device=p.x.device)
-
-        u = normal(p.shared)
-        sides = []
-        for loads in (p.x, p.y):
-            factors = torch.cat([u, normal(loads.shape[-1] - p.shared)], -1)
-            sides.append(factors @ loads.mT.float() + normal(loads.shape[1]))
-        return sides[0], sides[1]
+        return factor_columns(p.x, p.y, p.shared, n, generator)
 
     def information(
         self, parameters: SpectraParameters, *, generator: torch.Generator
@@ -113,6 +102,23 @@ def _spectrum(random: Random, count: int, first: Tensor | float) -> Tensor:
     return out
 
 
+def factor_columns(
+    x: Tensor, y: Tensor, shared: int, n: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Columns ``[B, N, d]`` float32 of both sides, of loadings ``[B, d, K]`` of factors, the first
+    ``shared`` of which are common, and of noise of variance 1."""
+
+    def normal(count: int) -> Tensor:
+        return torch.randn((len(x), n, count), generator=generator, device=x.device)
+
+    u = normal(shared)
+    sides = []
+    for loads in (x, y):
+        factors = torch.cat([u, normal(loads.shape[-1] - shared)], -1)
+        sides.append(factors @ loads.mT.float() + normal(loads.shape[1]))
+    return sides[0], sides[1]
+
+
 def factor_information(x: Tensor, y: Tensor, shared: int) -> Tensor:
     """I(X;Y) ``[B]`` in nats, of Gram matrices of the loadings of both sides."""
     more = y.shape[-1] - shared
@@ -126,6 +132,14 @@ def factor_information(x: Tensor, y: Tensor, shared: int) -> Tensor:
         parts.append(torch.linalg.cholesky(gram + eye).diagonal(dim1=-2, dim2=-1).log().sum(-1))
     out: Tensor = parts[0] + parts[1] - parts[2]
     return out
+
+
+def scaled_loadings(x: Tensor, y: Tensor, shared: int, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Loadings ``[B, d, K]`` of both sides, those of the ``shared`` factors multiplied by
+    :func:`factor_scale`."""
+    scale = factor_scale(x, y, shared, target)[:, None, None]
+    both = (torch.cat([side[..., :shared] * scale, side[..., shared:]], -1) for side in (x, y))
+    return next(both), next(both)
 
 
 def factor_scale(x: Tensor, y: Tensor, shared: int, target: Tensor) -> Tensor:
