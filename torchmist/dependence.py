@@ -28,9 +28,11 @@ from torch.nn import functional as F
 from torchmist.copula import normal_scores
 from torchmist.kinds import Sorted
 
-__all__ = ["KERNELS", "TRUSTED", "Dependence", "combined", "kernels", "normalised",
-           "score_columns", "score_groups"]  # fmt: skip
+__all__ = ["BLOCK", "KERNELS", "MOST", "TRUSTED", "Dependence", "block_sizes", "combined",
+           "kernels", "normalised", "score_columns", "score_groups"]  # fmt: skip
 
+BLOCK, MOST = 1024, 8192
+"""Rows of a block, and rows that are tested, at most."""
 KERNELS = 4
 """Kernels of a side: products, distances, near and far neighbours."""
 TRUSTED = 3.0
@@ -40,6 +42,13 @@ _TIED = 1e-6
 _ORDERS = 20  # that are multiplied at once
 _ELEMENTS = 2**16  # of kernels that are permuted at once: they stay in the cache
 _LEAST = 1e-300
+
+
+def block_sizes(n: int) -> tuple[int, int]:
+    """In how many blocks of how many rows, at most 1,024 each, ``n`` rows are tested; what is left
+    over goes."""
+    count = -(-n // BLOCK)
+    return count, n // count
 
 
 def score_groups(side: Sorted) -> list[Tensor]:

@@ -23,7 +23,7 @@ from torchmist.alike import alike, predictors
 from torchmist.checks import check_pair, check_third
 from torchmist.columns import Discrete, Side, read_side
 from torchmist.conditional import estimate_given
-from torchmist.dependence import Dependence, kernels, score_columns
+from torchmist.dependence import BLOCK, MOST, Dependence, block_sizes, kernels, score_columns
 from torchmist.estimate import MIEstimate, estimate_sorted
 from torchmist.functional import Model, resolve_model
 from torchmist.given import SortedGiven, sort_given
@@ -38,7 +38,6 @@ __all__ = ["Score", "TestResult", "conditional_independence_test", "independence
 
 Score = Literal["kernels", "network"]
 Orders = Callable[..., Tensor]  # count -> [P, B, m]
-_BLOCK, _MOST = 1024, 8192  # rows of a block, and rows that are tested
 _PILOT, _CHUNK = 40, 20
 _STOP = 20
 
@@ -215,7 +214,7 @@ def check_options(
 
 
 def _check_block(block: int, n: int) -> None:
-    if block > (most := min(n, _BLOCK) // 2):
+    if block > (most := min(n, BLOCK) // 2):
         raise ValueError(f"expected block of at most {most} rows, got {block}")
 
 
@@ -245,14 +244,13 @@ def _orders(groups: Tensor, block: int, generator: torch.Generator) -> Orders:
 
 def _tested_rows(n: int, block: int, generator: torch.Generator) -> Tensor:
     """Places of at most 8,192 rows: at random, or of a series the first."""
-    rows = torch.randperm(n, generator=generator)[:_MOST]
-    return rows if block == 1 else torch.arange(min(n, _MOST))
+    rows = torch.randperm(n, generator=generator)[:MOST]
+    return rows if block == 1 else torch.arange(min(n, MOST))
 
 
 def _blocks(columns: Tensor, rows: Tensor) -> Tensor:
     """Rows of ``[N, K]`` in blocks ``[B, m, K]`` of at most 1,024; what is left over goes."""
-    count = -(-len(rows) // _BLOCK)
-    size = len(rows) // count
+    count, size = block_sizes(len(rows))
     return columns[rows[: count * size]].view(count, size, -1)
 
 

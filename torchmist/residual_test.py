@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from torchmist.dependence import score_groups
+from torchmist.dependence import MOST, block_sizes, score_groups
 from torchmist.kinds import Sorted, joint_codes
 from torchmist.products import OrderedProducts, SignedProducts
 from torchmist.residuals import Left, Smoother, agreement, features, near
@@ -25,7 +25,6 @@ from torchmist.shuffles import sequential_p_value, shuffled
 
 __all__ = ["ResidualCache", "residual_p_value"]
 
-_BLOCK, _MOST = 1024, 8192  # rows of a block, and rows that are tested
 _PILOT, _CHUNK = 40, 40
 _ENTRIES, _WIDE = 2**25, 64  # numbers that a cache holds at most, and of a row in one part of it
 Kept = TypeVar("Kept")
@@ -78,9 +77,8 @@ def _digest(values: Tensor) -> str:
 def _block_rows(n: int) -> Tensor:
     """Places of at most 8,192 rows, spread over all, as blocks ``[B, m]`` of at most 1,024; every
     block is spread over all too."""
-    rows = torch.arange(min(n, _MOST)) * n // min(n, _MOST)
-    count = -(-len(rows) // _BLOCK)
-    size = len(rows) // count
+    rows = torch.arange(min(n, MOST)) * n // min(n, MOST)
+    count, size = block_sizes(len(rows))
     return rows[: count * size].view(size, count).T
 
 
