@@ -22,9 +22,10 @@ import torch
 from torch import Tensor
 
 from torchmist.checks import visible
-from torchmist.copula import normal_scores, rank_transform
+from torchmist.copula import rank_transform, standardise
 from torchmist.models.directions import WIDEST
 from torchmist.models.local import sample_order
+from torchmist.models.variates import even_places, rows_at, unit_columns
 
 __all__ = ["Matched", "matched_information"]
 
@@ -58,29 +59,27 @@ def matched_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Mat
         return Matched(none, none, none)
     if x.shape[-1] > y.shape[-1]:
         x, y = y, x
-    scores = [normal_scores(side, mask) for side in (x, y)]
+    ranks = [rank_transform(side, mask) for side in (x, y)]
+    scores = [standardise(rank.scores, mask).mT for rank in ranks]
     n = torch.full((len(x),), x.shape[1], device=x.device) if mask is None else mask.sum(-1)
     with torch.no_grad():
-        partner, good = _partners(_ranked(x, mask), _ranked(y, mask), n)
+        waves = [_waves(rank.codes.mT, n, mask) for rank in ranks]
+        partner, good = _partners(waves[0], waves[1], n)
     other = scores[1].gather(2, partner[:, None].expand(-1, x.shape[1], -1))
     correlation = (scores[0] * other).sum(1) / n[:, None]
     square = correlation.square().clamp(max=_HIGHEST)
     linear = ((-torch.log1p(-square) - 1 / n[:, None]) / 2 * good).sum(-1, keepdim=True)
     with torch.no_grad():
-        near = _neighbours(scores[0], other, good, mask)
+        near = _neighbours(scores[0], other, good, n, mask)
     return Matched(near + linear - linear.detach(), linear, good.sum(-1, keepdim=True).float())
 
 
-def _ranked(side: Tensor, mask: Tensor | None) -> Tensor:
-    """Waves ``[B, N, d w]`` over the ranks of a side, of mean 0 and length 1, 0 for padding."""
-    codes = rank_transform(side, mask).codes.mT
-    n = side.shape[1] if mask is None else mask.sum(-1)[:, None, None]
-    order = torch.arange(1, _WAVES + 1, device=side.device)
-    waves = torch.cos(math.pi * order * ((codes + 1) / (2 * n)).float()[..., None]).flatten(2)
-    real = torch.ones_like(waves[..., :1]) if mask is None else mask[..., None].float()
-    waves = (waves - (waves * real).sum(1, keepdim=True) / real.sum(1, keepdim=True)) * real
-    out: Tensor = waves / waves.norm(dim=1, keepdim=True).clamp(min=1e-6)
-    return out
+def _waves(codes: Tensor, n: Tensor, mask: Tensor | None) -> Tensor:
+    """Waves ``[B, N, d w]`` over ranks of ``n`` rows, by their codes ``[B, N, d]``, of mean 0 and
+    length 1, 0 for padding."""
+    order = torch.arange(1, _WAVES + 1, device=codes.device)
+    place = ((codes + 1) / (2 * n[:, None, None])).float()
+    return unit_columns(torch.cos(math.pi * order * place[..., None]).flatten(2), mask)
 
 
 def _partners(x: Tensor, y: Tensor, n: Tensor) -> tuple[Tensor, Tensor]:
@@ -95,15 +94,14 @@ def _partners(x: Tensor, y: Tensor, n: Tensor) -> tuple[Tensor, Tensor]:
     return partner, (best >= found.amax(1).gather(1, partner)) & (best > chance)
 
 
-def _neighbours(x: Tensor, y: Tensor, good: Tensor, mask: Tensor | None) -> Tensor:
-    """The sums ``[B, 1]`` over the ``good`` ``[B, d]`` of columns ``[B, N, d]`` and partners."""
+def _neighbours(x: Tensor, y: Tensor, good: Tensor, n: Tensor, mask: Tensor | None) -> Tensor:
+    """The sums ``[B, 1]`` over the ``good`` ``[B, d]`` of columns ``[B, N, d]`` and partners, of
+    which ``n`` ``[B]`` rows are real."""
     if x.shape[1] > _MOST_ROWS:
         order = sample_order(torch.cat([x, y], -1).mT, mask, float(x.shape[1]))
-        total = order.new_full((len(x), 1), x.shape[1]) if mask is None else mask.sum(-1)[:, None]
-        place, kept = torch.arange(_MOST_ROWS, device=x.device), total.clamp(max=_MOST_ROWS)
-        rows = order.gather(1, ((place + 0.5) * (total / kept)).long().clamp(max=x.shape[1] - 1))
-        x, y = (side.gather(1, rows[..., None].expand(-1, -1, side.shape[-1])) for side in (x, y))
-        mask = place < kept
+        at, mask = even_places(n[:, None], _MOST_ROWS)
+        rows = order.gather(1, at)
+        x, y = rows_at(x, rows), rows_at(y, rows)
     real = torch.ones_like(x[..., 0], dtype=torch.bool) if mask is None else mask
     sides = [side.masked_fill(~real[..., None], _FAR).mT for side in (x, y)]
     real = real[:, None].expand(sides[0].shape)
@@ -118,10 +116,11 @@ def _neighbours(x: Tensor, y: Tensor, good: Tensor, mask: Tensor | None) -> Tens
 def _kraskov(x: Tensor, y: Tensor, real: Tensor) -> Tensor:
     """Estimates ``[P]`` in nats of pairs of columns ``[P, N]``."""
     count = real.sum(-1, keepdim=True)
-    radius = torch.minimum(_radius(x, y), _radius(y, x))
+    order = _lexical(x, y)
+    radius = torch.minimum(_radius(x, y, order), _radius(y, x, _lexical(y, x)))
     within = [_within(side, radius) for side in (x, y)]
     tied = radius == 0
-    joint = torch.where(tied, _coinciding(x, y), float(_NEIGHBOURS))
+    joint = torch.where(tied, _coinciding(x, y, order), float(_NEIGHBOURS))
     each = torch.digamma(joint) + torch.digamma(count.to(x.dtype))
     each = each - torch.digamma(within[0]) - torch.digamma(within[1])
     return (each * real).sum(-1) / count.squeeze(-1)
@@ -133,11 +132,10 @@ def _lexical(first: Tensor, second: Tensor) -> Tensor:
     return order.gather(-1, first.gather(-1, order).argsort(dim=-1, stable=True))
 
 
-def _radius(first: Tensor, second: Tensor) -> Tensor:
+def _radius(first: Tensor, second: Tensor, order: Tensor) -> Tensor:
     """Distances ``[P, N]`` in the larger of both columns to the third nearest row, of those next in
-    the order of the first."""
+    the ``order`` ``[P, N]`` of the first."""
     n = first.shape[-1]
-    order = _lexical(first, second)
     a, b = first.gather(-1, order), second.gather(-1, order)
     nearest = torch.stack([torch.zeros_like(a), *[torch.full_like(a, _FAR)] * _NEIGHBOURS])
     for step in range(1, min(n - 1, math.ceil(math.sqrt(_NEIGHBOURS * n))) + 1):
@@ -157,9 +155,9 @@ def _within(column: Tensor, radius: Tensor) -> Tensor:
     return (end - start).to(column.dtype)
 
 
-def _coinciding(x: Tensor, y: Tensor) -> Tensor:
-    """Rows ``[P, N]`` that coincide with each in both columns, with itself."""
-    order = _lexical(x, y)
+def _coinciding(x: Tensor, y: Tensor, order: Tensor) -> Tensor:
+    """Rows ``[P, N]`` that coincide with each in both columns, with itself; ``order``: that of
+    :func:`_lexical`."""
     a, b = x.gather(-1, order), y.gather(-1, order)
     new = (a[:, 1:] != a[:, :-1]) | (b[:, 1:] != b[:, :-1])
     group = torch.nn.functional.pad(new.long().cumsum(-1), (1, 0))

@@ -39,6 +39,9 @@ __all__ = [
     "VARIATE_COUNT",
     "VARIATE_OPINIONS",
     "Variates",
+    "even_places",
+    "rows_at",
+    "unit_columns",
     "variate_opinions",
     "variates",
 ]
@@ -134,7 +137,7 @@ def variates(
     real = torch.full((len(x), 1), n, device=x.device) if mask is None else mask.sum(-1)[:, None]
     order = sample_order(torch.cat(lines, -1).mT, mask, real[..., None])
     folds = _Folds(F.pad(order, (0, -n % _FOLDS), value=n))
-    at, counts = _even_places(real, min(_CENTRES, max(1, n // 4)), 4)
+    at, counts = even_places(real, min(_CENTRES, max(1, n // 4)), 4)
     centres = order.gather(1, at), counts
     features = []
     for one, other in ((0, 1), (1, 0)):
@@ -156,7 +159,7 @@ def variates(
     return Variates(left, right, present.squeeze(-1) > 0, rho)
 
 
-def _even_places(total: Tensor, size: int, share: int = 1) -> tuple[Tensor, Tensor]:
+def even_places(total: Tensor, size: int, share: int = 1) -> tuple[Tensor, Tensor]:
     """Places ``[B, size]`` spread evenly over the first ``total`` ``[B, 1]``, and which count: at
     most one of ``share`` samples, and one at least."""
     place = torch.arange(size, device=total.device)
@@ -165,7 +168,7 @@ def _even_places(total: Tensor, size: int, share: int = 1) -> tuple[Tensor, Tens
     return at.clamp(max=total - 1), place < count
 
 
-def _rows(values: Tensor, places: Tensor) -> Tensor:
+def rows_at(values: Tensor, places: Tensor) -> Tensor:
     """Rows ``[B, M, p]`` at ``places`` ``[B, M]`` of ``[B, N, p]``."""
     out: Tensor = values.gather(1, places[..., None].expand(-1, -1, values.shape[-1]))
     return out
@@ -183,11 +186,11 @@ def _standing(score: Tensor, other: Tensor, order: Tensor, real: Tensor) -> tupl
     much, ``[B, 1, S]``: what their waves share with those of any column of ``other``, beyond what
     the largest of as many chance correlations would."""
     with torch.no_grad():
-        at, counts = _even_places(real, min(_SCREENED, score.shape[1]))
+        at, counts = even_places(real, min(_SCREENED, score.shape[1]))
         places, size = order.gather(1, at), counts.sum(-1, keepdim=True)
         d, count = score.shape[-1], max(2, min(_SCREENING, 1024 // score.shape[-1]))
-        own = _unit(_cosines(_rows(score, places), count).flatten(2), counts)
-        against = _unit(_cosines(_rows(other, places), _AGAINST).flatten(2), counts)
+        own = unit_columns(_cosines(rows_at(score, places), count).flatten(2), counts)
+        against = unit_columns(_cosines(rows_at(other, places), _AGAINST).flatten(2), counts)
         tests = own.shape[-1] * against.shape[-1]
         found = (own.mT @ against).square().amax(-1).unflatten(-1, (d, count)).amax(-1) * size
         top, which = found.topk(min(_STANDING, d), dim=-1)
@@ -196,8 +199,8 @@ def _standing(score: Tensor, other: Tensor, order: Tensor, real: Tensor) -> tupl
     return score.gather(2, which[:, None].expand(-1, score.shape[1], -1)), strength[:, None]
 
 
-def _unit(values: Tensor, counts: Tensor) -> Tensor:
-    """Columns of mean 0 and length 1 over the rows ``[B, M]`` that count."""
+def unit_columns(values: Tensor, counts: Tensor | None) -> Tensor:
+    """Columns of mean 0 and length 1 over the rows ``[B, M]`` that count, all for None."""
     values, _ = _moments(values, counts)
     out: Tensor = values / values.norm(dim=1, keepdim=True).clamp(min=1e-6)
     return out
@@ -216,7 +219,7 @@ def _kernels(
     """Coordinates ``[B, N, C]`` of the Gaussian kernel around those ``centres`` ``[B, C]`` that
     count, 0 for the others; its squared width is ``width`` times the mean squared distance."""
     with torch.no_grad():
-        middle = _rows(rows, centres)
+        middle = rows_at(rows, centres)
         _, variance = _moments(rows, mask)
         spread = 2 * width * variance.sum(-1, keepdim=True).clamp(min=1e-9)
         own = (-torch.cdist(middle, middle).square() / spread).exp()
