@@ -9,6 +9,7 @@ from arbiter_draws import draws
 from torchmist.arbiter import Arbiter, Evidence
 from torchmist.arbiter_fit import evidence_of
 from torchmist.quantile_head import quantile_levels
+from torchmist.weights import ALIASES
 from training import arbiter as command
 from training.arbiter_fit import fit, inherit, thinned, with_rare_ones
 from training.stages import load_recipe
@@ -129,6 +130,14 @@ def test_collected_draws_are_those_of_the_recipe(tmp_path) -> None:
     for name in ("mi", "family", *Evidence._fields):
         torch.testing.assert_close(one[name], two[name])
         assert torch.isfinite(one[name]).all()
+
+
+@pytest.mark.parametrize("words", [(), ("--recipe", "mist-duo-v11")])
+def test_the_command_collects_draws_of_either_recipe(tmp_path, words) -> None:
+    stage = load_recipe(words[-1] if words else ALIASES["mist"]).stages[-1].name
+    options = ["--stage", stage, "--minutes", "0", "--folder", str(tmp_path)]
+    command.main(["collect", *words, *options])
+    assert len(command.collected([tmp_path / "part-0.pt"])["matched"]) == 8
 
 
 def test_an_unknown_stage_is_refused() -> None:

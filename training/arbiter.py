@@ -2,7 +2,8 @@
 
 ``python -m training.arbiter collect --stage middle --part 0`` (any stage of the recipe and number
 of parts, each with draws of its own), then ``python -m training.arbiter fit``, which exports the
-arbiter with the names and sha256 of both networks. Both networks are fixed.
+arbiter with the names and sha256 of both networks. Both networks are fixed. ``--recipe``: another
+one than that of the default weights.
 """
 
 from __future__ import annotations
@@ -28,17 +29,17 @@ from training.stream import FAMILIES, stream_data
 
 __all__ = ["collect", "collected", "main"]
 
-PLAIN, LOCAL, RECIPE = "mist-v1", "mist-v2-preview", "mist-duo-v11"
+PLAIN, LOCAL, RECIPE = "mist-v1", "mist-v2-preview", "mist-duo-v9"
 _CPU = torch.device("cpu")
 _CHECK = 8  # every eighth step's draws train nothing
 _SAVED = 25  # steps between writes
 _WIDTH, _EPOCHS = 192, 32  # of the arbiter, and of its training
 
 
-def _duo() -> DuoMIST:
+def _duo(matched: bool = True) -> DuoMIST:
     plain, local = load_pretrained(PLAIN), load_pretrained(LOCAL)
     assert isinstance(plain, MIST) and isinstance(local, MIST)
-    return DuoMIST(plain, local, Arbiter(_WIDTH, matched=True), (PLAIN, LOCAL)).eval()
+    return DuoMIST(plain, local, Arbiter(_WIDTH, matched=matched), (PLAIN, LOCAL)).eval()
 
 
 def _parent(recipe: Recipe) -> DuoMIST | None:
@@ -106,23 +107,29 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("command", choices=("collect", "fit"))
     parser.add_argument("--folder", type=Path, default=Path("runs/arbiter"))
+    parser.add_argument("--recipe", default=RECIPE, help="of the draws, and of what is fitted")
     parser.add_argument("--stage", default="middle", help="of the recipe, to collect draws of")
     parser.add_argument("--part", type=int, default=0, help="seed of the draws")
     parser.add_argument("--minutes", type=float, default=math.inf, help="of collecting")
     parser.add_argument("--epochs", type=int, default=_EPOCHS)
-    parser.add_argument("--name", default=RECIPE, help="a new name: released weights never change")
+    parser.add_argument("--name", help="a new name, the recipe's by default: files never change")
     parser.add_argument("--export", type=Path, default=Path("pretrained"))
     options = parser.parse_args(arguments)
-    recipe = load_recipe(RECIPE)
+    recipe = load_recipe(options.recipe)
     options.folder.mkdir(parents=True, exist_ok=True)
     if options.command == "collect":
         out = options.folder / f"part-{options.part}.pt"
         collect(_part(recipe, options.stage, options.part), out, options.minutes)
         return
-    path = options.export / f"{options.name}.safetensors"
+    name = options.name or recipe.name
+    path = options.export / f"{name}.safetensors"
     refuse_existing(path)
     options.export.mkdir(parents=True, exist_ok=True)
-    duo, data = _duo(), thinned(collected(sorted(options.folder.glob("part-*.pt"))))
+    # a recipe without a parent is of an arbiter that reads no pairs
+    duo, data = (
+        _duo(matched=bool(recipe.parent)),
+        thinned(collected(sorted(options.folder.glob("part-*.pt")))),
+    )
     losses, origin = _fitted(duo, data, recipe, options.epochs)
     print(json.dumps(losses))
     provenance = {
@@ -131,7 +138,7 @@ def main(arguments: list[str] | None = None) -> None:
         "stages": [dataclasses.asdict(stage) for stage in recipe.stages],
         "steps": int(losses.pop("steps")),
         "datasets": int(losses.pop("datasets")),
-        "command": f"python -m training.arbiter fit --name {options.name}",
+        "command": f"python -m training.arbiter fit --recipe {options.recipe} --name {name}",
         "torch": torch.__version__,
         "trained_range": {
             **duo.local.provenance["trained_range"],
