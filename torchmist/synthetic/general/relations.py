@@ -104,14 +104,19 @@ def _smeared(mass: Tensor, half_widths: Tensor) -> Tensor:
     The distribution function is linear between the middles of the cells.
     """
     below = torch.nn.functional.pad(mass.cumsum(0), (1, 0))  # left of the edge of each cell
-    edge = torch.arange(len(mass), dtype=torch.float64) + 0.5
+    held = mass.nonzero()
+    reach = int(half_widths.max()) + 2
+    first, last = max(0, int(held[0]) - reach), min(len(mass), int(held[-1]) + reach)
+    edge = torch.arange(first, last, dtype=torch.float64) + 0.5
 
     def at(place: Tensor) -> Tensor:
         place = place.clamp(0, len(mass))
         left = place.floor().long().clamp(max=len(mass) - 1)
         return torch.lerp(below[left], below[left + 1], place - left)
 
-    return at(edge + half_widths[:, None]) - at(edge - half_widths[:, None])
+    within = mass.new_zeros(len(half_widths), len(mass))
+    within[:, first:last] = at(edge + half_widths[:, None]) - at(edge - half_widths[:, None])
+    return within
 
 
 @lru_cache(maxsize=1)
