@@ -29,9 +29,9 @@ NEEDS_MORE = {
     "test_cuda", "test_evaluate", "test_examples", "test_export", "test_fsdp", "test_general",
     "test_general_benchmark", "test_general_maps", "test_general_mixtures", "test_general_oracles",
     "test_kinds", "test_kinds_command", "test_modality_benchmark", "test_packaging", "test_pursuit",
-    "test_pursuits_command", "test_recipe", "test_reference", "test_reproduce", "test_site",
-    "test_stream", "test_synthetic", "test_synthetic_bmi", "test_term_benchmarks", "test_training",
-    "test_tutorials", "test_variants",
+    "test_pursuits_command", "test_recipe", "test_recipe_files", "test_reference", "test_reproduce",
+    "test_site", "test_stream", "test_synthetic", "test_synthetic_bmi", "test_term_benchmarks",
+    "test_training", "test_tutorials", "test_variants",
 }  # fmt: skip
 """Tests of training, benchmarks, adaptation and pages, which need more than the core."""
 

@@ -45,8 +45,7 @@ def steady(monkeypatch) -> None:
     _tick(monkeypatch, 0.02)
 
 
-@pytest.fixture
-def quick(monkeypatch) -> None:
+def hasten(monkeypatch) -> None:
     """Adaptation with fewer partitions and smaller datasets than in earnest; a look at the clock
     takes half a second."""
     _tick(monkeypatch, 0.5)
@@ -56,7 +55,12 @@ def quick(monkeypatch) -> None:
 
 
 @pytest.fixture
-def small_duo() -> DuoMIST:
+def quick(monkeypatch) -> None:
+    """Adaptation as :func:`hasten` has it."""
+    hasten(monkeypatch)
+
+
+def make_duo() -> DuoMIST:
     """Two untrained networks and an arbiter, all away from where they start."""
     plain = dataclasses.replace(SMALL, quantiles=24)
     with torch.random.fork_rng(devices=[]):
@@ -69,6 +73,12 @@ def small_duo() -> DuoMIST:
             for p in out.parameters():
                 p.add_(0.05 * torch.randn_like(p))
     return out.requires_grad_(False)
+
+
+@pytest.fixture
+def small_duo() -> DuoMIST:
+    """Those of :func:`make_duo`."""
+    return make_duo()
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import make_duo
 
 import torchmist
 from torchmist import arbiter_fit
@@ -28,7 +29,13 @@ def source(batches: int = 40):
     return [channel(seed=seed) for seed in range(batches)]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def small_duo():
+    """One for all tests, since none may change it."""
+    return make_duo()
+
+
+@pytest.fixture(scope="module")
 def tuned(small_duo):
     return torchmist.finetune(small_duo, source(), show=False)
 
@@ -43,9 +50,8 @@ def test_weights_learn_the_information_of_a_simulator(small_duo, tuned) -> None:
     assert tuned.evaluation["finetune"]["datasets"] == 200 and "fine-tuned" in str(report)
 
 
-def test_the_networks_stay_and_the_model_is_left_as_it_is(small_duo) -> None:
-    before = {k: v.clone() for k, v in small_duo.state_dict().items()}
-    tuned = torchmist.finetune(small_duo, source(), show=False)
+def test_the_networks_stay_and_the_model_is_left_as_it_is(small_duo, tuned) -> None:
+    before = make_duo().state_dict()
     assert all(torch.equal(v, before[k]) for k, v in small_duo.state_dict().items())
     for name, value in tuned.state_dict().items():
         if not name.startswith("arbiter"):
@@ -73,7 +79,7 @@ def test_where_nothing_is_to_learn_the_weights_come_back(small_duo, monkeypatch)
     assert all(torch.equal(own[k], found[k]) for k in own)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def data(small_duo):
     parts = [hear(small_duo, Draw(*channel(seed=k), check=int(k % 4 == 3))) for k in range(30)]
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

@@ -1,99 +1,34 @@
-"""Recipes: stages in a file, runs that resume bit for bit, and what is exported."""
+"""Runs of recipes: they resume bit for bit, and export what they made."""
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from recipe_samples import STEPS, TINY, recipe_of, shorten
 from safetensors import safe_open
 
-from torchmist.synthetic.registry import FAMILIES
 from torchmist.weights import load_pretrained
-from training.pursuit import Pursuits
 from training.recipe import main
-from training.stages import RECIPES, Recipe, Stage, load_recipe
+from training.stages import load_recipe
 from training.stream import StreamData, shape_of
-from training.trainer import RecipeTrainer, rate_at
+from training.trainer import RecipeTrainer
 
 CPU = torch.device("cpu")
-TINY = """
-name = "tiny"
-seed = 5
-average = 0.9
-
-[model]
-odd = 3
-even = 3
-basis_width = 8
-pair_width = 8
-feature_width = 16
-feature_layers = 1
-sample_width = 16
-inducing = 4
-heads = 2
-embedding = 2
-readout_width = 8
-head_width = 32
-quantiles = 12
-radial = 1
-local = 1
-
-[[stage]]
-name = "all"
-steps = 5
-rates = [1e-3, 1e-3]
-warmup = 2
-samples = [8, 40]
-dims = [1, 4]
-wide = 0.7
-moved = 0.4
-cost = 1.0
-batch = [8, 8]
-[stage.families]
-general = 0.2
-gaussian = 0.2
-codes = 0.1
-lifts = 0.2
-functions = 0.1
-atoms = 0.1
-copies = 0.1
-
-[[stage]]
-name = "pursuit"
-steps = 4
-rates = [1e-3, 1e-4]
-samples = [8, 40]
-dims = [1, 4]
-long = 0.5
-pursuit = 0.7
-pursuers = 2
-advance = 1
-cost = 1.0
-batch = [8, 8]
-families = {general = 0.5, copies = 0.5}
-"""
-STEPS = 9
 
 
 @pytest.fixture
 def file(tmp_path, monkeypatch) -> Path:
-    """A file of a recipe that has every kind of step; lists of pursuits are short."""
-    monkeypatch.setitem(Pursuits.__init__.__kwdefaults__, "items", 64)
-    monkeypatch.setitem(Pursuits.__init__.__kwdefaults__, "draws", 32)
+    """A file of a recipe that has every kind of step."""
+    shorten(monkeypatch)
     path = tmp_path / "tiny.toml"
     path.write_text(TINY)
     return path
-
-
-def recipe_of(text: str, tmp_path: Path) -> Recipe:
-    path = tmp_path / "other.toml"
-    path.write_text(text)
-    return load_recipe(path)
 
 
 def contents(folder: Path) -> dict[str, object]:
@@ -109,6 +44,17 @@ def run(file: Path, out: Path, *options: str) -> dict[str, object]:
     return contents(out / "checkpoint")
 
 
+@pytest.fixture(scope="module")
+def done(tmp_path_factory) -> Path:
+    """A folder with a whole run of the recipe in ``out``, exported to ``weights``."""
+    folder = tmp_path_factory.mktemp("done")
+    (folder / "tiny.toml").write_text(TINY)
+    with pytest.MonkeyPatch.context() as patch:
+        shorten(patch)
+        run(folder / "tiny.toml", folder / "out", "--export", str(folder / "weights"))
+    return folder
+
+
 # ---- runs ---------------------------------------------------------------------------------------
 def test_the_tiny_recipe_has_every_kind_of_step(file) -> None:
     recipe = load_recipe(file)
@@ -117,8 +63,10 @@ def test_the_tiny_recipe_has_every_kind_of_step(file) -> None:
     assert any(max(dx, dy) > 64 for _, _, dx, dy, _ in shapes)
 
 
-def test_a_run_that_is_interrupted_ends_bit_for_bit_where_a_whole_one_does(file, tmp_path) -> None:
-    whole = run(file, tmp_path / "whole")
+def test_a_run_that_is_interrupted_ends_bit_for_bit_where_a_whole_one_does(
+    file, tmp_path, done
+) -> None:
+    whole = contents(done / "out/checkpoint")
     assert whole["state"]["step"] == STEPS
     for step in range(STEPS - 1):
         part = run(file, tmp_path / "part", "--max-minutes", "0")
@@ -134,15 +82,15 @@ def test_a_run_that_is_interrupted_ends_bit_for_bit_where_a_whole_one_does(file,
     assert rows[-1]["datasets"] == whole["state"]["datasets"]
 
 
-def test_processes_that_make_data_ahead_change_nothing(file, tmp_path) -> None:
+def test_processes_that_make_data_ahead_change_nothing(file, tmp_path, done) -> None:
     run(file, tmp_path / "ahead", "--max-minutes", "0")
     ahead = run(file, tmp_path / "ahead", "--workers", "1")
-    assert ahead == run(file, tmp_path / "alone")
+    assert ahead == contents(done / "out/checkpoint")
 
 
-def test_a_run_that_is_done_is_not_run_again(file, tmp_path) -> None:
-    first = run(file, tmp_path / "out")
-    assert run(file, tmp_path / "out") == first
+def test_a_run_that_is_done_is_not_run_again(file, tmp_path, done) -> None:
+    shutil.copytree(done / "out", tmp_path / "out")
+    assert run(file, tmp_path / "out") == contents(done / "out/checkpoint")
 
 
 def test_the_scaled_recipe_runs_whole(file, tmp_path) -> None:
@@ -199,10 +147,10 @@ def test_later_stages_may_change_while_a_run_goes_on(file, tmp_path) -> None:
     assert run(file, tmp_path / "out")["state"]["step"] == STEPS - 1
 
 
-def test_a_run_may_start_from_the_weights_of_another(file, tmp_path) -> None:
-    parent = run(file, tmp_path / "parent")
+def test_a_run_may_start_from_the_weights_of_another(file, tmp_path, done) -> None:
+    parent = contents(done / "out/checkpoint")
     file.write_text(TINY.replace("seed = 5", "seed = 6").replace("[1e-3, 1e-3]", "[0, 0]"))
-    options = ("--init", str(tmp_path / "parent/checkpoint"), "--max-minutes", "0")
+    options = ("--init", str(done / "out/checkpoint"), "--max-minutes", "0")
     child = run(file, tmp_path / "child", *options)
     assert child["state"]["step"] == 1
     assert child["model.safetensors"] == parent["model.safetensors"]
@@ -218,9 +166,8 @@ def test_pursuits_of_one_stage_go_on_in_a_stage_of_more_or_fewer(file, tmp_path)
 
 
 # ---- exported weights ---------------------------------------------------------------------------
-def test_the_header_says_how_the_weights_were_made(file, tmp_path) -> None:
-    run(file, tmp_path / "out", "--export", str(tmp_path / "weights"))
-    path = tmp_path / "weights/tiny.safetensors"
+def test_the_header_says_how_the_weights_were_made(file, done) -> None:
+    path = done / "weights/tiny.safetensors"
     with safe_open(path, "pt") as opened:
         header = opened.metadata()
     provenance = json.loads(header["provenance"])
@@ -229,23 +176,22 @@ def test_the_header_says_how_the_weights_were_made(file, tmp_path) -> None:
     assert provenance["recipe_sha256"] == recipe.digest()
     assert [stage["name"] for stage in provenance["stages"]] == ["all", "pursuit"]
     assert provenance["stages"] == json.loads(json.dumps(recipe.to_dict()["stages"]))
-    state = json.loads((tmp_path / "out/checkpoint/state.json").read_text())
+    state = json.loads((done / "out/checkpoint/state.json").read_text())
     assert provenance["steps"] == STEPS and provenance["datasets"] == state["datasets"]
     assert provenance["seconds"] == round(state["seconds"]) and provenance["commit"]
     assert provenance["trained_range"] == {"n": [8, 40], "d": [1, 1024]}
     assert json.loads(header["config"]) == recipe.model.to_dict()
 
 
-def test_exported_weights_are_the_average_and_give_the_stored_predictions(file, tmp_path) -> None:
-    run(file, tmp_path / "out", "--export", str(tmp_path / "weights"))
-    model = load_pretrained(tmp_path / "weights/tiny.safetensors")
+def test_exported_weights_are_the_average_and_give_the_stored_predictions(file, done) -> None:
+    model = load_pretrained(done / "weights/tiny.safetensors")
     trainer = RecipeTrainer(load_recipe(file), CPU)
-    trainer.load(tmp_path / "out/checkpoint")
+    trainer.load(done / "out/checkpoint")
     for ours, theirs in zip(model.parameters(), trainer.average.parameters(), strict=True):
         assert (ours == theirs).all()
-    registry = json.loads((tmp_path / "weights/registry.json").read_text())
+    registry = json.loads((done / "weights/registry.json").read_text())
     assert registry["tiny"]["file"] == "tiny.safetensors"
-    stored = json.loads((tmp_path / "weights/tiny.reference.json").read_text())
+    stored = json.loads((done / "weights/tiny.reference.json").read_text())
     case = stored[0]
     generator = torch.Generator().manual_seed(case["seed"])
     x, y = (torch.randn(1, case["n"], d, generator=generator) for d in (case["dx"], case["dy"]))
@@ -266,75 +212,3 @@ def test_weights_that_exist_are_never_written_over(file, tmp_path) -> None:
         "tiny.safetensors": b"released", "registry.json": b"{}",
     }  # fmt: skip
     assert not (tmp_path / "out/checkpoint").exists()
-
-
-# ---- recipes ------------------------------------------------------------------------------------
-@pytest.mark.parametrize("name", sorted(path.stem for path in RECIPES.glob("*.toml")))
-def test_committed_recipes_load_and_name_known_families(name) -> None:
-    recipe = load_recipe(name)
-    for stage in recipe.stages:
-        assert set(stage.families) <= set(FAMILIES)
-        for share in (stage.long, stage.few, stage.wide, stage.moved, stage.pursuit):
-            assert 0 <= share <= 1
-        assert stage.moved + stage.pursuit <= 1
-    assert recipe.scaled(0.0002).steps >= len(recipe.stages)
-
-
-def test_no_stage_of_mist_v2_leaves_out_a_family_of_the_stage_before() -> None:
-    """Engines that came later are in the stages that had not begun."""
-    recipe = load_recipe("mist-v2")
-    assert recipe.name == "mist-v2" and recipe.model.local == 1
-    for before, after in itertools.pairwise(recipe.stages):
-        assert set(before.families) <= set(after.families)
-
-
-def test_the_committed_checkpoint_of_mist_v2_can_be_resumed() -> None:
-    """Its stages are those that it was trained on: a change of one of them would refuse it."""
-    folder = Path(__file__).parents[1] / "training" / "checkpoints" / "mist-v2"
-    state = json.loads((folder / "state.json").read_text())
-    assert load_recipe("mist-v2").digest(state["step"]) == state["digest"]
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "match"),
-    [
-        ("warmup", "warm_up", r"unknown keys \['warm_up'\] in a stage of other.toml"),
-        ("average", "averaged", r"unknown keys \['averaged'\] in other.toml"),
-        ("radial", "radials", r"unknown MISTConfig keys \['radials'\]"),
-    ],
-)
-def test_an_unknown_key_is_refused(tmp_path, old, new, match) -> None:
-    with pytest.raises(TypeError, match=match):
-        recipe_of(TINY.replace(old, new), tmp_path)
-
-
-def test_an_unknown_family_is_refused_before_the_first_step(tmp_path) -> None:
-    recipe = recipe_of(TINY.replace("copies = 0.5", "copy = 0.5"), tmp_path)
-    with pytest.raises(ValueError, match="expected families among .* in stage 'pursuit', got 'cop"):
-        RecipeTrainer(recipe, CPU)
-
-
-def test_recipes_without_stages_steps_or_families_are_refused(tmp_path) -> None:
-    with pytest.raises(ValueError, match=r"expected at least one \[\[stage\]\] in other.toml"):
-        recipe_of('name = "empty"\nseed = 1\n', tmp_path)
-    with pytest.raises(ValueError, match="expected steps >= 1 of stage 'all', got 0"):
-        recipe_of(TINY.replace("steps = 5", "steps = 0"), tmp_path)
-    with pytest.raises(ValueError, match="expected shares of families in stage 'a', got none"):
-        Stage("a", 1, (1e-3, 1e-3))
-    with pytest.raises(FileNotFoundError, match="expected one of the recipes .*'mist-v2'"):
-        load_recipe("no-such-recipe")
-
-
-def test_steps_belong_to_stages_in_their_order(file) -> None:
-    recipe = load_recipe(file)
-    places = [recipe.at(step) for step in range(STEPS)]
-    assert places == [(0, k) for k in range(5)] + [(1, k) for k in range(4)]
-    with pytest.raises(IndexError, match="beyond its end"):
-        recipe.at(STEPS)
-
-
-def test_the_rate_warms_up_and_falls_along_a_cosine() -> None:
-    stage = Stage("a", 100, (1.0, 0.1), warmup=10, families={"general": 1})
-    assert rate_at(stage, 0) == pytest.approx(0.1, rel=1e-3)
-    assert rate_at(stage, 50) == pytest.approx(0.55)
-    assert rate_at(stage, 99) == pytest.approx(0.1, abs=1e-3)

@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import conflict, gradient_quality, head_to_head, step_cost, term_report
+from benchmarks import (
+    conflict,
+    gradient_quality,
+    head_to_head,
+    head_to_head_tasks,
+    step_cost,
+    term_report,
+)
 from benchmarks.judges import critic_mi, ksg, probe_r2
 from benchmarks.records import Records, exact_name
 from benchmarks.rivals import RIVALS, make_term
@@ -91,7 +98,8 @@ def test_conflict_runs_and_goes_on(weights, tmp_path: Path, capsys) -> None:
     assert "(optimum 0.30)" in capsys.readouterr().out
 
 
-def test_gradient_quality_runs(weights, tmp_path: Path, capsys) -> None:
+def test_gradient_quality_runs(weights, tmp_path: Path, capsys, monkeypatch) -> None:
+    monkeypatch.setattr(gradient_quality, "_STEPS", 2)
     options = ["--model", weights, "--families", "gaussian", "--dims", "2", "--sizes", "256"]
     gradient_quality.main([*options, "--mi", "0.3", "--out", str(tmp_path)])
     lines = (tmp_path / "gradient_quality.csv").read_text().splitlines()
@@ -102,7 +110,10 @@ def test_gradient_quality_runs(weights, tmp_path: Path, capsys) -> None:
 @pytest.mark.parametrize(
     "task, method", [("bottleneck", "VIB"), ("bottleneck", "mist"), ("disentangle", "mist-lift")]
 )
-def test_head_to_head_tasks_run(weights, task, method) -> None:
+def test_head_to_head_tasks_run(weights, task, method, monkeypatch) -> None:
+    monkeypatch.setattr(
+        head_to_head_tasks, "probe_r2", lambda view, steps: probe_r2(view, steps=steps // 50)
+    )
     score, detail, steps = head_to_head.TASKS[task](method, 0, 0.05, weights, 0.002)
     assert math.isfinite(score) and steps >= 1 and detail
 
