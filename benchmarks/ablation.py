@@ -55,7 +55,6 @@ PARTS = {
     "local statistics": ("features",),
     "variates": ("variates", "correlations", "sharpness"),
     "the linear information": ("linear",),
-    "pairs of columns": ("matched",),
 }
 """Parts of the evidence by name."""
 
@@ -74,7 +73,7 @@ def without(data: Data, fields: Sequence[str]) -> Data:
 
 
 def _fitted(data: Data, levels: Tensor, epochs: int, **sizes: Any) -> Arbiter:
-    arbiter = Arbiter(matched=True, **sizes)
+    arbiter = Arbiter(**sizes)
     arbiter.standardise(arbiter.read(evidence_of(data)))
     train_members(arbiter, data, levels, fresh_schedule(epochs), 0)
     return arbiter

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import stats
+from scipy.integrate import trapezoid
 
 import torchmist
 from benchmarks import discrete
@@ -104,6 +105,37 @@ def conditional(n: int, rng: np.random.Generator, noise: float = 0.75) -> Draw:
     return Draw(x, y, {"class": code, "number": z}, 0.5 * math.log1p(noise**-2))
 
 
+def parity(n: int, rng: np.random.Generator) -> Draw:
+    """The parity of three of thirteen bits, all as floats."""
+    bits = rng.integers(0, 2, (n, 13))
+    return Draw(bits.astype(float), (bits[:, :3].sum(1) % 2).astype(float), None, math.log(2))
+
+
+def bilinear(n: int, rng: np.random.Generator, d: int = 8, noise: float = 0.3) -> Draw:
+    """x holds a and b of eight normal columns each, y their scaled product with noise: given a it
+    is normal, so that its density is a mean over lengths of a."""
+    a, b = rng.normal(size=(n, d)), rng.normal(size=(n, d))
+    y = (a * b).sum(1) / math.sqrt(d) + noise * rng.normal(size=n)
+    lengths = stats.chi2(d).ppf((np.arange(2000) + 0.5) / 2000)
+    grid = np.linspace(0.0, 14.0, 4001)
+    density = stats.norm.pdf(grid, scale=np.sqrt(lengths / d + noise**2)[:, None]).mean(0)
+    entropy = 2 * trapezoid(-density * np.log(density), grid)
+    return Draw(np.hstack([a, b]), y, None, entropy - float(stats.norm(scale=noise).entropy()))
+
+
+def chosen(n: int, rng: np.random.Generator, noise: float = 0.4) -> Draw:
+    """y is that of four normal columns which a class names, with noise; the class is one-hot."""
+    code, x = rng.integers(0, 4, n), rng.normal(size=(n, 4))
+    y = x[np.arange(n), code] + noise * rng.normal(size=n)
+    return Draw(np.hstack([np.eye(4)[code], x]), y, None, 0.5 * math.log1p(noise**-2))
+
+
+def channels(n: int, rng: np.random.Generator, width: float = 0.1) -> Draw:
+    """Six uniform numbers, each in uniform noise of a tenth of its range."""
+    x = rng.random((n, 6))
+    return Draw(x, x + width * rng.random((n, 6)), None, 6 * (width / 2 - math.log(width)))
+
+
 CASES: dict[str, tuple[Make, int]] = {
     "labels copied half the time, 20 classes": (_kind("labels copied half the time, 20 classes"),
                                                 2000),
@@ -118,6 +150,10 @@ CASES: dict[str, tuple[Make, int]] = {
     "zero-inflated": (_kind("zero-inflated"), 2000),
     "near copy, 6.9 nats": (_kind("near copy, 6.9 nats"), 2000),
     "given a class and a number": (conditional, 2000),
+    "parity of 3 of 13 bits": (parity, 2000),
+    "bilinear form of 8 + 8 columns": (bilinear, 2000),
+    "one of four columns, which a class names": (chosen, 2000),
+    "six numbers, each in uniform noise": (channels, 2000),
 }  # fmt: skip
 
 

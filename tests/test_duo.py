@@ -10,8 +10,10 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 import torchmist
-from torchmist.arbiter import Arbiter, Evidence
+from torchmist.arbiter import Arbiter
 from torchmist.duo import DuoMIST
+from torchmist.evidence import Evidence
+from torchmist.models.crossed import CROSSED_COUNT
 from torchmist.models.mist import MIST, MISTConfig
 from torchmist.models.neighbourhood import FEATURE_COUNT, OPINION_COUNT
 from torchmist.models.variates import SHARPNESS_COUNT, VARIATE_COUNT, VARIATE_OPINIONS
@@ -26,11 +28,14 @@ NAMES = ("mist-v1", "mist-v2-preview")
 
 @pytest.fixture(scope="module")
 def duo() -> DuoMIST:
-    """A duo whose parameters are all away from where they start."""
+    """A duo that reads all there is, whose parameters are all away from where they start."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         out = DuoMIST(
-            MIST(MISTConfig(**SMALL)), MIST(MISTConfig(**SMALL, local=1)), Arbiter(16), NAMES
+            MIST(MISTConfig(**SMALL)),
+            MIST(MISTConfig(**SMALL, local=1)),
+            Arbiter(16, further=True),
+            NAMES,
         ).eval()
         with torch.no_grad():
             for p in out.parameters():
@@ -70,6 +75,12 @@ def test_a_gradient_reaches_both_sides(duo, sample) -> None:
         assert v.grad is not None and bool(v.grad.isfinite().all()) and bool((v.grad != 0).any())
 
 
+@pytest.mark.parametrize("columns", [1, 3])
+def test_double_precision_is_read_as_single(duo, columns) -> None:
+    x, y = (torch.randn(2, 50, columns, dtype=torch.float64) for _ in range(2))
+    torch.testing.assert_close(duo(x, y), duo(x.float(), y.float()))
+
+
 def test_autocast_changes_nothing_of_the_variates(duo, sample) -> None:
     x, y = sample
     plain = duo.ask(x, y)
@@ -85,17 +96,16 @@ def evidence(opinions: float) -> Evidence:
     said, sizes = torch.full((1, OPINION_COUNT), opinions), torch.tensor([[50.0, 2.0, 3.0]])
     found = [torch.full((1, VARIATE_OPINIONS), opinions)]
     found += [torch.zeros(1, count) for count in (VARIATE_COUNT, SHARPNESS_COUNT)]
-    found += [torch.full((1, 1), opinions), torch.tensor([[opinions, 0.0, 2.0]])]
+    found += [torch.full((1, 1), opinions), torch.zeros(1, 3), torch.zeros(1, CROSSED_COUNT)]
     features = torch.zeros(1, FEATURE_COUNT)
     return Evidence(plain, local, said, torch.zeros(1), features, *found, sizes)
 
 
-@pytest.mark.parametrize("matched", [False, True])
-def test_an_untrained_arbiter_has_the_mean_of_all_candidates_as_its_median(matched) -> None:
+@pytest.mark.parametrize("further", [False, True])
+def test_an_untrained_arbiter_has_the_mean_of_all_candidates_as_its_median(further) -> None:
     seen = evidence(1.0)
-    out = Arbiter(matched=matched)(seen)
-    sums = [1.0, 2.0] * matched  # of pairs alone, and with what all columns share
-    t = torch.log(torch.tensor([1.0] * (OPINION_COUNT + VARIATE_OPINIONS + 1) + sums) + 0.2)
+    out = Arbiter(further=further)(seen)
+    t = torch.log(torch.ones(OPINION_COUNT + VARIATE_OPINIONS + 1) + 0.2)
     plain, local = (torch.log(q + 0.2) for q in (seen.plain, seen.local))
     medians = plain[0, 11], local[0, 11]  # the lower of both middle quantiles
     others = torch.stack([*medians, torch.zeros(()), local.mean()])
@@ -126,7 +136,10 @@ def test_a_file_holds_the_arbiter_and_names_its_parents(duo, tmp_path) -> None:
     save_weights(duo, path, provenance={"seed": 3}, evaluation={})
     with safe_open(path, framework="pt") as file:
         header = file.metadata()
-        assert all(name.startswith(("members", "doubt", "mean", "scale")) for name in file.keys())
+        assert all(
+            name.startswith(("members", "doubt", "further", "mean", "scale"))
+            for name in file.keys()
+        )
     parents = json.loads(header["parents"])
     assert parents == {name: registry()[name]["sha256"] for name in NAMES}
     loaded = torchmist.load_pretrained(path)

@@ -71,6 +71,23 @@ def test_a_column_that_goes_with_two_makes_one_pair() -> None:
     assert (matched_information(x, y).pairs == 1).all()
 
 
+def test_pairs_that_show_the_same_count_as_one() -> None:
+    z = _normal(4, 1000, 1)
+    x, y = (z + 0.3 * _normal(4, 1000, 8, seed=s) for s in (1, 2))
+    found = matched_information(x, y)
+    assert (found.pairs < 1.6).all() and (found.pairs >= 1).all()
+    alone = matched_information(x[..., :2], y[..., :1]).near
+    assert (found.near < 1.7 * alone).all()
+
+
+def test_pairs_whose_columns_are_independent_on_one_side_count_whole() -> None:
+    x = _normal(4, 1000, 4)
+    common = _normal(4, 1000, 1, seed=1)
+    y = x + common  # the other side's columns go with each other
+    found = matched_information(x, y)
+    torch.testing.assert_close(found.pairs, torch.full((4, 1), 4.0), rtol=0, atol=0.05)
+
+
 def test_the_order_of_rows_and_columns_and_of_the_sides_changes_nothing() -> None:
     x, y, _ = _gaussian(300, 5, 0.8)
     y = torch.cat([y, _normal(4, 300, 2, seed=3)], -1)

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from torchmist.arbiter import Arbiter, Evidence
+from torchmist.arbiter import Arbiter
+from torchmist.evidence import Evidence
 from torchmist.losses import pinball_loss, quantile_losses
 from torchmist.quantile_head import from_nats, to_nats
 
@@ -84,7 +85,7 @@ def _held_loss(arbiter: Arbiter, data: Data, levels: Tensor, apart: float) -> fl
 
 def train_members(
     arbiter: Arbiter, data: Data, levels: Tensor, schedule: Schedule, seed: int,
-    held: Data | None = None, free: Mapping[str, Tensor] | None = None,
+    held: Data | None = None, networks: nn.ModuleList | None = None,
 ) -> int:  # fmt: skip
     """Fit each member to ``data``, with dropout between its layers; return the steps it took.
 
@@ -96,44 +97,44 @@ def train_members(
         seed: of new weights, batches and dropout.
         held: draws that train nothing: of the weights at the start and after each epoch those are
             kept that estimate them best.
-        free: which numbers of a member's weights, by their names, are trained: all by default.
+        networks: those of the arbiter that are trained, all by default.
     """
 
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        for member in arbiter.members if schedule.fresh else ():
-            for layer in (member[0], member[2]):  # type: ignore[index]
+        networks = arbiter.networks() if networks is None else networks
+        for network in networks if schedule.fresh else ():
+            for layer in (network[0], network[2]):  # type: ignore[index]
                 layer.reset_parameters()
         steps = schedule.epochs * math.ceil(len(data["mi"]) / schedule.batch)
-        descent = _Descent(arbiter, levels, schedule, steps, free)
-        best, kept = math.inf, copy.deepcopy(arbiter.members.state_dict())
+        descent = _Descent(arbiter, levels, schedule, steps, networks)
+        best, kept = math.inf, copy.deepcopy(networks.state_dict())
         for epoch in range(schedule.epochs + 1):
             if (
                 held is not None
                 and (loss := _held_loss(arbiter, held, levels, schedule.apart)) < best
             ):
-                best, kept = loss, copy.deepcopy(arbiter.members.state_dict())
+                best, kept = loss, copy.deepcopy(networks.state_dict())
             if epoch == schedule.epochs:
                 break
             for rows in torch.randperm(len(data["mi"]), generator=generator).split(schedule.batch):
                 descent.step(rows_of(data, rows))
     if held is not None:
-        arbiter.members.load_state_dict(kept)
+        networks.load_state_dict(kept)
     return steps
 
 
 class _Descent:
-    """Steps of the optimiser of an arbiter's members."""
+    """Steps of the optimiser of an arbiter's networks."""
 
     def __init__(
         self, arbiter: Arbiter, levels: Tensor, schedule: Schedule, steps: int,
-        free: Mapping[str, Tensor] | None,
+        networks: nn.ModuleList,
     ) -> None:  # fmt: skip
         self.arbiter, self.levels, self.schedule = arbiter, levels, schedule
-        named = [named for member in arbiter.members for named in member.named_parameters()]
-        self.weights: list[Tensor] = [weight for _, weight in named]
-        self.free = None if free is None else [free[name] for name, _ in named]
+        self.trained = set(networks)
+        self.weights: list[Tensor] = list(networks.parameters())
         self.origin = [weight.detach().clone() for weight in self.weights]
         decay = schedule.decay if schedule.fresh else 0.0
         self.optimizer = torch.optim.AdamW(self.weights, lr=schedule.rate, weight_decay=decay)
@@ -143,9 +144,12 @@ class _Descent:
 
         self.rates = torch.optim.lr_scheduler.LambdaLR(self.optimizer, share)
 
-    def run(self, member: nn.Module, seen: Tensor) -> Tensor:
-        """A member with dropout between its layers."""
-        enter, first, middle, second, leave = member.children()
+    def run(self, network: nn.Module, seen: Tensor) -> Tensor:
+        """A network with dropout between its layers if it is trained."""
+        if network not in self.trained:
+            fixed: Tensor = network(seen)
+            return fixed
+        enter, first, middle, second, leave = network.children()
         hidden = F.dropout(first(enter(seen)), self.schedule.dropout)
         out: Tensor = leave(F.dropout(second(middle(hidden)), self.schedule.dropout))
         return out
@@ -157,9 +161,6 @@ class _Descent:
         loss = torch.stack([_losses(t, data["mi"], self.levels, apart).mean() for t in each]).sum()
         self.optimizer.zero_grad()
         loss.backward()
-        for weight, free in zip(self.weights, self.free or ()):
-            assert weight.grad is not None
-            weight.grad.mul_(free)
         nn.utils.clip_grad_norm_(self.weights, 1.0)
         self.optimizer.step()
         if not self.schedule.fresh:

@@ -11,7 +11,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from torchmist.arbiter import Arbiter, Evidence
+from torchmist.arbiter import Arbiter
+from torchmist.evidence import Evidence
+from torchmist.models.crossed import CROSSED_COUNT, crossed_information
 from torchmist.models.directions import see_narrow
 from torchmist.models.linear import SHARE, linear_information
 from torchmist.models.matched import matched_information
@@ -62,13 +64,15 @@ class DuoMIST(QuantileNetwork):
                 linear = linear_information(x, y, mask, through)
             elif x.shape[1] >= enough:  # with fewer rows it is what the first network says
                 linear = torch.where(n >= enough, linear_information(x, y, mask, None), linear)
-            matched = linear.new_zeros(len(linear), 3)
-            if self.arbiter.matched:
+            matched, crossed = (linear.new_zeros(len(linear), k) for k in (3, CROSSED_COUNT))
+            if self.arbiter.further is not None:
                 matched = torch.cat(matched_information(x, y, mask), -1)
+                crossed = torch.cat(crossed_information(x, y, mask), -1)
         local, around = self.local.with_surroundings(x, y, mask, through=through)
         dims = torch.tensor([[x.shape[-1], y.shape[-1]]], dtype=n.dtype, device=n.device)
         sizes = torch.cat([n, dims.expand(len(n), -1)], -1)
         return Evidence(
             plain, local, around.opinions, around.centre, around.features, said,
-            found.correlations[:, :VARIATE_COUNT], sharpness, linear, matched, sizes,
+            found.correlations[:, :VARIATE_COUNT], sharpness, linear, matched,
+            crossed, sizes,
         )  # fmt: skip

@@ -195,10 +195,10 @@ def _blend(model: DuoMIST, base: Arbiter, arbiter: Arbiter, held: Data) -> None:
         return [HeldOut.of(model, one, part).error(part["mi"]) for part in families]
 
     before = errors(base)
-    start = [p.clone() for p in base.members.parameters()]
-    tuned = [p.clone() for p in arbiter.members.parameters()]
+    start = [p.clone() for p in base.networks().parameters()]
+    tuned = [p.clone() for p in arbiter.networks().parameters()]
     for share in _SHARES:
-        for weight, a, b in zip(arbiter.members.parameters(), start, tuned):
+        for weight, a, b in zip(arbiter.networks().parameters(), start, tuned):
             weight.copy_(torch.lerp(a, b, share))
         if all(error <= _RISE * old for error, old in zip(errors(arbiter), before)):
             break

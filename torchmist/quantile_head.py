@@ -10,9 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["OFFSET", "QuantileHead", "from_nats", "quantile_levels", "to_nats"]
+__all__ = [
+    "OFFSET", "QuantileHead", "blended_quantiles", "from_nats", "quantile_levels", "to_nats",
+]  # fmt: skip
 
 OFFSET = 0.2
+_NARROW = 3.0  # before training neighbouring quantiles are close
 _FLOOR, _CEILING = -8.0, 6.5  # t of -0.2 and 665 nats: finite values and gradients always
 
 
@@ -31,6 +34,25 @@ def quantile_levels(count: int) -> Tensor:
     return (torch.arange(count) + 0.5) / count
 
 
+def blended_quantiles(out: Tensor, candidates: Tensor) -> Tensor:
+    """Quantiles of ``t`` ``[B, Q]`` around a blend of candidates.
+
+    Args:
+        out: of a network, ``[B, C + 1 + Q]``: logits of the shares of the candidates, a shift, and
+            gaps between the quantiles.
+        candidates: values of ``t`` ``[B, C]``, NaN where there is none.
+    """
+    count = candidates.shape[-1]
+    logits, shift, gaps = out.split([count, 1, out.shape[-1] - count - 1], -1)
+    none = candidates.isnan()
+    shares = logits.masked_fill(none, -torch.inf).softmax(-1)
+    centre = (shares * candidates.masked_fill(none, 0.0)).sum(-1, keepdim=True) + shift
+    steps = F.pad(F.softplus(gaps[:, 1:] - _NARROW).cumsum(-1), (1, 0))
+    middle = steps[:, (gaps.shape[-1] - 1) // 2 : gaps.shape[-1] // 2 + 1]
+    quantiles: Tensor = centre + steps - middle.mean(-1, keepdim=True)
+    return quantiles
+
+
 class QuantileHead(nn.Module):
     """A centre and ``Q - 1`` positive gaps (softplus) make ``Q`` increasing quantiles of ``t``."""
 
@@ -43,5 +65,5 @@ class QuantileHead(nn.Module):
     def forward(self, hidden: Tensor, centre: Tensor) -> Tensor:
         """``hidden`` ``[B, H]``; ``centre`` ``[B]``: the value of ``t`` to measure from."""
         out: Tensor = self.project(hidden)
-        steps = F.pad(F.softplus(out[:, 1:] - 3.0).cumsum(-1), (1, 0))
+        steps = F.pad(F.softplus(out[:, 1:] - _NARROW).cumsum(-1), (1, 0))
         return centre[:, None] + out[:, :1] + steps - steps.mean(-1, keepdim=True)

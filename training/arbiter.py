@@ -1,9 +1,10 @@
 """Train the arbiter between two networks: ``collect`` what they say of own draws, then ``fit``.
 
-``python -m training.arbiter collect --stage middle --part 0`` (any stage of the recipe and number
-of parts, each with draws of its own), then ``python -m training.arbiter fit``, which exports the
+``python -m training.arbiter collect --stage known --part 0`` (any stage of the recipe and number of
+parts, each with draws of its own), then ``python -m training.arbiter fit``, which exports the
 arbiter with the names and sha256 of both networks. Both networks are fixed. ``--recipe``: another
-one than that of the default weights.
+one than that of the default weights, which go on from a parent: of their draws, those train of
+which pairs or products of columns say more than the parent.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from pathlib import Path
 
 import torch
 
-from torchmist.arbiter import Arbiter, Evidence
+from torchmist.arbiter import Arbiter
+from torchmist.arbiter_fit import evidence_of, rows_of
 from torchmist.duo import DuoMIST
+from torchmist.evidence import Evidence
 from torchmist.models.mist import MIST
 from torchmist.weights import load_pretrained, registry, save_weights
-from training.arbiter_fit import Data, fit, thinned
+from training.arbiter_fit import Data, fit, inherit, thinned
 from training.export import reference_predictions
 from training.registry import refuse_existing, register
 from training.stages import Recipe, load_recipe
@@ -29,17 +32,18 @@ from training.stream import FAMILIES, stream_data
 
 __all__ = ["collect", "collected", "main"]
 
-PLAIN, LOCAL, RECIPE = "mist-v1", "mist-v2-preview", "mist-duo-v9"
+PLAIN, LOCAL, RECIPE = "mist-v1", "mist-v2-preview", "mist-duo-v12"
 _CPU = torch.device("cpu")
 _CHECK = 8  # every eighth step's draws train nothing
 _SAVED = 25  # steps between writes
-_WIDTH, _EPOCHS = 192, 32  # of the arbiter, and of its training
+_WIDTH = 192  # of the arbiter
+_EPOCHS, _FURTHER_EPOCHS = 32, 48  # of its training, and of what it reads further
 
 
-def _duo(matched: bool = True) -> DuoMIST:
+def _duo(further: bool) -> DuoMIST:
     plain, local = load_pretrained(PLAIN), load_pretrained(LOCAL)
     assert isinstance(plain, MIST) and isinstance(local, MIST)
-    return DuoMIST(plain, local, Arbiter(_WIDTH, matched=matched), (PLAIN, LOCAL)).eval()
+    return DuoMIST(plain, local, Arbiter(_WIDTH, further=further), (PLAIN, LOCAL)).eval()
 
 
 def _parent(recipe: Recipe) -> DuoMIST | None:
@@ -67,7 +71,7 @@ def _part(recipe: Recipe, stage: str, part: int) -> Recipe:
 @torch.no_grad()
 def collect(recipe: Recipe, out: Path, minutes: float) -> None:
     """Write what both networks say of the steps' draws to ``out``, until ``minutes`` are over."""
-    duo, start, rows = _duo(), time.monotonic(), []
+    duo, start, rows = _duo(bool(recipe.parent)), time.monotonic(), []
     for step in range(recipe.steps):
         data = stream_data(recipe, step, _CPU)
         assert data is not None
@@ -96,9 +100,12 @@ def _fitted(
     """Fit the arbiter; return what :func:`fit` found, and the name and sha256 of the parent."""
     parent = _parent(recipe)
     if parent is None:
-        return fit(duo.arbiter, data, duo.levels, epochs=epochs), {}
+        return fit(duo.arbiter, thinned(data), duo.levels, epochs=epochs), {}
+    inherit(duo.arbiter, parent.arbiter)
+    with torch.no_grad():
+        told = rows_of(data, duo.arbiter.says_more(evidence_of(data)))
     known = [k for k, family in enumerate(FAMILIES) if parent.saw(family)]
-    found = fit(duo.arbiter, data, duo.levels, epochs=epochs, parent=parent.arbiter, known=known)
+    found = fit(duo.arbiter, thinned(told), duo.levels, epochs=epochs, further=True, known=known)
     return found, {"name": recipe.parent, "sha256": registry()[recipe.parent]["sha256"]}
 
 
@@ -108,10 +115,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("command", choices=("collect", "fit"))
     parser.add_argument("--folder", type=Path, default=Path("runs/arbiter"))
     parser.add_argument("--recipe", default=RECIPE, help="of the draws, and of what is fitted")
-    parser.add_argument("--stage", default="middle", help="of the recipe, to collect draws of")
+    parser.add_argument("--stage", help="of the recipe, to collect draws of; its first by default")
     parser.add_argument("--part", type=int, default=0, help="seed of the draws")
     parser.add_argument("--minutes", type=float, default=math.inf, help="of collecting")
-    parser.add_argument("--epochs", type=int, default=_EPOCHS)
+    parser.add_argument("--epochs", type=int, help="32 by default, 48 with a parent")
     parser.add_argument("--name", help="a new name, the recipe's by default: files never change")
     parser.add_argument("--export", type=Path, default=Path("pretrained"))
     options = parser.parse_args(arguments)
@@ -119,18 +126,17 @@ def main(arguments: list[str] | None = None) -> None:
     options.folder.mkdir(parents=True, exist_ok=True)
     if options.command == "collect":
         out = options.folder / f"part-{options.part}.pt"
-        collect(_part(recipe, options.stage, options.part), out, options.minutes)
+        stage = options.stage or recipe.stages[0].name
+        collect(_part(recipe, stage, options.part), out, options.minutes)
         return
     name = options.name or recipe.name
     path = options.export / f"{name}.safetensors"
     refuse_existing(path)
     options.export.mkdir(parents=True, exist_ok=True)
-    # a recipe without a parent is of an arbiter that reads no pairs
-    duo, data = (
-        _duo(matched=bool(recipe.parent)),
-        thinned(collected(sorted(options.folder.glob("part-*.pt")))),
-    )
-    losses, origin = _fitted(duo, data, recipe, options.epochs)
+    duo = _duo(further=bool(recipe.parent))
+    data = collected(sorted(options.folder.glob("part-*.pt")))
+    epochs = options.epochs or (_FURTHER_EPOCHS if recipe.parent else _EPOCHS)
+    losses, origin = _fitted(duo, data, recipe, epochs)
     print(json.dumps(losses))
     provenance = {
         "recipe": recipe.name, "recipe_sha256": recipe.digest(), "seed": recipe.seed,

@@ -8,17 +8,16 @@ nothing. Legend: ``B`` datasets, ``M`` members, ``Q`` quantiles.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from torchmist.arbiter import Arbiter
 from torchmist.arbiter_fit import (
     DOUBT_STEPS,
     Data,
-    Schedule,
     evidence_of,
     fresh_schedule,
     member_quantiles,
@@ -28,7 +27,7 @@ from torchmist.arbiter_fit import (
     train_members,
 )
 from torchmist.losses import pinball_losses
-from torchmist.models.variates import SUMS
+from torchmist.models.variates import SUMS, VARIATE_OPINIONS
 from torchmist.quantile_head import from_nats
 from training.stream import FAMILIES
 
@@ -37,9 +36,7 @@ __all__ = ["Data", "fit", "inherit", "thinned", "with_rare_ones"]
 _LEAST = -0.19  # nats
 _HIDDEN, _ONE_IN = 0.3, 4  # of t above all that is said, and how many of such draws are kept
 _ENOUGH = 128  # rows, from which that is no matter of chance
-_RARELY = -4.0  # the logarithm of the share of a new candidate, at first
 _MET = 3  # times that each draw of a family counts which the parent has met
-_NEW_RATE, _NEW_APART = 1e-2, 1.0  # of members that learn to read more
 _RARE = 0.02  # least share of a family, below which its draws are repeated
 
 
@@ -57,12 +54,14 @@ def thinned(data: Data) -> Data:
 
     An arbiter that meets much of what no sample can show takes every sample for one that hides
     something, and what is found for a part of the whole. Such draws are rare here: of at least 128
-    rows, with a truth far above the estimates of both networks, of neighbours, and between variates
-    (near copies are left as they are: to be above all estimates is what they are for).
+    rows, with a truth far above the estimates of both networks, of neighbours, between variates,
+    and from pairs and products of columns (near copies are left as they are: to be above all
+    estimates is what they are for).
     """
     opinions = [data["plain"].median(-1, keepdim=True).values,
             data["local"].median(-1, keepdim=True).values, data["opinions"], data["linear"],
-            data["variates"][:, : -len(SUMS)]]  # fmt: skip
+            data["variates"][:, : -len(SUMS)], data["matched"][:, :1],
+            data["crossed"][:, : VARIATE_OPINIONS - len(SUMS)]]  # fmt: skip
     most = torch.cat([from_nats(v.clamp(min=_LEAST)) for v in opinions], -1).amax(-1)
     hidden = from_nats(data["mi"]) - most > _HIDDEN
     hidden &= (data["sizes"][:, 0] >= _ENOUGH) & (data["family"] != FAMILIES.index("copies"))
@@ -81,72 +80,62 @@ def _repeated(data: Data, times: Tensor) -> Data:
     return {name: values.repeat_interleave(times, 0) for name, values in data.items()}
 
 
-@torch.no_grad()
-def inherit(arbiter: Arbiter, parent: Arbiter, read: Tensor) -> dict[str, Tensor]:
-    """Let ``arbiter`` start at the weights of ``parent``, which reads the first part of what it
-    reads and chooses among the first of its candidates; return which numbers of a member's weights
-    are new, by their names.
-
-    What is new counts for nothing at first, and is seen as it lies in ``read`` ``[B, R]``; new
-    candidates have small shares.
+def inherit(arbiter: Arbiter, parent: Arbiter) -> None:
+    """Let ``arbiter`` have all weights of ``parent`` beside those of what it reads further.
 
     Raises:
         ValueError: if the sizes of both differ elsewhere.
     """
-    sizes = [{**a.sizes(), "matched": None} for a in (arbiter, parent)]
+    sizes = [{**a.sizes(), "further": None} for a in (arbiter, parent)]
     if sizes[0] != sizes[1]:
         raise ValueError(f"expected a parent of sizes {arbiter.sizes()}, got {parent.sizes()}")
-    known, candidates = len(parent.mean), parent.candidates
-    arbiter.standardise(read)
-    arbiter.mean[:known], arbiter.scale[:known] = parent.mean, parent.scale
-    arbiter.doubt.load_state_dict(parent.doubt.state_dict())
-    for own, old in zip(arbiter.members, parent.members):
-        state = old.state_dict()
-        new = {name: torch.zeros_like(value) for name, value in state.items()}
-        for values, columns, rows in ((state, 0.0, (0.0, _RARELY)), (new, 1.0, (1.0, 1.0))):
-            more = len(read[0]) - known
-            values["0.weight"] = F.pad(values["0.weight"], (0, more), value=columns)
-            for name, row in zip(("4.weight", "4.bias"), rows):
-                first, last = values[name].tensor_split([candidates])
-                added = torch.full((arbiter.candidates - candidates, *first.shape[1:]), row)
-                values[name] = torch.cat([first, added, last])
-        own.load_state_dict(state)
-    return new
+    own = arbiter.state_dict()
+    arbiter.load_state_dict({**own, **parent.state_dict()})
 
 
 def fit(
     arbiter: Arbiter, data: Data, levels: Tensor, *, epochs: int = 50, seed: int = 0,
-    doubt_steps: int = DOUBT_STEPS, parent: Arbiter | None = None, known: Sequence[int] = (),
+    doubt_steps: int = DOUBT_STEPS, further: bool = False, known: Sequence[int] = (),
 ) -> dict[str, float]:  # fmt: skip
     """Fit an arbiter to draws; return losses in ``t`` and coverages.
 
     They are those of the draws that trained nothing and, as ``strange``, of every family by an
     arbiter that lacks it; of the members alone and of the whole arbiter. ``datasets`` are the
-    different ones that trained. With a ``parent`` its members learn what they read for the first
-    time and stay as they are elsewhere, with its doubt; nothing is ``strange`` then. Draws of the
-    families that it has met, their numbers ``known``, count three times each.
+    different ones that trained.
+
+    Args:
+        arbiter: what is fitted.
+        data: the draws.
+        levels: of the quantiles, ``[Q]``.
+        epochs: of the members.
+        seed: of new weights, batches and dropout.
+        doubt_steps: of the doubt.
+        further: let members and doubt stay as they are, and fit what the arbiter reads further;
+            nothing is ``strange`` then.
+        known: numbers of families whose draws count three times each.
     """
     train, held = rows_of(data, data["check"] < 1), rows_of(data, data["check"] > 0)
-    read, schedule, new = arbiter.read(evidence_of(train)), fresh_schedule(epochs), None
-    if parent is None:
-        arbiter.standardise(read)
+    networks, schedule = None, fresh_schedule(epochs)
+    if further:
+        assert arbiter.further is not None
+        networks = arbiter.further.members
+        schedule = dataclasses.replace(schedule, rate=4e-3, dropout=0.15, batch=256, warmup=50)
     else:
-        new = inherit(arbiter, parent, read)
-        schedule = Schedule(epochs, fresh=False, rate=_NEW_RATE, decay=0.0, apart=_NEW_APART)
+        arbiter.standardise(arbiter.read(evidence_of(train)))
     met = torch.isin(train["family"], torch.tensor(known, dtype=train["family"].dtype))
     taught = with_rare_ones(_repeated(train, torch.where(met, _MET, 1)))
-    steps = train_members(arbiter, taught, levels, schedule, seed, free=new)
+    steps = train_members(arbiter, taught, levels, schedule, seed, networks=networks)
     found = {"datasets": float(len(train["mi"])), "steps": float(steps)}
     for name in ("plain", "local"):
         t = from_nats(held[name].clamp(min=_LEAST))
         found[name], found[f"{name}_coverage"] = _judged(t, held["mi"], levels)
     answers = [member_quantiles(arbiter, held)]
-    if parent is None:
+    if not further:
         answers += strange(arbiter, train, levels, fresh_schedule(max(1, epochs // 5)))
     learned = [rows_of(answer, slice(0, None, 2)) for answer in answers]
     asked = [rows_of(answer, slice(1, None, 2)) for answer in answers]
     _report(found, "members", lambda each: each.mean(0), asked, levels)
-    if parent is None:
+    if not further:
         train_doubt(arbiter, learned[0], learned[1:], levels, doubt_steps)
     _report(found, "arbiter", arbiter.doubt, asked, levels)
     return found

@@ -9,6 +9,7 @@ with the other, beyond chance. In each pair the estimator of Kraskov, Stoegbauer
 reads normal scores; where more than ``k`` rows coincide, their number is the ``k`` (Gao and others,
 NeurIPS 2017). In one column a side neighbours see noise of any shape and any strength, where those
 of many columns see the first few nats; noisy channels side by side share the sum over the pairs.
+Pairs that show the same, as columns of a side that go with each other tell, count less.
 The nearest rows are sought among those next in the order of either column. Legend: ``B`` datasets,
 ``N`` samples, ``d`` columns, ``P`` pairs of one dataset or many.
 """
@@ -40,7 +41,8 @@ _SURE = 2.0  # more than the logarithm of the pairs among which chance would fin
 
 class Matched(NamedTuple):
     """``near`` ``[B, 1]``: the sum over the pairs by neighbours, ``linear``: were their scores
-    Gaussian, both in nats, and ``pairs``, their number."""
+    Gaussian, both in nats, and ``pairs``, their number; each counts as far as it shows what the
+    others do not."""
 
     near: Tensor
     linear: Tensor
@@ -68,10 +70,30 @@ def matched_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Mat
     other = scores[1].gather(2, partner[:, None].expand(-1, x.shape[1], -1))
     correlation = (scores[0] * other).sum(1) / n[:, None]
     square = correlation.square().clamp(max=_HIGHEST)
-    linear = ((-torch.log1p(-square) - 1 / n[:, None]) / 2 * good).sum(-1, keepdim=True)
     with torch.no_grad():
-        near = _neighbours(scores[0], other, good, n, mask)
-    return Matched(near + linear - linear.detach(), linear, good.sum(-1, keepdim=True).float())
+        own = _own(waves[0], waves[1], partner, good, n)
+        near = _neighbours(scores[0], other, own, n, mask)
+    linear = ((-torch.log1p(-square) - 1 / n[:, None]) / 2 * own).sum(-1, keepdim=True)
+    return Matched(near + linear - linear.detach(), linear, own.sum(-1, keepdim=True))
+
+
+def _own(x: Tensor, y: Tensor, partner: Tensor, good: Tensor, n: Tensor) -> Tensor:
+    """What of each pair ``[B, d]`` is its own: 1 over the number of pairs that show the same, which
+    counts by how their columns go with its columns, on the side where they do less; 0 of no pair.
+
+    Of columns that are independent on either side, pairs share at most the whole.
+    """
+    same, d = [], partner.shape[1]
+    for side in (x, y):
+        found = (side.mT @ side).square().unflatten(-1, (-1, _WAVES)).amax(-1)
+        same.append(found.unflatten(1, (-1, _WAVES)).amax(2))
+    other = same[1].gather(1, partner[..., None].expand(-1, -1, same[1].shape[-1]))
+    other = other.gather(2, partner[:, None].expand(-1, d, -1))
+    chance = (2 * (2 * math.log(_WAVES * d) + _SURE) / n).clamp(max=0.9)[:, None, None]
+    share = ((torch.minimum(same[0], other) - chance) / (1 - chance)).clamp(min=0)
+    share = share * good[:, None] * good[..., None]
+    eye = torch.eye(d, dtype=torch.bool, device=x.device)
+    return good / share.masked_fill(eye, 1.0).sum(-1)
 
 
 def _waves(codes: Tensor, n: Tensor, mask: Tensor | None) -> Tensor:
@@ -94,9 +116,10 @@ def _partners(x: Tensor, y: Tensor, n: Tensor) -> tuple[Tensor, Tensor]:
     return partner, (best >= found.amax(1).gather(1, partner)) & (best > chance)
 
 
-def _neighbours(x: Tensor, y: Tensor, good: Tensor, n: Tensor, mask: Tensor | None) -> Tensor:
-    """The sums ``[B, 1]`` over the ``good`` ``[B, d]`` of columns ``[B, N, d]`` and partners, of
-    which ``n`` ``[B]`` rows are real."""
+def _neighbours(x: Tensor, y: Tensor, own: Tensor, n: Tensor, mask: Tensor | None) -> Tensor:
+    """The sums ``[B, 1]`` over columns ``[B, N, d]`` and partners, weighted by ``own`` ``[B, d]``,
+    of which ``n`` ``[B]`` rows are real."""
+    good = own > 0
     if x.shape[1] > _MOST_ROWS:
         order = sample_order(torch.cat([x, y], -1).mT, mask, float(x.shape[1]))
         at, mask = even_places(n[:, None], _MOST_ROWS)
@@ -107,10 +130,10 @@ def _neighbours(x: Tensor, y: Tensor, good: Tensor, n: Tensor, mask: Tensor | No
     real = real[:, None].expand(sides[0].shape)
     if visible(good.any()) is None:
         each = _kraskov(*(v.flatten(0, 1) for v in (*sides, real))).view(good.shape)
-        return (each * good).sum(-1, keepdim=True)
-    out = x.new_zeros(good.shape)
+        return (each * own).sum(-1, keepdim=True)
+    out = torch.zeros_like(own)
     out[good] = _kraskov(*(v[good] for v in (*sides, real)))
-    return out.sum(-1, keepdim=True)
+    return (out * own).sum(-1, keepdim=True)
 
 
 def _kraskov(x: Tensor, y: Tensor, real: Tensor) -> Tensor:

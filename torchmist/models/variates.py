@@ -121,11 +121,13 @@ def variate_opinions(found: Variates) -> tuple[Tensor, Tensor]:
 def variates(
     x: Tensor, y: Tensor, mask: Tensor | None = None, *,
     through: tuple[Through, Through] | None = None,
+    added: tuple[Tensor, Tensor] | None = None,
 ) -> Variates:  # fmt: skip
     """Pairs of functions of samples ``[B, N, dx]`` and ``[B, N, dy]``.
 
     ``mask``: ``[B, N]`` bool, True for real samples; ``through``: both sides where they have many
-    columns (:func:`torchmist.models.directions.see_narrow`).
+    columns (:func:`torchmist.models.directions.see_narrow`); ``added``: more features of either
+    side, ``[B, N, p]`` and ``[B, N, q]``.
     """
     n = x.shape[1]
     scores = [normal_scores(side, mask) for side in (x, y)]
@@ -147,6 +149,7 @@ def variates(
             _waves(standing, strength, min(_HARMONICS, _WAVES // standing.shape[-1])),
             _kernels(rows[one], *centres, 1.0, mask),
             _kernels(standing[..., :_FEW] * strength[..., :_FEW], *centres, 0.25, mask),
+            *(() if added is None else added[one : one + 1]),
         ]
         features.append(folds.deal(torch.cat([_block(b, mask) for b in blocks], -1)))
     with torch.no_grad():
