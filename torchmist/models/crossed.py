@@ -149,23 +149,28 @@ def _beyond(x: Tensor, y: Tensor, counts: Tensor) -> Tensor:
     product, norm = _centred(a * b * c, counts)
     two = (k == d)[:, None]
     one = xx[:, i, j, None] * xy[:, k] + xx[:, i, k, None] * xy[:, j] + xx[:, j, k, None] * xy[:, i]
-    found = _found(product, y, one.masked_fill(two, 0.0) / norm.mT, size)
-    count = other
-    if len(i) * other * (other + 1) // 2 <= _COMPARED:
+    few = len(i) * other * (other + 1) // 2 <= _COMPARED
+    count = other + other * (other + 1) // 2 * few
+    least = 2 * math.log(len(i) * count) + _SURE
+    found = _found(product, y, one.masked_fill(two, 0.0) / norm.mT, size, least)
+    if few:
         u, v = torch.triu_indices(other, other, device=x.device)
         target, theirs = _centred(y[..., u] * y[..., v], counts)
         both = xy[:, i][..., u] * xy[:, j][..., v] + xy[:, i][..., v] * xy[:, j][..., u]
-        of_two = _found(product, target, both / (norm.mT * theirs), size) * (k == d)
-        found, count = torch.maximum(found, of_two), other + len(u)
-    return (found - 2 * math.log(len(i) * count) - _SURE).clamp(min=0)
+        of_two = _found(product, target, both / (norm.mT * theirs), size, least)
+        found = torch.maximum(found, of_two * (k == d))
+    return (found - least).clamp(min=0)
 
 
-def _found(product: Tensor, target: Tensor, expected: Tensor, size: Tensor) -> Tensor:
+def _found(product: Tensor, target: Tensor, expected: Tensor, size: Tensor, least: float) -> Tensor:
     """The largest square of each product's ``[B, M, P]`` sum with any target ``[B, M, T]``, and
     less the mean that is ``expected``, over the sum of squares, ``[B, P]``: few rows alone show
-    nothing."""
+    nothing. Where none is above ``least``, more than it is, but not above."""
     sums = product.mT @ target
     beyond = torch.minimum(sums.square(), (sums - expected * size).square())
+    most = (beyond / size).amax(-1)
+    if visible((most <= least).all()):
+        return most
     squares = product.square().mT @ target.square()
     return (beyond / torch.maximum(squares, size)).amax(-1)
 
