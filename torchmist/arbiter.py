@@ -27,7 +27,7 @@ from torchmist.evidence import Evidence, in_t
 from torchmist.further import Further
 from torchmist.models.neighbourhood import FEATURE_COUNT, OPINION_COUNT
 from torchmist.models.variates import SHARPNESS_COUNT, VARIATE_COUNT, VARIATE_OPINIONS
-from torchmist.quantile_head import blended_quantiles, to_nats
+from torchmist.quantile_head import blended_quantiles, blending_network, to_nats
 
 __all__ = ["Arbiter"]
 
@@ -60,15 +60,8 @@ class Arbiter(nn.Module):
         self.register_buffer("mean", torch.zeros(read))
         self.register_buffer("scale", torch.ones(read))
         self.members = nn.ModuleList(
-            nn.Sequential(
-                nn.Linear(read, width), nn.GELU(), nn.Linear(width, width), nn.GELU(),
-                nn.Linear(width, self.candidates + 1 + quantiles),
-            )
-            for _ in range(members)
-        )  # fmt: skip
-        for member in self.members:
-            nn.init.zeros_(member[-1].weight)  # type: ignore[index]
-            nn.init.zeros_(member[-1].bias)  # type: ignore[index]
+            blending_network(read, width, self.candidates, quantiles) for _ in range(members)
+        )
         self.doubt = Doubt()
         self.further = Further(members, quantiles) if further else None
 

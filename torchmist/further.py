@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from torchmist.evidence import Evidence, in_t
 from torchmist.models.variates import SHARPNESS_COUNT, SUMS, VARIATE_OPINIONS
-from torchmist.quantile_head import blended_quantiles, to_nats
+from torchmist.quantile_head import blended_quantiles, blending_network, to_nats
 
 __all__ = ["Further"]
 
@@ -41,15 +41,9 @@ class Further(nn.Module):
     def __init__(self, members: int, quantiles: int) -> None:
         super().__init__()
         self.members = nn.ModuleList(
-            nn.Sequential(
-                nn.Linear(_READ, _WIDTH), nn.GELU(), nn.Linear(_WIDTH, _WIDTH), nn.GELU(),
-                nn.Linear(_WIDTH, 1 + _CANDIDATES + 1 + quantiles),
-            )
-            for _ in range(members)
-        )  # fmt: skip
+            blending_network(_READ, _WIDTH, 1 + _CANDIDATES, quantiles) for _ in range(members)
+        )
         for member in self.members:
-            nn.init.zeros_(member[-1].weight)  # type: ignore[index]
-            nn.init.zeros_(member[-1].bias)  # type: ignore[index]
             nn.init.constant_(member[-1].bias[:1], _FIRST)  # type: ignore[index]
 
     def forward(

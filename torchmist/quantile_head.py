@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 __all__ = [
-    "OFFSET", "QuantileHead", "blended_quantiles", "from_nats", "quantile_levels", "to_nats",
+    "OFFSET", "QuantileHead", "blended_quantiles", "blending_network", "from_nats",
+    "quantile_levels", "to_nats",
 ]  # fmt: skip
 
 OFFSET = 0.2
@@ -32,6 +33,15 @@ def to_nats(t: Tensor) -> Tensor:
 def quantile_levels(count: int) -> Tensor:
     """Levels ``(q + 1/2) / Q``, for which the mean of the quantiles is the mean."""
     return (torch.arange(count) + 0.5) / count
+
+
+def blending_network(read: int, width: int, candidates: int, quantiles: int) -> nn.Sequential:
+    """A network of ``[B, read]`` whose output :func:`blended_quantiles` takes; 0 at first."""
+    enter, middle = nn.Linear(read, width), nn.Linear(width, width)
+    leave = nn.Linear(width, candidates + 1 + quantiles)
+    nn.init.zeros_(leave.weight)
+    nn.init.zeros_(leave.bias)
+    return nn.Sequential(enter, nn.GELU(), middle, nn.GELU(), leave)
 
 
 def blended_quantiles(out: Tensor, candidates: Tensor) -> Tensor:

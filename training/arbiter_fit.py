@@ -26,6 +26,7 @@ from torchmist.arbiter_fit import (
     train_doubt,
     train_members,
 )
+from torchmist.evidence import in_t
 from torchmist.losses import pinball_losses
 from torchmist.models.variates import SUMS, VARIATE_OPINIONS
 from torchmist.quantile_head import from_nats
@@ -33,7 +34,6 @@ from training.stream import FAMILIES
 
 __all__ = ["Data", "fit", "inherit", "thinned", "with_rare_ones"]
 
-_LEAST = -0.19  # nats
 _HIDDEN, _ONE_IN = 0.3, 4  # of t above all that is said, and how many of such draws are kept
 _ENOUGH = 128  # rows, from which that is no matter of chance
 _MET = 3  # times that each draw of a family counts which the parent has met
@@ -62,7 +62,7 @@ def thinned(data: Data) -> Data:
             data["local"].median(-1, keepdim=True).values, data["opinions"], data["linear"],
             data["variates"][:, : -len(SUMS)], data["matched"][:, :1],
             data["crossed"][:, : VARIATE_OPINIONS - len(SUMS)]]  # fmt: skip
-    most = torch.cat([from_nats(v.clamp(min=_LEAST)) for v in opinions], -1).amax(-1)
+    most = torch.cat([in_t(v) for v in opinions], -1).amax(-1)
     hidden = from_nats(data["mi"]) - most > _HIDDEN
     hidden &= (data["sizes"][:, 0] >= _ENOUGH) & (data["family"] != FAMILIES.index("copies"))
     return rows_of(data, ~hidden | (hidden.cumsum(0) % _ONE_IN == 0))
@@ -127,8 +127,7 @@ def fit(
     steps = train_members(arbiter, taught, levels, schedule, seed, networks=networks)
     found = {"datasets": float(len(train["mi"])), "steps": float(steps)}
     for name in ("plain", "local"):
-        t = from_nats(held[name].clamp(min=_LEAST))
-        found[name], found[f"{name}_coverage"] = _judged(t, held["mi"], levels)
+        found[name], found[f"{name}_coverage"] = _judged(in_t(held[name]), held["mi"], levels)
     answers = [member_quantiles(arbiter, held)]
     if not further:
         answers += strange(arbiter, train, levels, fresh_schedule(max(1, epochs // 5)))

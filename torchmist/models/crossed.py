@@ -29,6 +29,7 @@ from torchmist.models.local import sample_order
 from torchmist.models.variates import (
     SHARPNESS_COUNT,
     VARIATE_OPINIONS,
+    centred_columns,
     even_places,
     rows_at,
     variate_opinions,
@@ -72,18 +73,18 @@ def crossed_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Cro
     with torch.no_grad():
         order = sample_order(torch.cat(scores, -1).mT, mask, real[..., None])
         at, counts = even_places(real, min(_ROWS, n))
-        few = [_cut(rows_at(s, order.gather(1, at)), counts) for s in scores]
+        ends = [rows_at(s, order.gather(1, at)).clamp(-_EDGE, _EDGE) for s in scores]
+        few = [_centred(s, counts)[0] for s in ends]
         beyond = [_beyond(few[0], few[1], counts), _beyond(few[1], few[0], counts)]
         some = torch.cat(beyond, -1).amax(-1) > 0
-    if visible(some.all()):
-        return _opinions(x, y, mask, scores, beyond)
-    if visible(some.any()) is None:
+    found = visible(some.any())
+    if found is None:
         return _parts(torch.cat(_opinions(x, y, mask, scores, beyond), -1) * some[:, None])
-    if bool(some.any()):
-        some_mask = None if mask is None else mask[some]
-        found = _opinions(x[some], y[some], some_mask, [s[some] for s in scores],
-                          [b[some] for b in beyond])  # fmt: skip
-        none = none.index_put((some,), torch.cat(found, -1))
+    if found:
+        rest = None if mask is None else mask[some]
+        shown, most = [s[some] for s in scores], [b[some] for b in beyond]
+        told = _opinions(x[some], y[some], rest, shown, most)
+        none = none.index_put((some,), torch.cat(told, -1))
     return _parts(none)
 
 
@@ -123,15 +124,6 @@ def _products(scores: Tensor, which: Tensor) -> Tensor:
     for part in places.unbind(-1):
         out = out * with_one.gather(2, part[:, None].expand(-1, scores.shape[1], -1))
     return out
-
-
-def _cut(scores: Tensor, counts: Tensor) -> Tensor:
-    """Scores ``[B, M, d]`` without their ends, of mean 0 and variance 1 over rows that count."""
-    real = counts[..., None].to(scores.dtype)
-    size = real.sum(1, keepdim=True)
-    scores = scores.clamp(-_EDGE, _EDGE)
-    scores = (scores - (scores * real).sum(1, keepdim=True) / size) * real
-    return scores / (scores.square().sum(1, keepdim=True) / size).sqrt().clamp(min=1e-6)
 
 
 def _beyond(x: Tensor, y: Tensor, counts: Tensor) -> Tensor:
@@ -178,8 +170,6 @@ def _found(product: Tensor, target: Tensor, expected: Tensor, size: Tensor, leas
 def _centred(values: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
     """Values ``[B, M, P]`` of mean 0 and variance 1 over the rows that count, 0 elsewhere, and
     their deviations ``[B, 1, P]``."""
-    real = counts[..., None].to(values.dtype)
-    size = real.sum(1, keepdim=True)
-    values = (values - (values * real).sum(1, keepdim=True) / size) * real
-    deviation = (values.square().sum(1, keepdim=True) / size).sqrt().clamp(min=1e-3)
+    values, variance = centred_columns(values, counts)
+    deviation = variance.sqrt().clamp(min=1e-3)
     return values / deviation, deviation

@@ -39,6 +39,7 @@ __all__ = [
     "VARIATE_COUNT",
     "VARIATE_OPINIONS",
     "Variates",
+    "centred_columns",
     "even_places",
     "rows_at",
     "unit_columns",
@@ -204,7 +205,7 @@ def _standing(score: Tensor, other: Tensor, order: Tensor, real: Tensor) -> tupl
 
 def unit_columns(values: Tensor, counts: Tensor | None) -> Tensor:
     """Columns of mean 0 and length 1 over the rows ``[B, M]`` that count, all for None."""
-    values, _ = _moments(values, counts)
+    values, _ = centred_columns(values, counts)
     out: Tensor = values / values.norm(dim=1, keepdim=True).clamp(min=1e-6)
     return out
 
@@ -223,7 +224,7 @@ def _kernels(
     count, 0 for the others; its squared width is ``width`` times the mean squared distance."""
     with torch.no_grad():
         middle = rows_at(rows, centres)
-        _, variance = _moments(rows, mask)
+        _, variance = centred_columns(rows, mask)
         spread = 2 * width * variance.sum(-1, keepdim=True).clamp(min=1e-9)
         own = (-torch.cdist(middle, middle).square() / spread).exp()
         eye = torch.eye(own.shape[-1], dtype=own.dtype, device=own.device)
@@ -236,7 +237,7 @@ def _kernels(
     return out
 
 
-def _moments(values: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+def centred_columns(values: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
     """Values ``[B, N, p]`` less their mean, 0 for padding, and their variances ``[B, 1, p]``."""
     if mask is None:
         values = values - values.mean(1, keepdim=True)
@@ -249,7 +250,7 @@ def _moments(values: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
 
 def _block(values: Tensor, mask: Tensor | None) -> Tensor:
     """Values of mean 0 whose variances sum to 1."""
-    values, variance = _moments(values, mask)
+    values, variance = centred_columns(values, mask)
     return values / variance.detach().sum(-1, keepdim=True).sqrt().clamp(min=1e-6)
 
 
