@@ -13,11 +13,26 @@ from torchmist.arbiter import Arbiter
 from torchmist.duo import DuoMIST
 from torchmist.models.mist import MIST, MISTConfig
 
+LONG = (
+    "test_site.py",
+    "test_tutorials.py",
+    "test_hub.py",
+    "test_transforms.py",
+    "test_examples.py",
+)
+"""Files that take longest, in that order: begun late, they would run alone at the end."""
+
 SMALL = MISTConfig(
     odd=3, even=3, paired=2, basis_width=8, pair_width=8, feature_width=16, feature_layers=2,
     sample_width=16, inducing=4, heads=2, embedding=2, readout_width=8, head_width=32,
     quantiles=12, radial=1,
 )  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest."""
+    place = {name: k for k, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path.name, len(LONG)))
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from torchmist.cache import cached
+from torchmist.no_gradient import no_gradient
 from torchmist.sorting import sort_columns, tie_groups
 
 __all__ = [
@@ -147,7 +148,7 @@ class _NormalScores(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor, None, None, None]:
-        with torch.no_grad():
+        with no_gradient():
             out = _NormalScores.slope_times(ctx, grad)
         if torch.is_grad_enabled() and grad.requires_grad:
             out = first_order(out, grad)

@@ -35,6 +35,7 @@ from torchmist.models.variates import (
     variate_opinions,
     variates,
 )
+from torchmist.no_gradient import no_gradient
 
 __all__ = ["CROSSED_COUNT", "Crossed", "crossed_information"]
 
@@ -70,7 +71,7 @@ def crossed_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Cro
     scores = [normal_scores(side, mask) for side in (x, y)]
     none = scores[0].new_zeros(len(x), CROSSED_COUNT)
     real = torch.full((len(x), 1), n, device=x.device) if mask is None else mask.sum(-1)[:, None]
-    with torch.no_grad():
+    with no_gradient():
         order = sample_order(torch.cat(scores, -1).mT, mask, real[..., None])
         at, counts = even_places(real, min(_ROWS, n))
         ends = [rows_at(s, order.gather(1, at)).clamp(-_EDGE, _EDGE) for s in scores]

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from torchmist.cache import cached
 from torchmist.copula import normal_scores
+from torchmist.no_gradient import no_gradient
 
 __all__ = ["WIDEST", "Through", "fixed_numbers", "orthonormal", "see_narrow",
            "see_through"]  # fmt: skip
@@ -107,7 +108,7 @@ def _components(z: Tensor, place: Tensor) -> _Components:
     if d <= WIDEST:
         return _Components(z, z.detach().square().mean(1, keepdim=True).clamp(min=1e-6).sqrt())
     count = max(1, min(_COMPONENTS, d, n // 4))
-    with torch.no_grad():
+    with no_gradient():
         fixed = z.detach().double()
         u = cached(fixed_numbers, n, count, like=fixed)[place]
         u = u * (fixed.abs().sum(-1, keepdim=True) > 0)
@@ -125,7 +126,7 @@ def _variates(a: _Components, b: _Components, folds: Tensor) -> list[Tensor]:
     sides = [c.values / c.deviation for c in (a, b)]
     count = min(_VARIATES, *(s.shape[-1] for s in sides))
     out = [s.new_zeros(*s.shape[:-1], count) for s in sides]
-    with torch.no_grad():
+    with no_gradient():
         x, y = (s.detach().double() for s in sides)
         member = (folds[:, None] == torch.arange(_FOLDS, device=folds.device)[:, None]).to(x.dtype)
         each = torch.einsum("bkn,bnp,bnq->bkpq", member, x, y)

@@ -31,6 +31,7 @@ from torch import Tensor
 from torchmist.cache import cached
 from torchmist.models.kernel_table import kernel_table
 from torchmist.models.statistics import Features
+from torchmist.no_gradient import no_gradient
 
 __all__ = ["LOCAL", "NEIGHBOURS", "OPINIONS", "Local", "Subset", "local_statistics", "nearest",
            "sample_order", "subset", "whitened"]  # fmt: skip
@@ -203,7 +204,7 @@ def _squares(u: Tensor, chosen: Subset) -> tuple[Tensor, Tensor]:
     left = torch.cat([-2 * a, own, torch.ones_like(own)], -1)
     right = torch.cat([b, torch.ones_like(length), length], -1)
     distances = chosen.hide_own(torch.bmm(left, right.mT))
-    with torch.no_grad():
+    with no_gradient():
         counts = right if chosen.present_references is None else right * chosen.present_references
         mean = left @ counts.sum(1)[..., None] / chosen.others
     return distances, mean
@@ -268,7 +269,7 @@ def local_statistics(views: Sequence[tuple[Tensor, Tensor]], chosen: Subset) -> 
     dx, dy = (torch.cat([pair[side][0] for pair in pairs]) for side in (0, 1))
     mean_x, mean_y = (torch.cat([pair[side][1] for pair in pairs]) for side in (0, 1))
     others = _repeated(chosen.others, count)
-    with torch.no_grad():
+    with no_gradient():
         most = min(_NEAR, dx.shape[-1] - 1)
         near = [d.topk(most, largest=False).values.clamp(0.0, 4.0) for d in (dx, dy)]
         neighbours = _kraskov(torch.maximum(dx, dy), (dx, dy), others)

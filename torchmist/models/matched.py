@@ -27,6 +27,7 @@ from torchmist.copula import rank_transform, standardise
 from torchmist.models.directions import WIDEST
 from torchmist.models.local import sample_order
 from torchmist.models.variates import even_places, rows_at, unit_columns
+from torchmist.no_gradient import no_gradient
 
 __all__ = ["Matched", "matched_information"]
 
@@ -64,13 +65,13 @@ def matched_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Mat
     ranks = [rank_transform(side, mask) for side in (x, y)]
     scores = [standardise(rank.scores, mask).mT for rank in ranks]
     n = torch.full((len(x),), x.shape[1], device=x.device) if mask is None else mask.sum(-1)
-    with torch.no_grad():
+    with no_gradient():
         waves = [_waves(rank.codes.mT, n, mask) for rank in ranks]
         partner, good = _partners(waves[0], waves[1], n)
     other = scores[1].gather(2, partner[:, None].expand(-1, x.shape[1], -1))
     correlation = (scores[0] * other).sum(1) / n[:, None]
     square = correlation.square().clamp(max=_HIGHEST)
-    with torch.no_grad():
+    with no_gradient():
         own = _own(waves[0], waves[1], partner, good, n)
         near = _neighbours(scores[0], other, own, n, mask)
     linear = ((-torch.log1p(-square) - 1 / n[:, None]) / 2 * own).sum(-1, keepdim=True)

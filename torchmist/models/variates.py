@@ -32,6 +32,7 @@ from torchmist.copula import normal_scores
 from torchmist.models.contrast import contrastive_bound
 from torchmist.models.directions import Through, fixed_numbers, orthonormal, see_narrow
 from torchmist.models.local import NEIGHBOURS, nearest, sample_order, subset
+from torchmist.no_gradient import no_gradient
 
 __all__ = [
     "SHARPNESS_COUNT",
@@ -106,7 +107,7 @@ def variate_opinions(found: Variates) -> tuple[Tensor, Tensor]:
         contrastive_bound(found.x[..., :k], found.y[..., :k], found.present, rho[:, :k])
         for k in SUMS
     ]
-    with torch.no_grad():
+    with no_gradient():
         few = slice(0, _VIEWS[-1])
         strength = (rho / (1 - rho.square()).sqrt()).clamp(min=1e-3)[:, None, None, few]
         x, y = ((side[..., few] * strength).flatten(0, 1) for side in (found.x, found.y))
@@ -153,7 +154,7 @@ def variates(
             *(() if added is None else added[one : one + 1]),
         ]
         features.append(folds.deal(torch.cat([_block(b, mask) for b in blocks], -1)))
-    with torch.no_grad():
+    with no_gradient():
         most = VARIATE_COUNT if through is None else _WIDE
         maps = _fitted(features[0], features[1], most)
     every = torch.ones(len(x), n, device=x.device) if mask is None else mask.float()
@@ -189,7 +190,7 @@ def _standing(score: Tensor, other: Tensor, order: Tensor, real: Tensor) -> tupl
     """The columns of ``score`` ``[B, N, d]`` that stand out, most first, ``[B, N, S]``, and how
     much, ``[B, 1, S]``: what their waves share with those of any column of ``other``, beyond what
     the largest of as many chance correlations would."""
-    with torch.no_grad():
+    with no_gradient():
         at, counts = even_places(real, min(_SCREENED, score.shape[1]))
         places, size = order.gather(1, at), counts.sum(-1, keepdim=True)
         d, count = score.shape[-1], max(2, min(_SCREENING, 1024 // score.shape[-1]))
@@ -222,7 +223,7 @@ def _kernels(
 ) -> Tensor:
     """Coordinates ``[B, N, C]`` of the Gaussian kernel around those ``centres`` ``[B, C]`` that
     count, 0 for the others; its squared width is ``width`` times the mean squared distance."""
-    with torch.no_grad():
+    with no_gradient():
         middle = rows_at(rows, centres)
         _, variance = centred_columns(rows, mask)
         spread = 2 * width * variance.sum(-1, keepdim=True).clamp(min=1e-9)
