@@ -8,6 +8,7 @@ from torchmist.arbiter_fit import Data
 from torchmist.evidence import Evidence
 from torchmist.models.crossed import CROSSED_COUNT
 from torchmist.models.neighbourhood import FEATURE_COUNT, OPINION_COUNT
+from torchmist.models.unmixed import UNMIXED_COUNT
 from torchmist.models.variates import SHARPNESS_COUNT, VARIATE_COUNT, VARIATE_OPINIONS
 
 
@@ -33,7 +34,7 @@ def draws(count: int = 4000) -> Data:
         (t[:, None] + 0.5 * normal(count, VARIATE_OPINIONS)).exp() - 0.2,
         torch.zeros(count, VARIATE_COUNT), torch.zeros(count, SHARPNESS_COUNT),
         (plain[:, None]).exp() - 0.2, torch.zeros(count, 3),
-        torch.zeros(count, CROSSED_COUNT), sizes,
+        torch.zeros(count, CROSSED_COUNT), torch.zeros(count, UNMIXED_COUNT), sizes,
     )  # fmt: skip
     check = (torch.arange(count) // 2 % 8 == 0).float()
     return {**evidence._asdict(), "mi": t.exp() - 0.2, "family": family, "check": check}

@@ -104,7 +104,7 @@ def test_what_is_read_further_is_learned_and_all_else_stays(parent) -> None:
     arbiter = Arbiter(16, members=2, further=True)
     inherit(arbiter, parent)
     data = rows_of(data, some)
-    found = fit(arbiter, data, levels, epochs=40, further=True)
+    found = fit(arbiter, data, levels, epochs=40, onward=True)
     held, truth = evidence_of(data, data["check"] > 0), data["mi"][data["check"] > 0]
     errors = [(a(held).mean(-1) - truth).abs().mean() for a in (arbiter, parent)]
     assert errors[0] < 0.6 * errors[1]

@@ -10,9 +10,9 @@ with shares :math:`w` that sum to one, a shift :math:`a` and increasing :math:`g
 decided by small networks from the :class:`Evidence`; the mean of their quantiles counts, so that
 what only one of them makes of unusual evidence counts less, and a :class:`~torchmist.doubt.Doubt`
 stretches them by how far they disagree. Where pairs or products of columns say more, a
-:class:`~torchmist.further.Further` goes on from there. All that is read is free of the order of
-samples and columns and of the swap of the sides. Legend: ``B`` datasets, ``Q`` quantiles, ``C``
-candidates.
+:class:`~torchmist.further.Further` goes on from there, and where independent components do, an
+:class:`~torchmist.unmixing.Unmixing`. All that is read is free of the order of samples and columns
+and of the swap of the sides. Legend: ``B`` datasets, ``Q`` quantiles, ``C`` candidates.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ from torchmist.evidence import Evidence, in_t
 from torchmist.further import Further
 from torchmist.models.neighbourhood import FEATURE_COUNT, OPINION_COUNT
 from torchmist.models.variates import SHARPNESS_COUNT, VARIATE_COUNT, VARIATE_OPINIONS
+from torchmist.onward import Onward
 from torchmist.quantile_head import blended_quantiles, blending_network, to_nats
+from torchmist.unmixing import Unmixing
 
 __all__ = ["Arbiter"]
 
@@ -44,14 +46,16 @@ class Arbiter(nn.Module):
         members: networks whose quantiles are averaged.
         quantiles: of both networks whose estimates are read.
         further: whether pairs and products of columns are read where they say more.
+        unmixed: whether independent components are read where they say more than all of that.
     """
 
     mean: Tensor
     scale: Tensor
 
     def __init__(
-        self, width: int = 128, members: int = 4, quantiles: int = 24, further: bool = False
-    ) -> None:
+        self, width: int = 128, members: int = 4, quantiles: int = 24, further: bool = False,
+        unmixed: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.width, self.quantiles = width, quantiles
         self.candidates = OPINION_COUNT + VARIATE_OPINIONS + 5
@@ -64,15 +68,21 @@ class Arbiter(nn.Module):
         )
         self.doubt = Doubt()
         self.further = Further(members, quantiles) if further else None
+        self.unmixing = Unmixing(members, quantiles) if unmixed else None
+
+    def onward(self) -> list[Onward]:
+        """What goes on from the answer of its members, in order."""
+        return [part for part in (self.further, self.unmixing) if part is not None]
 
     def networks(self) -> nn.ModuleList:
-        """All small networks: its own members and those that read pairs and products."""
-        return nn.ModuleList([*self.members, *(self.further.members if self.further else ())])
+        """All small networks: its own members and those of what goes on from them."""
+        return nn.ModuleList([*self.members, *(m for part in self.onward() for m in part.members)])
 
     def sizes(self) -> dict[str, int]:
         """The arguments that make an arbiter of the same sizes."""
         sizes = {"width": self.width, "members": len(self.members), "quantiles": self.quantiles}
-        return {**sizes, **({"further": True} if self.further is not None else {})}
+        read = {"further": self.further is not None, "unmixed": self.unmixing is not None}
+        return {**sizes, **{name: True for name, some in read.items() if some}}
 
     def read(self, evidence: Evidence) -> Tensor:
         """What the members read of the evidence, as numbers of about one size, ``[B, R]``."""
@@ -111,13 +121,18 @@ class Arbiter(nn.Module):
         """
         run = _as_it_is if run is None else run
         each = self._answers(evidence, run)
-        return each if self.further is None else self.further(each, evidence, run)
+        for part in self.onward():
+            each = part(each, evidence, run)
+        return each
 
     def says_more(self, evidence: Evidence) -> Tensor:
-        """Where pairs or products of columns say more than the members, ``[B]`` bool."""
-        if self.further is None:
-            return torch.zeros(len(evidence.sizes), dtype=torch.bool, device=evidence.sizes.device)
-        return self.further.says_more(self._answers(evidence, _as_it_is), evidence)
+        """Where the last of what goes on says more than all before it, ``[B]`` bool."""
+        told = torch.zeros(len(evidence.sizes), dtype=torch.bool, device=evidence.sizes.device)
+        each = self._answers(evidence, _as_it_is)
+        for part in self.onward():
+            told = part.says_more(each, evidence)
+            each = part(each, evidence, _as_it_is)
+        return told
 
     def _answers(self, evidence: Evidence, run: Callable[[nn.Module, Tensor], Tensor]) -> Tensor:
         """Quantiles of ``t`` of every member before anything further is read, ``[M, B, Q]``."""

@@ -19,6 +19,7 @@ from torchmist.models.linear import SHARE, linear_information
 from torchmist.models.matched import matched_information
 from torchmist.models.mist import MIST
 from torchmist.models.network import QuantileNetwork
+from torchmist.models.unmixed import UNMIXED_COUNT, unmixed_information
 from torchmist.models.variates import VARIATE_COUNT, variate_opinions, variates
 from torchmist.quantile_head import quantile_levels
 from torchmist.routes import route
@@ -64,15 +65,19 @@ class DuoMIST(QuantileNetwork):
                 linear = linear_information(x, y, mask, through)
             elif x.shape[1] >= enough:  # with fewer rows it is what the first network says
                 linear = torch.where(n >= enough, linear_information(x, y, mask, None), linear)
-            matched, crossed = (linear.new_zeros(len(linear), k) for k in (3, CROSSED_COUNT))
+            matched, crossed, unmixed = (
+                linear.new_zeros(len(linear), k) for k in (3, CROSSED_COUNT, UNMIXED_COUNT)
+            )
             if self.arbiter.further is not None:
                 matched = torch.cat(matched_information(x, y, mask), -1)
                 crossed = torch.cat(crossed_information(x, y, mask), -1)
+            if self.arbiter.unmixing is not None:
+                unmixed = torch.cat(unmixed_information(x, y, mask), -1)
         local, around = self.local.with_surroundings(x, y, mask, through=through)
         dims = torch.tensor([[x.shape[-1], y.shape[-1]]], dtype=n.dtype, device=n.device)
         sizes = torch.cat([n, dims.expand(len(n), -1)], -1)
         return Evidence(
             plain, local, around.opinions, around.centre, around.features, said,
             found.correlations[:, :VARIATE_COUNT], sharpness, linear, matched,
-            crossed, sizes,
+            crossed, unmixed, sizes,
         )  # fmt: skip

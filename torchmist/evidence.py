@@ -25,9 +25,10 @@ class Evidence(NamedTuple):
     the bounds' temperatures; ``linear`` ``[B, 1]``: what all columns share were they Gaussian, in
     nats; ``matched`` ``[B, 3]``: what columns share in pairs, by neighbours and were they Gaussian,
     in nats, and how many pairs there are; ``crossed`` ``[B, P]``: what variates say that have
-    products of columns (:class:`~torchmist.models.crossed.Crossed`); ``centre`` ``[B]``: the ``t``
-    that the second network measures from; ``features``: means and deviations of its local
-    statistics ``[B, F]``; ``sizes`` ``[B, 3]``: N, dx and dy.
+    products of columns (:class:`~torchmist.models.crossed.Crossed`); ``unmixed`` ``[B, U]``: what
+    independent components share in pairs (:class:`~torchmist.models.unmixed.Unmixed`); ``centre``
+    ``[B]``: the ``t`` that the second network measures from; ``features``: means and deviations of
+    its local statistics ``[B, F]``; ``sizes`` ``[B, 3]``: N, dx and dy.
     """
 
     plain: Tensor
@@ -41,6 +42,7 @@ class Evidence(NamedTuple):
     linear: Tensor
     matched: Tensor
     crossed: Tensor
+    unmixed: Tensor
     sizes: Tensor
 
 

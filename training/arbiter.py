@@ -3,8 +3,9 @@
 ``python -m training.arbiter collect --stage known --part 0`` (any stage of the recipe and number of
 parts, each with draws of its own), then ``python -m training.arbiter fit``, which exports the
 arbiter with the names and sha256 of both networks. Both networks are fixed. ``--recipe``: another
-one than that of the default weights, which go on from a parent: of their draws, those train of
-which pairs or products of columns say more than the parent.
+one than that of the default weights, which go on from a parent by what it does not read yet (pairs
+and products of columns, then independent components): of their draws, those train of which that
+says more than the parent.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from torchmist.arbiter_fit import evidence_of, rows_of
 from torchmist.duo import DuoMIST
 from torchmist.evidence import Evidence
 from torchmist.models.mist import MIST
+from torchmist.unmixing import may_say_more
 from torchmist.weights import load_pretrained, registry, save_weights
 from training.arbiter_fit import Data, fit, inherit, thinned
 from training.export import reference_predictions
@@ -32,7 +34,8 @@ from training.stream import FAMILIES, stream_data
 
 __all__ = ["collect", "collected", "main"]
 
-PLAIN, LOCAL, RECIPE = "mist-v1", "mist-v2-preview", "mist-duo-v12"
+PLAIN, LOCAL, RECIPE = "mist-v1", "mist-v2-preview", "mist-duo-v13"
+_READ = ("further", "unmixed")  # what an arbiter reads beside its evidence, one after the other
 _CPU = torch.device("cpu")
 _CHECK = 8  # every eighth step's draws train nothing
 _SAVED = 25  # steps between writes
@@ -40,10 +43,14 @@ _WIDTH = 192  # of the arbiter
 _EPOCHS, _FURTHER_EPOCHS = 32, 48  # of its training, and of what it reads further
 
 
-def _duo(further: bool) -> DuoMIST:
+def _duo(recipe: Recipe) -> DuoMIST:
+    """Both networks and an untrained arbiter, which reads one thing more than the parent's."""
     plain, local = load_pretrained(PLAIN), load_pretrained(LOCAL)
     assert isinstance(plain, MIST) and isinstance(local, MIST)
-    return DuoMIST(plain, local, Arbiter(_WIDTH, further=further), (PLAIN, LOCAL)).eval()
+    parent = _parent(recipe)
+    read = () if parent is None else _READ[: len(parent.arbiter.onward()) + 1]
+    arbiter = Arbiter(_WIDTH, **dict.fromkeys(read, True))
+    return DuoMIST(plain, local, arbiter, (PLAIN, LOCAL)).eval()
 
 
 def _parent(recipe: Recipe) -> DuoMIST | None:
@@ -71,15 +78,19 @@ def _part(recipe: Recipe, stage: str, part: int) -> Recipe:
 @torch.no_grad()
 def collect(recipe: Recipe, out: Path, minutes: float) -> None:
     """Write what both networks say of the steps' draws to ``out``, until ``minutes`` are over."""
-    duo, start, rows = _duo(bool(recipe.parent)), time.monotonic(), []
+    duo, start, rows = _duo(recipe), time.monotonic(), []
+    unmixed = duo.arbiter.unmixing is not None
     for step in range(recipe.steps):
         data = stream_data(recipe, step, _CPU)
         assert data is not None
         data = data.finite()
+        if unmixed:
+            data = data.of(may_say_more(data.x, data.y))
         check = torch.full((len(data.mi),), float(step % _CHECK == 0))
-        rows.append([*duo.ask(data.x, data.y), data.mi, data.family.float(), check])
+        if len(data.mi):
+            rows.append([*duo.ask(data.x, data.y), data.mi, data.family.float(), check])
         over = time.monotonic() - start > 60 * minutes
-        if over or step % _SAVED == _SAVED - 1 or step == recipe.steps - 1:
+        if rows and (over or step % _SAVED == _SAVED - 1 or step == recipe.steps - 1):
             names = (*Evidence._fields, "mi", "family", "check")
             content = {n: torch.cat(v) for n, v in zip(names, zip(*rows))}
             torch.save(content, out)
@@ -105,7 +116,7 @@ def _fitted(
     with torch.no_grad():
         told = rows_of(data, duo.arbiter.says_more(evidence_of(data)))
     known = [k for k, family in enumerate(FAMILIES) if parent.saw(family)]
-    found = fit(duo.arbiter, thinned(told), duo.levels, epochs=epochs, further=True, known=known)
+    found = fit(duo.arbiter, thinned(told), duo.levels, epochs=epochs, onward=True, known=known)
     return found, {"name": recipe.parent, "sha256": registry()[recipe.parent]["sha256"]}
 
 
@@ -133,7 +144,7 @@ def main(arguments: list[str] | None = None) -> None:
     path = options.export / f"{name}.safetensors"
     refuse_existing(path)
     options.export.mkdir(parents=True, exist_ok=True)
-    duo = _duo(further=bool(recipe.parent))
+    duo = _duo(recipe)
     data = collected(sorted(options.folder.glob("part-*.pt")))
     epochs = options.epochs or (_FURTHER_EPOCHS if recipe.parent else _EPOCHS)
     losses, origin = _fitted(duo, data, recipe, epochs)

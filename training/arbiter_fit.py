@@ -28,6 +28,7 @@ from torchmist.arbiter_fit import (
 )
 from torchmist.evidence import in_t
 from torchmist.losses import pinball_losses
+from torchmist.models.unmixed import FRAMES
 from torchmist.models.variates import SUMS, VARIATE_OPINIONS
 from torchmist.quantile_head import from_nats
 from training.stream import FAMILIES
@@ -55,13 +56,14 @@ def thinned(data: Data) -> Data:
     An arbiter that meets much of what no sample can show takes every sample for one that hides
     something, and what is found for a part of the whole. Such draws are rare here: of at least 128
     rows, with a truth far above the estimates of both networks, of neighbours, between variates,
-    and from pairs and products of columns (near copies are left as they are: to be above all
-    estimates is what they are for).
+    and from pairs, products and components of columns (near copies are left as they are: to be
+    above all estimates is what they are for).
     """
     opinions = [data["plain"].median(-1, keepdim=True).values,
             data["local"].median(-1, keepdim=True).values, data["opinions"], data["linear"],
             data["variates"][:, : -len(SUMS)], data["matched"][:, :1],
-            data["crossed"][:, : VARIATE_OPINIONS - len(SUMS)]]  # fmt: skip
+            data["crossed"][:, : VARIATE_OPINIONS - len(SUMS)],
+            data["unmixed"][:, :FRAMES]]  # fmt: skip
     most = torch.cat([in_t(v) for v in opinions], -1).amax(-1)
     hidden = from_nats(data["mi"]) - most > _HIDDEN
     hidden &= (data["sizes"][:, 0] >= _ENOUGH) & (data["family"] != FAMILIES.index("copies"))
@@ -86,16 +88,16 @@ def inherit(arbiter: Arbiter, parent: Arbiter) -> None:
     Raises:
         ValueError: if the sizes of both differ elsewhere.
     """
-    sizes = [{**a.sizes(), "further": None} for a in (arbiter, parent)]
+    own = dict.fromkeys(("further", "unmixed"))
+    sizes = [{**a.sizes(), **own} for a in (arbiter, parent)]
     if sizes[0] != sizes[1]:
         raise ValueError(f"expected a parent of sizes {arbiter.sizes()}, got {parent.sizes()}")
-    own = arbiter.state_dict()
-    arbiter.load_state_dict({**own, **parent.state_dict()})
+    arbiter.load_state_dict({**arbiter.state_dict(), **parent.state_dict()})
 
 
 def fit(
     arbiter: Arbiter, data: Data, levels: Tensor, *, epochs: int = 50, seed: int = 0,
-    doubt_steps: int = DOUBT_STEPS, further: bool = False, known: Sequence[int] = (),
+    doubt_steps: int = DOUBT_STEPS, onward: bool = False, known: Sequence[int] = (),
 ) -> dict[str, float]:  # fmt: skip
     """Fit an arbiter to draws; return losses in ``t`` and coverages.
 
@@ -110,15 +112,14 @@ def fit(
         epochs: of the members.
         seed: of new weights, batches and dropout.
         doubt_steps: of the doubt.
-        further: let members and doubt stay as they are, and fit what the arbiter reads further;
-            nothing is ``strange`` then.
+        onward: let all stay as it is but the last of what goes on from the members' answer, and fit
+            that; nothing is ``strange`` then.
         known: numbers of families whose draws count three times each.
     """
     train, held = rows_of(data, data["check"] < 1), rows_of(data, data["check"] > 0)
     networks, schedule = None, fresh_schedule(epochs)
-    if further:
-        assert arbiter.further is not None
-        networks = arbiter.further.members
+    if onward:
+        networks = arbiter.onward()[-1].members
         schedule = dataclasses.replace(schedule, rate=4e-3, dropout=0.15, batch=256, warmup=50)
     else:
         arbiter.standardise(arbiter.read(evidence_of(train)))
@@ -129,12 +130,12 @@ def fit(
     for name in ("plain", "local"):
         found[name], found[f"{name}_coverage"] = _judged(in_t(held[name]), held["mi"], levels)
     answers = [member_quantiles(arbiter, held)]
-    if not further:
+    if not onward:
         answers += strange(arbiter, train, levels, fresh_schedule(max(1, epochs // 5)))
     learned = [rows_of(answer, slice(0, None, 2)) for answer in answers]
     asked = [rows_of(answer, slice(1, None, 2)) for answer in answers]
     _report(found, "members", lambda each: each.mean(0), asked, levels)
-    if not further:
+    if not onward:
         train_doubt(arbiter, learned[0], learned[1:], levels, doubt_steps)
     _report(found, "arbiter", arbiter.doubt, asked, levels)
     return found

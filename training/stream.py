@@ -47,6 +47,11 @@ class StreamData(NamedTuple):
     family: Tensor
     moved: bool
 
+    def of(self, some: Tensor) -> StreamData:
+        """Those datasets that are in ``some`` ``[B]`` bool."""
+        parts = (self.x[some], self.y[some], self.mi[some], self.family[some])
+        return StreamData(*parts, self.moved)
+
     def finite(self) -> StreamData:
         """The same with independent noise in place of datasets that are not finite."""
         good = torch.isfinite(self.mi) & (self.mi < _MOST)

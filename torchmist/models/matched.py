@@ -29,7 +29,7 @@ from torchmist.models.local import sample_order
 from torchmist.models.variates import even_places, rows_at, unit_columns
 from torchmist.no_gradient import no_gradient
 
-__all__ = ["Matched", "matched_information"]
+__all__ = ["Matched", "matched_information", "neighbour_information"]
 
 _NEIGHBOURS = 3
 _WAVES = 4
@@ -73,7 +73,7 @@ def matched_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Mat
     square = correlation.square().clamp(max=_HIGHEST)
     with no_gradient():
         own = _own(waves[0], waves[1], partner, good, n)
-        near = _neighbours(scores[0], other, own, n, mask)
+        near = neighbour_information(scores[0], other, own, n, mask).sum(-1, keepdim=True)
     linear = ((-torch.log1p(-square) - 1 / n[:, None]) / 2 * own).sum(-1, keepdim=True)
     return Matched(near + linear - linear.detach(), linear, own.sum(-1, keepdim=True))
 
@@ -117,9 +117,11 @@ def _partners(x: Tensor, y: Tensor, n: Tensor) -> tuple[Tensor, Tensor]:
     return partner, (best >= found.amax(1).gather(1, partner)) & (best > chance)
 
 
-def _neighbours(x: Tensor, y: Tensor, own: Tensor, n: Tensor, mask: Tensor | None) -> Tensor:
-    """The sums ``[B, 1]`` over columns ``[B, N, d]`` and partners, weighted by ``own`` ``[B, d]``,
-    of which ``n`` ``[B]`` rows are real."""
+def neighbour_information(
+    x: Tensor, y: Tensor, own: Tensor, n: Tensor, mask: Tensor | None
+) -> Tensor:
+    """What neighbours say of each pair of columns of ``[B, N, d]`` and ``[B, N, d]``, in nats and
+    times ``own`` ``[B, d]``, of which ``n`` ``[B]`` rows are real: ``[B, d]``."""
     good = own > 0
     if x.shape[1] > _MOST_ROWS:
         order = sample_order(torch.cat([x, y], -1).mT, mask, float(x.shape[1]))
@@ -131,10 +133,10 @@ def _neighbours(x: Tensor, y: Tensor, own: Tensor, n: Tensor, mask: Tensor | Non
     real = real[:, None].expand(sides[0].shape)
     if visible(good.any()) is None:
         each = _kraskov(*(v.flatten(0, 1) for v in (*sides, real))).view(good.shape)
-        return (each * own).sum(-1, keepdim=True)
+        return each * own
     out = torch.zeros_like(own)
     out[good] = _kraskov(*(v[good] for v in (*sides, real)))
-    return (out * own).sum(-1, keepdim=True)
+    return out * own
 
 
 def _kraskov(x: Tensor, y: Tensor, real: Tensor) -> Tensor:

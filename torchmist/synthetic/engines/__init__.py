@@ -18,6 +18,7 @@ from torchmist.synthetic.engines.groups import Groups
 from torchmist.synthetic.engines.interactions import Interactions
 from torchmist.synthetic.engines.joined import Joined
 from torchmist.synthetic.engines.lifts import Lifts
+from torchmist.synthetic.engines.mixes import Mixes
 from torchmist.synthetic.engines.pictures import Pictures
 from torchmist.synthetic.engines.signals import Signals
 from torchmist.synthetic.engines.spectra import Spectra
@@ -48,6 +49,7 @@ ENGINES: Mapping[str, Family[Any]] = {
         Channels(),
         Gates(),
         Interactions(),
+        Mixes(),
     )
 }
 """Every engine by its name."""

@@ -1,0 +1,165 @@
+r"""What independent components of both sides share in pairs, where columns are mixes of them.
+
+Noisy channels side by side are found by the pairs of their columns (``torchmist.models.matched``),
+until a map mixes the columns of a side. Four frames undo the map: independent components of x, of
+y, and of what either side leaves unexplained of the other, whose noise they part,
+
+.. math:: r_x = x - C_{xy} C_{yy}^{-1} y, \qquad r_y = y - C_{yx} C_{xx}^{-1} x.
+
+They are found by fixed-point iterations with symmetric orthogonalisation (Hyvärinen, IEEE Trans.
+Neural Networks 10, 626, 1999), at last with the cumulants of each component for its contrast.
+Each component goes with what the other side says of it linearly; neighbours say what each pair
+shares. Were the components of one side independent, both sides shared at least the sum.
+Nothing depends on which invertible linear map mixes the scores of a side. Legend: ``B`` datasets,
+``N`` samples, ``d`` columns, ``F`` frames.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from torchmist.cache import cached
+from torchmist.copula import normal_scores, standardise
+from torchmist.models.directions import fixed_numbers
+from torchmist.models.local import sample_order
+from torchmist.models.matched import neighbour_information
+from torchmist.no_gradient import no_gradient
+
+__all__ = ["FRAMES", "UNMIXED_COUNT", "Unmixed", "unmixed_information"]
+
+FRAMES = 4
+UNMIXED_COUNT = 3 * FRAMES
+"""Numbers of :class:`Unmixed`."""
+_WIDEST = 32  # columns of a side, up to which components are sought
+_ROWS = 6  # for each column
+_STEPS, _LAST = 12, 6  # with the hyperbolic tangent, and with cumulants
+_EDGE = 3.0  # deviations, to which components are cut in cumulants
+_RIDGE = 1e-5  # of the largest variance of a direction
+_HIGHEST = 0.9999  # squared correlation
+_SURE = 3.0  # more than the logarithm of what is compared
+
+
+class Unmixed(NamedTuple):
+    """``near`` ``[B, F]``: the sum over the pairs of each frame by neighbours, ``linear``: were
+    they Gaussian, both in nats, and ``pairs``, their number; the frame first whose ``near`` is
+    farthest above ``linear``. All 0 of frames whose components look normal."""
+
+    near: Tensor
+    linear: Tensor
+    pairs: Tensor
+
+
+def unmixed_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Unmixed:
+    """What components of ``[B, N, dx]`` and ``[B, N, dy]`` share in pairs; none are sought in more
+    than 32 columns a side, in one on each, nor in fewer than 6 rows a column.
+
+    ``mask``: ``[B, N]`` bool, True for real samples. The sums by neighbours have the gradient of
+    the Gaussian ones.
+    """
+    most = max(x.shape[-1], y.shape[-1])
+    if not 1 < most <= _WIDEST or x.shape[1] < _ROWS * most:
+        return Unmixed(*torch.zeros(3, len(x), FRAMES, device=x.device))
+    scores = [normal_scores(side, mask) for side in (x, y)]
+    n = torch.full((len(x),), x.shape[1], device=x.device) if mask is None else mask.sum(-1)
+    found = []
+    for one, other in (scores, scores[::-1]):
+        with no_gradient():
+            maps, normal = _frames(one, other, n, mask)
+            good = ~normal & (n >= _ROWS * most)[:, None]
+        found += [_pairs(one, other, m, g, n, mask) for m, g in zip(maps, good.unbind(1))]
+    near, linear, pairs = (torch.stack(part, -1) for part in zip(*found))
+    order = (near - linear).detach().argsort(-1, descending=True)
+    return Unmixed(*(part.gather(-1, order) for part in (near, linear, pairs)))
+
+
+def _frames(
+    own: Tensor, other: Tensor, n: Tensor, mask: Tensor | None
+) -> tuple[list[tuple[Tensor, Tensor]], Tensor]:
+    """Maps ``[B, d, d]`` of the scores ``own`` to the components of theirs and of what ``other``
+    leaves of them, each with the map ``[B, d', d]`` of ``other`` to what it says of these; and
+    which look normal, ``[B, 2]``."""
+    size = n[:, None, None].double()
+    rows = [side.double() for side in (own, other)]
+    within, cross, beyond = (a.mT @ b / size for a, b in ((rows[0],) * 2, rows, (rows[1],) * 2))
+    eye = torch.eye(beyond.shape[-1], dtype=beyond.dtype, device=beyond.device)
+    told = torch.cholesky_solve(cross.mT, torch.linalg.cholesky_ex(beyond + _RIDGE * eye).L)
+    left = within - cross @ told
+    order = sample_order(own.mT, mask, size)
+    maps, normal = [], []
+    for covariance, rest in ((within, own), (left, own - other @ told.to(own.dtype))):
+        white = _whitening(covariance).to(own.dtype)
+        turn, usual = _components(rest @ white, order, n, mask)
+        first = white @ turn
+        maps.append((first, told.to(own.dtype) @ first))
+        normal.append(usual)
+    return maps, torch.stack(normal, -1)
+
+
+def _whitening(covariance: Tensor) -> Tensor:
+    """The symmetric map ``[B, d, d]`` after which columns of that covariance are uncorrelated."""
+    values, vectors = torch.linalg.eigh(covariance)
+    values = values.clamp(min=0) + _RIDGE * values[..., -1:].clamp(min=_RIDGE)
+    out: Tensor = (vectors * values.rsqrt()[..., None, :]) @ vectors.mT
+    return out
+
+
+def _components(z: Tensor, order: Tensor, n: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The orthogonal map ``[B, d, d]`` of white columns ``[B, N, d]`` to independent components,
+    and whether all of these look normal, ``[B]``."""
+    d = z.shape[-1]
+    real = torch.ones_like(z[..., :1]) if mask is None else mask[..., None].to(z.dtype)
+    z, size = z * real, n[:, None, None].to(z.dtype)
+    fixed = cached(fixed_numbers, z.shape[1], d, like=z)
+    w = _orthogonal(z.gather(1, order[..., None].expand_as(z)).mT @ fixed)
+    for step in range(_STEPS + _LAST):
+        s = z @ w
+        if step < _STEPS:
+            contrast = s.tanh()
+            slope = (1 - contrast.square()) * real
+        else:
+            skew, excess = _cumulants(s, real, size)
+            s = s.clamp(-_EDGE, _EDGE)
+            contrast = skew * (s.square() - 1) / 2 + excess * (s.square() - 3) * s / 6
+            slope = (skew * s + excess * (s.square() - 1) / 2) * real
+        w = _orthogonal(z.mT @ contrast / size - w * (slope.sum(1, keepdim=True) / size))
+    skew, excess = _cumulants(z @ w, real, size)
+    high = math.log(d) + _SURE
+    chance = d + 2 * math.sqrt(d * high) + 2 * high
+    odd = n[:, None] * (skew.square() / 6 + excess.square() / 24).squeeze(1)
+    return w, (odd < chance).all(-1)
+
+
+def _cumulants(s: Tensor, real: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
+    """Skewness and excess kurtosis ``[B, 1, d]`` of components ``[B, N, d]``."""
+    cube = s * s.square()
+    skew = cube.sum(1, keepdim=True) / size
+    return skew, (cube * s).sum(1, keepdim=True) / size - 3 * (real.sum(1, keepdim=True) / size)
+
+
+def _orthogonal(w: Tensor) -> Tensor:
+    """The orthogonal map nearest to ``[B, d, d]`` with columns of length 1."""
+    w = w / w.norm(dim=1, keepdim=True).clamp(min=1e-9)
+    values, vectors = torch.linalg.eigh(w.mT @ w)
+    out: Tensor = w @ (vectors * values.clamp(min=1e-6).rsqrt()[:, None]) @ vectors.mT
+    return out
+
+
+def _pairs(
+    own: Tensor, other: Tensor, maps: tuple[Tensor, Tensor], good: Tensor, n: Tensor,
+    mask: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """Sums ``[B]`` by neighbours and were all Gaussian, and the number, of the pairs of components
+    that go with each other beyond chance; 0 of datasets that are not ``good`` ``[B]``."""
+    u, v = (standardise((side @ m).mT, mask).mT for side, m in zip((own, other), maps))
+    square = ((u * v).sum(1) / n[:, None]).square().clamp(max=_HIGHEST)
+    fitted, high = other.shape[-1], math.log(own.shape[-1]) + _SURE
+    chance = fitted + 2 * math.sqrt(fitted * high) + 2 * high
+    some = ((square * n[:, None] > chance) & good[:, None]).to(own.dtype)
+    with no_gradient():
+        near = neighbour_information(u, v, some, n, mask).sum(-1)
+    linear = (-torch.log1p(-square) / 2 * some).sum(-1)
+    return near + linear - linear.detach(), linear, some.sum(-1)

@@ -1,0 +1,75 @@
+r"""What independent components of both sides say beyond an answer (``torchmist.models.unmixed``).
+
+Legend: ``B`` datasets, ``Q`` quantiles, ``F`` frames, ``C`` candidates, ``R`` numbers.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from torchmist.evidence import Evidence, in_t
+from torchmist.models.linear import linear_information
+from torchmist.models.unmixed import FRAMES, unmixed_information
+from torchmist.onward import SIZES_AND_ANSWER, Onward, enough, sizes_and_answer
+from torchmist.quantile_head import to_nats
+
+__all__ = ["Unmixing", "may_say_more"]
+
+_LEAST = 0.05  # nats
+_CANDIDATES = 2 * FRAMES
+_READ = _CANDIDATES + SIZES_AND_ANSWER + 2 * FRAMES + 1
+
+
+class Unmixing(Onward):
+    """Quantiles that go on where components in pairs say more.
+
+    Args:
+        members: of the arbiter.
+        quantiles: of the arbiter.
+    """
+
+    def __init__(self, members: int, quantiles: int) -> None:
+        super().__init__(members, quantiles, _CANDIDATES, _READ)
+
+    def candidates(self, evidence: Evidence, answer: Tensor) -> Tensor:
+        """See :meth:`Onward.candidates`: of each frame, the sum over its pairs, and what all
+        columns share linearly with what the pairs share beyond that.
+
+        They say more if both of a frame do, where the answer is no less than what all columns share
+        linearly: that of clusters and manifolds is, whose components are not independent.
+        """
+        near, beyond = _sums(evidence.unmixed, evidence.linear)
+        most = enough(to_nats(answer).mean(-1, keepdim=True))
+        more = (torch.minimum(near, beyond) > most).any(-1, keepdim=True)
+        more = more & (evidence.linear <= most)
+        return in_t(torch.cat([near, beyond], -1)).masked_fill(~more, torch.nan)
+
+    def read(self, evidence: Evidence, candidates: Tensor, answer: Tensor) -> Tensor:
+        """See :meth:`Onward.read`."""
+        middle = answer.mean(-1, keepdim=True)
+        _, linear, pairs = evidence.unmixed.split(FRAMES, -1)
+        share = pairs / evidence.sizes[:, 1:].amax(-1, keepdim=True)
+        above = in_t(evidence.linear) - middle
+        of_frames = torch.cat([in_t(linear) - middle, share, above], -1)
+        of_frames = of_frames * ~candidates[:, [0]].isnan()
+        beyond = (candidates - middle).nan_to_num(0.0)
+        return torch.cat([sizes_and_answer(evidence, answer), beyond, of_frames], -1)
+
+
+def may_say_more(x: Tensor, y: Tensor) -> Tensor:
+    """Where components of ``[B, N, dx]`` and ``[B, N, dy]`` say more than some answer would that
+    they may go beyond, ``[B]`` bool."""
+    unmixed = unmixed_information(x, y)
+    if not unmixed.pairs.any():
+        return torch.zeros(len(x), dtype=torch.bool, device=x.device)
+    linear = linear_information(x, y, None, None)
+    sums = _sums(torch.cat(unmixed, -1), linear)
+    return (torch.minimum(*sums) > linear.clamp(min=_LEAST)).any(-1)
+
+
+def _sums(unmixed: Tensor, linear: Tensor) -> tuple[Tensor, Tensor]:
+    """Of each frame, what its pairs share, and what all columns share linearly with what the pairs
+    share beyond that, ``[B, F]``, in nats."""
+    near, of_pairs, _ = unmixed.split(FRAMES, -1)
+    return near, linear + near - of_pairs
