@@ -136,6 +136,28 @@ def channels(n: int, rng: np.random.Generator, width: float = 0.1) -> Draw:
     return Draw(x, x + width * rng.random((n, 6)), None, 6 * (width / 2 - math.log(width)))
 
 
+def _turned(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Columns after a random rotation."""
+    return x @ stats.ortho_group(x.shape[1], seed=rng).rvs()
+
+
+def sensors(n: int, rng: np.random.Generator) -> Draw:
+    """Six Laplace sources, each with a delay that is uniform, both sides rotated."""
+    x = rng.laplace(size=(n, 6))
+    y = x + rng.random((n, 6))
+    truth = 6 * additive_mi(stats.laplace.ppf((np.arange(100_000) + 0.5) / 1e5), stats.uniform)
+    return Draw(_turned(x, rng), _turned(y, rng), None, truth)
+
+
+def waves(n: int, rng: np.random.Generator, noise: float = 0.2) -> Draw:
+    """Five uniform phases and the wave of each, with noise, both sides rotated."""
+    x = rng.random((n, 5))
+    y = np.sin(2 * np.pi * x) + noise * rng.normal(size=(n, 5))
+    phases = (np.arange(100_000) + 0.5) / 1e5
+    truth = 5 * additive_mi(np.sin(2 * np.pi * phases), stats.norm(scale=noise))
+    return Draw(_turned(x, rng), _turned(y, rng), None, truth)
+
+
 CASES: dict[str, tuple[Make, int]] = {
     "labels copied half the time, 20 classes": (_kind("labels copied half the time, 20 classes"),
                                                 2000),
@@ -154,6 +176,8 @@ CASES: dict[str, tuple[Make, int]] = {
     "bilinear form of 8 + 8 columns": (bilinear, 2000),
     "one of four columns, which a class names": (chosen, 2000),
     "six numbers, each in uniform noise": (channels, 2000),
+    "six sources with uniform delays, rotated": (sensors, 2000),
+    "five waves of phases, rotated": (waves, 2000),
 }  # fmt: skip
 
 

@@ -64,6 +64,15 @@ def test_neighbours_see_what_a_number_shares_with_itself_in_uniform_noise() -> N
     assert draw.truth / 6 == pytest.approx(kraskov(x, y), abs=0.06)
 
 
+@pytest.mark.parametrize("make", [columns.sensors, columns.waves])
+def test_neighbours_see_in_each_pair_what_a_rotation_hides(make, monkeypatch) -> None:
+    monkeypatch.setattr(columns, "_turned", lambda x, rng: x)
+    draw = make(4000, np.random.default_rng(0))
+    pairs = draw.x.shape[1]
+    x, y = (torch.from_numpy(side[:, :1]) for side in (draw.x, draw.y))
+    assert draw.truth / pairs == pytest.approx(kraskov(x / x.std(), y / y.std()), abs=0.06)
+
+
 def test_a_column_that_a_class_names_is_shared_as_a_gaussian_pair() -> None:
     draw = columns.chosen(20_000, np.random.default_rng(0))
     named = (draw.x[:, :4] * draw.x[:, 4:]).sum(1)

@@ -65,38 +65,39 @@ def unmixed_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Unm
         return Unmixed(*torch.zeros(3, len(x), FRAMES, device=x.device))
     scores = [normal_scores(side, mask) for side in (x, y)]
     n = torch.full((len(x),), x.shape[1], device=x.device) if mask is None else mask.sum(-1)
+    twice = None if mask is None else mask.repeat(2, 1)
     found = []
-    for one, other in (scores, scores[::-1]):
+    for own, other in (scores, scores[::-1]):
         with no_gradient():
-            maps, normal = _frames(one, other, n, mask)
-            good = ~normal & (n >= _ROWS * most)[:, None]
-        found += [_pairs(one, other, m, g, n, mask) for m, g in zip(maps, good.unbind(1))]
-    near, linear, pairs = (torch.stack(part, -1) for part in zip(*found))
+            maps, told, normal = _frames(own, other, n, mask)
+            good = ~normal & (n >= _ROWS * most).repeat(2)
+        u, v = own.repeat(2, 1, 1) @ maps, other.repeat(2, 1, 1) @ told
+        parts = _pairs(u, v, other.shape[-1], good, n.repeat(2), twice)
+        found.append([part.view(2, -1) for part in parts])
+    near, linear, pairs = (torch.cat(part).T for part in zip(*found))
     order = (near - linear).detach().argsort(-1, descending=True)
     return Unmixed(*(part.gather(-1, order) for part in (near, linear, pairs)))
 
 
 def _frames(
     own: Tensor, other: Tensor, n: Tensor, mask: Tensor | None
-) -> tuple[list[tuple[Tensor, Tensor]], Tensor]:
-    """Maps ``[B, d, d]`` of the scores ``own`` to the components of theirs and of what ``other``
-    leaves of them, each with the map ``[B, d', d]`` of ``other`` to what it says of these; and
-    which look normal, ``[B, 2]``."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Maps ``[2 B, d, d]`` of the scores ``own`` to their components, then to those of what
+    ``other`` leaves of them; maps ``[2 B, d', d]`` of ``other`` to what it says of these; and which
+    look normal, ``[2 B]``."""
     size = n[:, None, None].double()
     rows = [side.double() for side in (own, other)]
     within, cross, beyond = (a.mT @ b / size for a, b in ((rows[0],) * 2, rows, (rows[1],) * 2))
     eye = torch.eye(beyond.shape[-1], dtype=beyond.dtype, device=beyond.device)
     told = torch.cholesky_solve(cross.mT, torch.linalg.cholesky_ex(beyond + _RIDGE * eye).L)
-    left = within - cross @ told
-    order = sample_order(own.mT, mask, size)
-    maps, normal = [], []
-    for covariance, rest in ((within, own), (left, own - other @ told.to(own.dtype))):
-        white = _whitening(covariance).to(own.dtype)
-        turn, usual = _components(rest @ white, order, n, mask)
-        first = white @ turn
-        maps.append((first, told.to(own.dtype) @ first))
-        normal.append(usual)
-    return maps, torch.stack(normal, -1)
+    white = _whitening(torch.cat([within, within - cross @ told])).to(own.dtype)
+    told = told.to(own.dtype)
+    order = sample_order(own.mT, mask, size).repeat(2, 1)
+    real = torch.ones_like(own[..., :1]) if mask is None else mask[..., None].to(own.dtype)
+    rest = torch.cat([own, own - other @ told]) * real.repeat(2, 1, 1)
+    turn, normal = _components(rest @ white, order, n.repeat(2), real.repeat(2, 1, 1))
+    maps = white @ turn
+    return maps, told.repeat(2, 1, 1) @ maps, normal
 
 
 def _whitening(covariance: Tensor) -> Tensor:
@@ -107,12 +108,10 @@ def _whitening(covariance: Tensor) -> Tensor:
     return out
 
 
-def _components(z: Tensor, order: Tensor, n: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+def _components(z: Tensor, order: Tensor, n: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
     """The orthogonal map ``[B, d, d]`` of white columns ``[B, N, d]`` to independent components,
-    and whether all of these look normal, ``[B]``."""
-    d = z.shape[-1]
-    real = torch.ones_like(z[..., :1]) if mask is None else mask[..., None].to(z.dtype)
-    z, size = z * real, n[:, None, None].to(z.dtype)
+    and whether all of these look normal, ``[B]``; ``real`` ``[B, N, 1]`` is 0 for padding."""
+    d, size = z.shape[-1], n[:, None, None].to(z.dtype)
     fixed = cached(fixed_numbers, z.shape[1], d, like=z)
     w = _orthogonal(z.gather(1, order[..., None].expand_as(z)).mT @ fixed)
     for step in range(_STEPS + _LAST):
@@ -149,16 +148,16 @@ def _orthogonal(w: Tensor) -> Tensor:
 
 
 def _pairs(
-    own: Tensor, other: Tensor, maps: tuple[Tensor, Tensor], good: Tensor, n: Tensor,
-    mask: Tensor | None,
-) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    """Sums ``[B]`` by neighbours and were all Gaussian, and the number, of the pairs of components
-    that go with each other beyond chance; 0 of datasets that are not ``good`` ``[B]``."""
-    u, v = (standardise((side @ m).mT, mask).mT for side, m in zip((own, other), maps))
+    u: Tensor, v: Tensor, fitted: int, good: Tensor, n: Tensor, mask: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Sums ``[B]`` by neighbours and were all Gaussian, and the number, of the pairs of columns of
+    ``[B, N, d]`` that go with each other beyond chance, where those of ``v`` were fitted to those
+    of ``u`` by as many numbers each; 0 of datasets that are not ``good`` ``[B]``."""
+    u, v = (standardise(side.mT, mask).mT for side in (u, v))
     square = ((u * v).sum(1) / n[:, None]).square().clamp(max=_HIGHEST)
-    fitted, high = other.shape[-1], math.log(own.shape[-1]) + _SURE
+    high = math.log(u.shape[-1]) + _SURE
     chance = fitted + 2 * math.sqrt(fitted * high) + 2 * high
-    some = ((square * n[:, None] > chance) & good[:, None]).to(own.dtype)
+    some = ((square * n[:, None] > chance) & good[:, None]).to(u.dtype)
     with no_gradient():
         near = neighbour_information(u, v, some, n, mask).sum(-1)
     linear = (-torch.log1p(-square) / 2 * some).sum(-1)
