@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 from scipy.integrate import trapezoid
 
@@ -136,9 +137,10 @@ def channels(n: int, rng: np.random.Generator, width: float = 0.1) -> Draw:
     return Draw(x, x + width * rng.random((n, 6)), None, 6 * (width / 2 - math.log(width)))
 
 
-def _turned(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _turned(x: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
     """Columns after a random rotation."""
-    return x @ stats.ortho_group(x.shape[1], seed=rng).rvs()
+    turned: NDArray[Any] = x @ stats.ortho_group(x.shape[1], seed=rng).rvs()
+    return turned
 
 
 def sensors(n: int, rng: np.random.Generator) -> Draw:

@@ -31,7 +31,7 @@ def _edges(n: int, d: int) -> tuple[torch.Tensor, torch.Tensor, float]:
 
 
 def _beyond(found: Unmixed) -> torch.Tensor:
-    return (found.near - found.linear)[:, 0]
+    return (found.near - found.linear - found.tied)[:, 0]
 
 
 def test_noise_with_edges_is_seen_behind_rotations() -> None:
@@ -64,6 +64,15 @@ def test_of_normal_columns_and_of_few_rows_nothing_is_made(n: int, d: int) -> No
     assert not torch.cat(unmixed_information(x[..., :1], y[..., :1]), -1).any()
     wide = _uniform(1, 300, 33)
     assert not torch.cat(unmixed_information(wide, wide), -1).any()
+
+
+def test_components_of_clusters_are_tied() -> None:
+    centres = 3 * _normal(8, 8, seed=5)
+    classes = torch.randint(0, 8, (3, 1000), generator=torch.Generator().manual_seed(0))
+    sides = [centres.roll(k, 1)[classes] + 0.3 * _normal(3, 1000, 8, seed=k) for k in (1, 2)]
+    found = unmixed_information(*sides)
+    x, y, _ = _edges(1000, 8)
+    assert (found.tied[:, 0] > 10 * unmixed_information(x, y).tied.amax()).all()
 
 
 def test_of_independent_sides_hardly_anything_is_made() -> None:

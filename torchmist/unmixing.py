@@ -17,8 +17,9 @@ from torchmist.quantile_head import to_nats
 __all__ = ["Unmixing", "may_say_more"]
 
 _LEAST = 0.05  # nats
-_CANDIDATES = 2 * FRAMES
-_READ = _CANDIDATES + SIZES_AND_ANSWER + 2 * FRAMES + 1
+_TIED = 3.0  # times that counts what sizes share: a part of what components do
+_CANDIDATES = 3 * FRAMES
+_READ = _CANDIDATES + SIZES_AND_ANSWER + 3 * FRAMES + 1
 
 
 class Unmixing(Onward):
@@ -33,25 +34,25 @@ class Unmixing(Onward):
         super().__init__(members, quantiles, _CANDIDATES, _READ)
 
     def candidates(self, evidence: Evidence, answer: Tensor) -> Tensor:
-        """See :meth:`Onward.candidates`: of each frame, the sum over its pairs, and what all
-        columns share linearly with what the pairs share beyond that.
+        """See :meth:`Onward.candidates`: of each frame, the sum over its pairs; what all columns
+        share linearly with what the pairs share beyond that; and the lower of both less three
+        times what the sizes of components share.
 
-        They say more if both of a frame do, where the answer is no less than what all columns share
+        They say more if the last does, where the answer is no less than what all columns share
         linearly: that of clusters and manifolds is, whose components are not independent.
         """
-        near, beyond = _sums(evidence.unmixed, evidence.linear)
+        sums = _sums(evidence.unmixed, evidence.linear)
         most = enough(to_nats(answer).mean(-1, keepdim=True))
-        more = (torch.minimum(near, beyond) > most).any(-1, keepdim=True)
-        more = more & (evidence.linear <= most)
-        return in_t(torch.cat([near, beyond], -1)).masked_fill(~more, torch.nan)
+        more = (sums[-1] > most).any(-1, keepdim=True) & (evidence.linear <= most)
+        return in_t(torch.cat(sums, -1)).masked_fill(~more, torch.nan)
 
     def read(self, evidence: Evidence, candidates: Tensor, answer: Tensor) -> Tensor:
         """See :meth:`Onward.read`."""
         middle = answer.mean(-1, keepdim=True)
-        _, linear, pairs = evidence.unmixed.split(FRAMES, -1)
+        _, linear, tied, pairs = evidence.unmixed.split(FRAMES, -1)
         share = pairs / evidence.sizes[:, 1:].amax(-1, keepdim=True)
         above = in_t(evidence.linear) - middle
-        of_frames = torch.cat([in_t(linear) - middle, share, above], -1)
+        of_frames = torch.cat([in_t(linear) - middle, tied.log1p(), share, above], -1)
         of_frames = of_frames * ~candidates[:, [0]].isnan()
         beyond = (candidates - middle).nan_to_num(0.0)
         return torch.cat([sizes_and_answer(evidence, answer), beyond, of_frames], -1)
@@ -65,11 +66,11 @@ def may_say_more(x: Tensor, y: Tensor) -> Tensor:
         return torch.zeros(len(x), dtype=torch.bool, device=x.device)
     linear = linear_information(x, y, None, None)
     sums = _sums(torch.cat(unmixed, -1), linear)
-    return (torch.minimum(*sums) > linear.clamp(min=_LEAST)).any(-1)
+    return (sums[-1] > linear.clamp(min=_LEAST)).any(-1)
 
 
-def _sums(unmixed: Tensor, linear: Tensor) -> tuple[Tensor, Tensor]:
-    """Of each frame, what its pairs share, and what all columns share linearly with what the pairs
-    share beyond that, ``[B, F]``, in nats."""
-    near, of_pairs, _ = unmixed.split(FRAMES, -1)
-    return near, linear + near - of_pairs
+def _sums(unmixed: Tensor, linear: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What :meth:`Unmixing.candidates` says of each frame, ``[B, F]`` each, in nats."""
+    near, of_pairs, tied, _ = unmixed.split(FRAMES, -1)
+    beyond = linear + near - of_pairs
+    return near, beyond, torch.minimum(near, beyond) - _TIED * tied

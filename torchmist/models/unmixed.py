@@ -9,7 +9,8 @@ y, and of what either side leaves unexplained of the other, whose noise they par
 They are found by fixed-point iterations with symmetric orthogonalisation (Hyvärinen, IEEE Trans.
 Neural Networks 10, 626, 1999), at last with the cumulants of each component for its contrast.
 Each component goes with what the other side says of it linearly; neighbours say what each pair
-shares. Were the components of one side independent, both sides shared at least the sum.
+shares. Were the components of one side independent, both sides shared at least the sum; what their
+sizes share tells how far they are not.
 Nothing depends on which invertible linear map mixes the scores of a side. Legend: ``B`` datasets,
 ``N`` samples, ``d`` columns, ``F`` frames.
 """
@@ -32,7 +33,7 @@ from torchmist.no_gradient import no_gradient
 __all__ = ["FRAMES", "UNMIXED_COUNT", "Unmixed", "unmixed_information"]
 
 FRAMES = 4
-UNMIXED_COUNT = 3 * FRAMES
+UNMIXED_COUNT = 4 * FRAMES
 """Numbers of :class:`Unmixed`."""
 _WIDEST = 32  # columns of a side, up to which components are sought
 _ROWS = 6  # for each column
@@ -45,11 +46,13 @@ _SURE = 3.0  # more than the logarithm of what is compared
 
 class Unmixed(NamedTuple):
     """``near`` ``[B, F]``: the sum over the pairs of each frame by neighbours, ``linear``: were
-    they Gaussian, both in nats, and ``pairs``, their number; the frame first whose ``near`` is
-    farthest above ``linear``. All 0 of frames whose components look normal."""
+    they Gaussian, ``tied``: what the sizes of their components share with each other, were those
+    Gaussian, all in nats, and ``pairs``, their number; the frame first whose ``near`` is farthest
+    above ``linear`` and ``tied``. All 0 of frames whose components look normal."""
 
     near: Tensor
     linear: Tensor
+    tied: Tensor
     pairs: Tensor
 
 
@@ -62,7 +65,7 @@ def unmixed_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Unm
     """
     most = max(x.shape[-1], y.shape[-1])
     if not 1 < most <= _WIDEST or x.shape[1] < _ROWS * most:
-        return Unmixed(*torch.zeros(3, len(x), FRAMES, device=x.device))
+        return Unmixed(*torch.zeros(4, len(x), FRAMES, device=x.device))
     scores = [normal_scores(side, mask) for side in (x, y)]
     n = torch.full((len(x),), x.shape[1], device=x.device) if mask is None else mask.sum(-1)
     twice = None if mask is None else mask.repeat(2, 1)
@@ -74,9 +77,9 @@ def unmixed_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Unm
         u, v = own.repeat(2, 1, 1) @ maps, other.repeat(2, 1, 1) @ told
         parts = _pairs(u, v, other.shape[-1], good, n.repeat(2), twice)
         found.append([part.view(2, -1) for part in parts])
-    near, linear, pairs = (torch.cat(part).T for part in zip(*found))
-    order = (near - linear).detach().argsort(-1, descending=True)
-    return Unmixed(*(part.gather(-1, order) for part in (near, linear, pairs)))
+    near, linear, tied, pairs = (torch.cat(part).T for part in zip(*found))
+    order = (near - linear - tied).detach().argsort(-1, descending=True)
+    return Unmixed(*(part.gather(-1, order) for part in (near, linear, tied, pairs)))
 
 
 def _frames(
@@ -149,10 +152,11 @@ def _orthogonal(w: Tensor) -> Tensor:
 
 def _pairs(
     u: Tensor, v: Tensor, fitted: int, good: Tensor, n: Tensor, mask: Tensor | None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Sums ``[B]`` by neighbours and were all Gaussian, and the number, of the pairs of columns of
-    ``[B, N, d]`` that go with each other beyond chance, where those of ``v`` were fitted to those
-    of ``u`` by as many numbers each; 0 of datasets that are not ``good`` ``[B]``."""
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Sums ``[B]`` by neighbours and were all Gaussian, what sizes share, and the number, of the
+    pairs of columns of ``[B, N, d]`` that go with each other beyond chance, where those of ``v``
+    were fitted to those of ``u`` by ``fitted`` numbers each; 0 of datasets that are not ``good``
+    ``[B]``."""
     u, v = (standardise(side.mT, mask).mT for side in (u, v))
     square = ((u * v).sum(1) / n[:, None]).square().clamp(max=_HIGHEST)
     high = math.log(u.shape[-1]) + _SURE
@@ -160,5 +164,15 @@ def _pairs(
     some = ((square * n[:, None] > chance) & good[:, None]).to(u.dtype)
     with no_gradient():
         near = neighbour_information(u, v, some, n, mask).sum(-1)
+        tied = _tied(u, some, n, mask)
     linear = (-torch.log1p(-square) / 2 * some).sum(-1)
-    return near + linear - linear.detach(), linear, some.sum(-1)
+    return near + linear - linear.detach(), linear, tied, some.sum(-1)
+
+
+def _tied(u: Tensor, some: Tensor, n: Tensor, mask: Tensor | None) -> Tensor:
+    """What the sizes of ``some`` ``[B, d]`` of the components ``[B, N, d]`` share with each other,
+    were they Gaussian and two by two, less what chance would show, ``[B]``."""
+    size = standardise(u.abs().mT, mask)
+    square = (size @ size.mT / n[:, None, None]).square().clamp(max=_HIGHEST)
+    each = (-torch.log1p(-square) - 1 / n[:, None, None]) / 2 * some[:, None] * some[..., None]
+    return each.triu(1).sum((1, 2)).clamp(min=0)
