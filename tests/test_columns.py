@@ -14,13 +14,22 @@ import torch
 import torchmist
 from torchmist.checks import check_side
 from torchmist.columns import read_side
-from torchmist.kinds import bearable, network_columns, order_matters, sort_kinds
+from torchmist.kinds import (
+    SortedPair,
+    bearable,
+    countable,
+    network_columns,
+    order_matters,
+    sort_kinds,
+    sort_pair,
+)
 
 RNG = np.random.default_rng(0)
 N = 200
 X = RNG.normal(size=(N, 2))
 CODE = RNG.integers(0, 4, N)
 NAMES = np.array(["red", "green", "blue", "grey"])[CODE]
+GRADES = np.random.default_rng(8).integers(0, 5, (N, 6))
 
 
 def frame() -> pd.DataFrame:
@@ -229,3 +238,45 @@ def test_a_sign_that_turns_with_an_unordered_code_of_floats_is_seen() -> None:
     y = np.where(np.isin(code, [0, 3]), -z, z) + 0.6 * rng.normal(size=1000)
     low, high = torchmist.estimate(np.c_[code.astype(float), z], y).interval()
     assert low < 0.5 * np.log(1 + 1 / 0.36) < high
+
+
+def settled(x: object, y: object, discrete: bool | str = "auto") -> SortedPair:
+    """Both sides with their kinds settled beside each other, and the notes on how."""
+    return sort_pair(read_side(x, "x", discrete), read_side(y, "y", discrete))
+
+
+def test_several_integer_columns_are_numbers_where_their_table_is_sparse() -> None:
+    x, y = GRADES[:, :3], GRADES[:, 3:]
+    pair = settled(x, y)
+    assert not countable(pair.x, pair.y)
+    for side, values, note in zip(pair, (x, y), pair.notes):
+        assert torch.equal(network_columns(side)[0][0], torch.tensor(values, dtype=torch.float64))
+        assert "3 integer columns of" in note and "=True" in note
+    one, many = settled(CODE, x), settled(x, CODE)
+    assert [side.declared for side in one[:2]] == [True, False]
+    assert [side.declared for side in many[:2]] == [False, True]
+    assert len(one.notes) == len(many.notes) == 1
+
+
+def test_integer_columns_of_a_table_with_a_row_for_each_cell_are_joint_labels() -> None:
+    bits = np.random.default_rng(9).integers(0, 2, (N, 5))
+    for pair in (settled(bits[:, :3], bits[:, 2:]), settled(bits, bits[:, 0] ^ bits[:, 3])):
+        assert countable(pair.x, pair.y) and not pair.notes
+
+
+def test_columns_that_are_marked_or_categories_stay_labels_in_a_sparse_table() -> None:
+    x, y = GRADES[:, :3], GRADES[:, 3:]
+    pair = settled(x, y, discrete=True)
+    assert countable(pair.x, pair.y) and not pair.notes
+    mixed = {"cat": pd.Categorical(NAMES), "flag": CODE > 1, "grade": GRADES[:, 0]}
+    pair = settled(mixed, y)
+    assert pair.x.label == (True, True, False) and pair.y.label == (False, False, False)
+    assert "1 integer columns of x" in pair.notes[0]
+
+
+def test_grades_that_hang_on_one_opinion_are_within_the_interval() -> None:
+    rng = np.random.default_rng(11)
+    answers = 0.8 * rng.normal(size=(1000, 1)) + 0.6 * rng.normal(size=(1000, 6))
+    grades = np.searchsorted([-0.8, -0.2, 0.2, 0.8], answers)
+    low, high = torchmist.estimate(grades[:, :3], grades[:, 3:]).interval()
+    assert low < 0.516 < high < 0.7  # the truth is a sum over the table of 125 x 125 cells

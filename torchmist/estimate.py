@@ -126,7 +126,8 @@ def estimate(
     Args:
         x: ``[N]``, ``[N, d]`` or ``[B, N, d]``: array, nested list, tensor, sparse matrix, or a
             frame or series of pandas or polars. Integer, bool and categorical columns are class
-            labels, whose entropy in the sample bounds the estimate.
+            labels, whose entropy in the sample bounds the estimate; several integer columns are
+            numbers where, as joint labels, they make a table of more cells than rows.
         y: the same, with its own ``d``; row ``i`` of both is one sample, whatever an index of
             pandas says. One side ``[N]`` is shared by all datasets of a batch on the other.
         model: a registered name, the path of a ``.safetensors`` file, or a ``MIST`` module.
@@ -216,7 +217,8 @@ def _from_counts(pair: SortedPair) -> MIEstimate:
     if once > _ONCE:
         notes += (
             f"{100 * once:.0f} % of the rows hold a pair of labels that no other row holds: the "
-            f"sample is small for so many classes, and the estimate leans on its prior",
+            f"sample is small for so many classes, the estimate leans on its prior, and the "
+            f"interval is too narrow where the labels have an order or groups",
         )
     _warn(notes)
     return MIEstimate(quantiles.float(), levels.float(), notes, pair.batched)

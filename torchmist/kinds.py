@@ -10,6 +10,9 @@ The rules, for a side of ``N`` rows where the user has not marked its columns:
 - but integers of many distinct values (more than 20 where they meet other such integers in a table
   of more cells than rows, more than 64 beside numbers) are numbers if their order matters: the
   table of eight ordered bins on each side shows more dependence than that of shuffled classes;
+- several integer columns beside a side without other numbers are joint labels while the table of
+  both sides has at most ``N`` cells, else numbers, with a note: of a sparser table the posterior is
+  that of its prior, which grades, counts and bits do not follow;
 - a floating-point column of at most 20 distinct values, each five times on average, is *few*.
 
 Both sides go to the counts (``torchmist.discrete``) where each consists of labels and few columns
@@ -37,20 +40,19 @@ from torch.nn import functional as F
 from torchmist.checks import check_pair
 from torchmist.columns import Side
 from torchmist.entropy import code_entropy
+from torchmist.ordered import order_matters
 from torchmist.ranked import Ranked
 from torchmist.sample import Sample
 
 __all__ = ["Sorted", "SortedPair", "countable", "joint_codes", "network_columns", "network_sample",
-           "settled_pair", "sort_kinds", "sort_pair", "settle_integers"]  # fmt: skip
+           "order_matters", "settle_integers", "settle_sparse", "settled_pair", "sort_kinds",
+           "sort_pair"]  # fmt: skip
 
 _FEW = 20  # most distinct values of a floating-point column that is taken for classes
 _PER_CODE = 5  # fewest rows for each, on average
 _CLASSES = 64  # most one-hot columns of a column of labels
 _JOINT = 32  # most joint codes that the network sees as one-hot columns
-_BINS = 8  # of each side, to see whether the order of integers matters
-_SHUFFLES = 20  # orders to compare with
-_ROWS = 20_000  # most rows to see that from
-_SURE = 6.0  # standard deviations above those
+_ROWS = 20_000  # most rows to see from whether the order of integers matters
 _NEVER = 64  # most columns of a side that are looked at as joint labels
 
 
@@ -104,8 +106,9 @@ def sort_pair(x: Side, y: Side, checked: tuple[Tensor, Tensor] | None = None) ->
 
 def settled_pair(x: Sorted, y: Sorted, notes: Sequence[str] = ()) -> SortedPair:
     """Two sorted sides whose integers are labels or numbers beside each other."""
-    a, b, settled = settle_integers(x, y)
-    return SortedPair(a, b, (*notes, *settled))
+    a, b, sparse = settle_sparse(x, y)
+    a, b, settled = settle_integers(a, b)
+    return SortedPair(a, b, (*notes, *sparse, *settled))
 
 
 def network_sample(pair: SortedPair) -> Sample:
@@ -184,38 +187,6 @@ def _may_be_few(values: Tensor) -> list[bool]:
     return few
 
 
-def order_matters(x: Tensor, y: Tensor, shuffled: bool = True) -> bool:
-    """Whether bins of neighbouring values show more dependence than bins of values at random.
-
-    ``x`` and ``y`` ``[N]``; ``shuffled``: whether ``y`` is shuffled too, or only binned in order.
-    A value that both sides hold goes to the same place on both, which keeps copies together.
-    """
-    values, index = torch.cat([x, y] if shuffled else [x]).double().unique(return_inverse=True)
-    codes = index.split([len(x), len(index) - len(x)])
-    other = y.double().unique(return_inverse=True)[1]
-    generator = torch.Generator().manual_seed(0)
-    found = []
-    for trial in range(_SHUFFLES + 1):
-        place = torch.arange(len(values))
-        if trial:
-            place = torch.randperm(len(values), generator=generator)
-        place = place.to(index.device)
-        a = _bins(place[codes[0]])
-        b = _bins(place[codes[1]] if shuffled else other)
-        share = (a * _BINS + b).bincount(minlength=_BINS**2).view(_BINS, _BINS) / len(x)
-        alone = share.sum(1, keepdim=True) * share.sum(0)
-        found.append(float(torch.xlogy(share, share / alone.clamp(min=1e-12)).sum()))
-    chance = torch.tensor(found[1:])
-    return found[0] > float(chance.mean() + _SURE * chance.std())
-
-
-def _bins(codes: Tensor) -> Tensor:
-    """Eight bins of equal size of codes ``[N]``, equal for equal codes."""
-    ordered = codes.sort().values
-    middle = torch.searchsorted(ordered, codes) + torch.searchsorted(ordered, codes, right=True)
-    return (middle * _BINS // (2 * len(codes))).clamp(max=_BINS - 1)
-
-
 def settle_integers(x: Sorted, y: Sorted) -> tuple[Sorted, Sorted, list[str]]:
     """Integers of many values are taken as numbers where their order matters, with a note."""
     sizes = [_distinct(side.values[..., 0]) if _guessed(side) else 0 for side in (x, y)]
@@ -238,6 +209,28 @@ def settle_integers(x: Sorted, y: Sorted) -> tuple[Sorted, Sorted, list[str]]:
     return out[0], out[1], notes
 
 
+def settle_sparse(x: Sorted, y: Sorted) -> tuple[Sorted, Sorted, list[str]]:
+    """Several integer columns are taken as numbers where their joint labels make a table of more
+    cells than rows with the other side, with a note."""
+    out, notes = [], []
+    discrete = all(all(a or b for a, b in zip(side.label, side.few)) for side in (x, y))
+    dense = _cells(x, y) <= x.values.shape[1]
+    for side in (x, y):
+        integers = [a and b == "integer" for a, b in zip(side.label, side.side.kinds)]
+        if dense or not discrete or len(integers) == 1 or not any(integers):
+            out.append(side)
+            continue
+        label = tuple(a and not b for a, b in zip(side.label, integers))
+        out.append(replace(side, label=label, codes=None, declared=False))
+        argument = side.side.argument
+        notes.append(
+            f"{sum(integers)} integer columns of {argument[-1]} are taken as numbers: as labels, "
+            f"both sides would make a table of more cells than rows; if they hold class labels, "
+            f"pass {argument}=True"
+        )
+    return out[0], out[1], notes
+
+
 def _guessed(side: Sorted) -> bool:
     """Whether a side is one column of integers that was taken for labels."""
     return side.side.kinds == ("integer",) and side.label == (True,)
@@ -249,7 +242,14 @@ def countable(x: Sorted, y: Sorted) -> bool:
         return False
     if x.declared and y.declared:
         return True
-    return (int(x.codes.max()) + 1) * (int(y.codes.max()) + 1) <= x.codes.shape[1]
+    return _cells(x, y) <= x.codes.shape[1]
+
+
+def _cells(x: Sorted, y: Sorted) -> float:
+    """Cells of the table of joint codes, infinitely many where a side has none."""
+    if x.codes is None or y.codes is None:
+        return math.inf
+    return (int(x.codes.max()) + 1) * (int(y.codes.max()) + 1)
 
 
 def network_columns(sorted_: Sorted) -> tuple[Tensor, list[str]]:
