@@ -10,8 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 BASE = {
-    "cache", "checks", "copula", "eigen", "entropy", "progress", "quantile_head", "sorting",
-    "trained_range", "weight_files",
+    "cache", "checks", "copula", "eigen", "entropy", "no_gradient", "progress", "quantile_head",
+    "sorting", "trained_range", "weight_files",
 }  # fmt: skip
 DOORS = {
     "audit", "causal", "club", "conditional", "estimate", "export", "finetune", "functional", "hub",
