@@ -16,6 +16,7 @@ from torchmist.evidence import Evidence
 from torchmist.models.crossed import CROSSED_COUNT
 from torchmist.models.mist import MIST, MISTConfig
 from torchmist.models.neighbourhood import FEATURE_COUNT, OPINION_COUNT
+from torchmist.models.unmixed import UNMIXED_COUNT
 from torchmist.models.variates import SHARPNESS_COUNT, VARIATE_COUNT, VARIATE_OPINIONS
 from torchmist.weights import registry, save_weights
 
@@ -34,7 +35,7 @@ def duo() -> DuoMIST:
         out = DuoMIST(
             MIST(MISTConfig(**SMALL)),
             MIST(MISTConfig(**SMALL, local=1)),
-            Arbiter(16, further=True),
+            Arbiter(16, further=True, unmixed=True),
             NAMES,
         ).eval()
         with torch.no_grad():
@@ -97,6 +98,7 @@ def evidence(opinions: float) -> Evidence:
     found = [torch.full((1, VARIATE_OPINIONS), opinions)]
     found += [torch.zeros(1, count) for count in (VARIATE_COUNT, SHARPNESS_COUNT)]
     found += [torch.full((1, 1), opinions), torch.zeros(1, 3), torch.zeros(1, CROSSED_COUNT)]
+    found += [torch.zeros(1, UNMIXED_COUNT)]
     features = torch.zeros(1, FEATURE_COUNT)
     return Evidence(plain, local, said, torch.zeros(1), features, *found, sizes)
 
@@ -137,7 +139,7 @@ def test_a_file_holds_the_arbiter_and_names_its_parents(duo, tmp_path) -> None:
     with safe_open(path, framework="pt") as file:
         header = file.metadata()
         assert all(
-            name.startswith(("members", "doubt", "further", "mean", "scale"))
+            name.startswith(("members", "doubt", "further", "unmixing", "mean", "scale"))
             for name in file.keys()
         )
     parents = json.loads(header["parents"])
