@@ -214,3 +214,17 @@ def test_codes_as_floats_among_the_conditions_of_a_term_are_named(small, monkeyp
         conditional_mi(x, y, torch.cat([z, z.round() + 0.5], -1), model=small)
     with pytest.warns(UserWarning, match="given holds 3 whole numbers as floats.*as integers"):
         conditional_mi(x, y, torch.cat([code.float(), z], -1), model=small)
+
+
+def test_several_integer_columns_are_numbers_where_their_table_is_sparse(small) -> None:
+    g = torch.Generator().manual_seed(0)
+    shared = torch.randn(200, 1, generator=g)
+    x, y = ((2 * shared + torch.randn(200, 3, generator=g)).round().long() for _ in range(2))
+    given = torch.randint(0, 2, (200,), generator=g)
+    found = estimate_conditional(x, y, given, model=small)
+    for side in ("x", "y"):
+        told = f"3 integer columns of {side} are taken as numbers"
+        assert any(told in note for note in found.warnings)
+    marked = estimate_conditional(x, y, given, model=small, discrete_x=True, discrete_y=True)
+    assert not any("taken as numbers" in note for note in marked.warnings)
+    assert found.mean != marked.mean

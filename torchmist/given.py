@@ -14,7 +14,7 @@ from torch import Tensor
 
 from torchmist.checks import MIN_SAMPLES, visible, warn_once
 from torchmist.columns import Discrete, Side, read_side
-from torchmist.kinds import Sorted, joint_codes, settle_integers, sort_kinds
+from torchmist.kinds import Sorted, joint_codes, settle_integers, settled_pair, sort_kinds
 
 __all__ = ["SortedGiven", "classes_of", "column_axis", "joined", "pooled_classes", "read_given",
            "sort_given", "warn_of_codes"]  # fmt: skip
@@ -40,8 +40,8 @@ def sort_given(*sides: tuple[Side, Tensor]) -> SortedGiven:
     """
     (a, of_a), (b, of_b), (c, of_c) = (sort_kinds(*side) for side in sides)
     c, _, of_order = settle_integers(c, b)
-    a, b, of_pair = settle_integers(a, b)
-    return SortedGiven(a, b, c, (*of_a, *of_b, *of_c, *of_order, *of_pair))
+    pair = settled_pair(a, b)
+    return SortedGiven(pair.x, pair.y, c, (*of_a, *of_b, *of_c, *of_order, *pair.notes))
 
 
 def warn_of_codes(numbers: Tensor) -> None:
