@@ -75,6 +75,15 @@ def test_components_of_clusters_are_tied() -> None:
     assert (found.tied[:, 0] > 10 * unmixed_information(x, y).tied.amax()).all()
 
 
+def test_columns_of_equal_values_on_both_sides_are_left_to_pairs() -> None:
+    x = _normal(3, 1000, 4)
+    y = 0.9 * x + math.sqrt(0.19) * _normal(3, 1000, 4, seed=1)
+    assert not torch.cat(unmixed_information(x.relu(), y.relu()), -1).any()
+    one = torch.cat([y.relu()[..., :1], y[..., 1:]], -1)
+    assert not torch.cat(unmixed_information(x.relu(), one), -1).any()
+    assert unmixed_information(x.relu(), y.exp()).pairs.any()
+
+
 def test_of_independent_sides_hardly_anything_is_made() -> None:
     x, y = _turned(_uniform(8, 500, 6), 2), _turned(_uniform(8, 500, 6, seed=1), 3)
     assert unmixed_information(x, y).near.abs().max() < 0.15

@@ -10,7 +10,8 @@ They are found by fixed-point iterations with symmetric orthogonalisation (Hyvä
 Neural Networks 10, 626, 1999), at last with the cumulants of each component for its contrast.
 Each component goes with what the other side says of it linearly; neighbours say what each pair
 shares. Were the components of one side independent, both sides shared at least the sum; what their
-sizes share tells how far they are not.
+sizes share tells how far they are not. Where columns of both sides hold equal values nothing is
+sought: a mix leaves none, and components that nearly are such columns would show them twice.
 Nothing depends on which invertible linear map mixes the scores of a side. Legend: ``B`` datasets,
 ``N`` samples, ``d`` columns, ``F`` frames.
 """
@@ -39,6 +40,7 @@ _WIDEST = 32  # columns of a side, up to which components are sought
 _ROWS = 6  # for each column
 _STEPS, _LAST = 12, 6  # with the hyperbolic tangent, and with cumulants
 _EDGE = 3.0  # deviations, to which components are cut in cumulants
+_ALIKE = 0.05  # of the rows
 _RIDGE = 1e-5  # of the largest variance of a direction
 _HIGHEST = 0.9999  # squared correlation
 _SURE = 3.0  # more than the logarithm of what is compared
@@ -58,7 +60,8 @@ class Unmixed(NamedTuple):
 
 def unmixed_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Unmixed:
     """What components of ``[B, N, dx]`` and ``[B, N, dy]`` share in pairs; none are sought in more
-    than 32 columns a side, in one on each, nor in fewer than 6 rows a column.
+    than 32 columns a side, in one on each, in fewer than 6 rows a column, nor where a column of
+    either side has a twentieth of its rows alike.
 
     ``mask``: ``[B, N]`` bool, True for real samples. The sums by neighbours have the gradient of
     the Gaussian ones.
@@ -68,18 +71,26 @@ def unmixed_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Unm
         return Unmixed(*torch.zeros(4, len(x), FRAMES, device=x.device))
     scores = [normal_scores(side, mask) for side in (x, y)]
     n = torch.full((len(x),), x.shape[1], device=x.device) if mask is None else mask.sum(-1)
+    sought = (n >= _ROWS * most) & ~(_repeats(scores[0], n) & _repeats(scores[1], n))
     twice = None if mask is None else mask.repeat(2, 1)
     found = []
     for own, other in (scores, scores[::-1]):
         with no_gradient():
             maps, told, normal = _frames(own, other, n, mask)
-            good = ~normal & (n >= _ROWS * most).repeat(2)
+            good = ~normal & sought.repeat(2)
         u, v = own.repeat(2, 1, 1) @ maps, other.repeat(2, 1, 1) @ told
         parts = _pairs(u, v, other.shape[-1], good, n.repeat(2), twice)
         found.append([part.view(2, -1) for part in parts])
     near, linear, tied, pairs = (torch.cat(part).T for part in zip(*found))
     order = (near - linear - tied).detach().argsort(-1, descending=True)
     return Unmixed(*(part.gather(-1, order) for part in (near, linear, tied, pairs)))
+
+
+def _repeats(scores: Tensor, n: Tensor) -> Tensor:
+    """Whether a column of ``[B, N, d]`` has more than a twentieth of its ``n`` rows alike,
+    ``[B]``."""
+    new = (scores.detach().sort(dim=1).values.diff(dim=1) > 0).sum(1)
+    return (new < (1 - _ALIKE) * n[:, None]).any(-1)
 
 
 def _frames(
