@@ -271,7 +271,7 @@ def test_columns_that_are_marked_or_categories_stay_labels_in_a_sparse_table() -
     mixed = {"cat": pd.Categorical(NAMES), "flag": CODE > 1, "grade": GRADES[:, 0]}
     pair = settled(mixed, y)
     assert pair.x.label == (True, True, False) and pair.y.label == (False, False, False)
-    assert "1 integer columns of x" in pair.notes[0]
+    assert "1 integer column of x is taken as numbers" in pair.notes[0]
 
 
 def test_grades_that_hang_on_one_opinion_are_within_the_interval() -> None:

@@ -224,11 +224,17 @@ def settle_sparse(x: Sorted, y: Sorted) -> tuple[Sorted, Sorted, list[str]]:
         out.append(replace(side, label=label, codes=None, declared=False))
         argument = side.side.argument
         notes.append(
-            f"{sum(integers)} integer columns of {argument[-1]} are taken as numbers: as labels, "
-            f"both sides would make a table of more cells than rows; if they hold class labels, "
+            f"{_counted(sum(integers), argument[-1])} taken as numbers: as labels, both sides "
+            f"would make a table of more cells than rows; if they hold class labels, "
             f"pass {argument}=True"
         )
     return out[0], out[1], notes
+
+
+def _counted(integers: int, side: str) -> str:
+    """How many columns of integers of a side are."""
+    some = f"1 integer column of {side} is"
+    return some if integers == 1 else f"{integers} integer columns of {side} are"
 
 
 def _guessed(side: Sorted) -> bool:
