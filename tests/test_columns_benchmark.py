@@ -14,7 +14,10 @@ from torchmist.weights import ALIASES, save_weights
 RECORDS = Records(columns.RESULTS, columns.COLUMNS, keys=3)
 
 
-SHORT = {"one of four columns, which a class names": 7}  # of ten draws
+SHORT = {  # of ten draws
+    "one of four columns, which a class names": 7,
+    "six sources with uniform delays, rotated": 3,
+}
 
 
 def test_every_case_is_recorded_within_a_tenth_or_its_interval() -> None:
