@@ -52,13 +52,12 @@ def test_what_a_curve_hides_is_seen_behind_rotations() -> None:
     assert (linear + _beyond(found) < 3.5).all()
 
 
-@pytest.mark.parametrize(("n", "d"), [(100, 2), (400, 8), (1500, 20)])
+@pytest.mark.parametrize(("n", "d"), [(100, 2), (160, 16), (400, 8), (1500, 20)])
 def test_of_normal_columns_and_of_few_rows_nothing_is_made(n: int, d: int) -> None:
     x = _normal(8, n, d)
     y = 0.8 * x + 0.6 * _normal(8, n, d, seed=1)
     found = unmixed_information(_turned(x, 2), _turned(y, 3))
-    assert (found.pairs.amax(-1) == 0).float().mean() > 0.5
-    assert (found.near - found.linear < 0.1 * found.linear + 0.05).all()
+    assert (found.pairs.amax(-1) == 0).float().mean() > 0.8
     few = _uniform(3, 5 * d, d)
     assert not torch.cat(unmixed_information(few, few), -1).any()
     assert not torch.cat(unmixed_information(x[..., :1], y[..., :1]), -1).any()
@@ -90,9 +89,9 @@ def test_of_independent_sides_hardly_anything_is_made() -> None:
 
 
 def test_components_count_however_a_side_is_ordered_turned_and_bent() -> None:
-    x, y, _ = _edges(600, 4)
+    x, y, _ = _edges(1500, 4)
     expected = unmixed_information(x, y)
-    rows = torch.randperm(600, generator=torch.Generator().manual_seed(0))
+    rows = torch.randperm(1500, generator=torch.Generator().manual_seed(0))
     columns = torch.tensor([2, 0, 3, 1])
     for other in (
         unmixed_information(y, x),
@@ -105,16 +104,16 @@ def test_components_count_however_a_side_is_ordered_turned_and_bent() -> None:
 
 
 def test_padding_changes_nothing() -> None:
-    x, y, _ = _edges(400, 3)
+    x, y, _ = _edges(1500, 3)
     expected = unmixed_information(x, y)
     padded = [torch.cat([side, _normal(3, 50, 3, seed=9)], 1) for side in (x, y)]
-    mask = torch.arange(450).expand(3, -1) < 400
+    mask = torch.arange(1550).expand(3, -1) < 1500
     found = unmixed_information(padded[0], padded[1], mask)
     torch.testing.assert_close(_beyond(found), _beyond(expected), atol=0.02, rtol=0.02)
 
 
 def test_neighbours_have_the_gradient_of_the_gaussian_sum() -> None:
-    x, y, _ = _edges(400, 3)
+    x, y, _ = _edges(1500, 3)
     x.requires_grad_()
     found = unmixed_information(x, y)
     grads = [torch.autograd.grad(part.sum(), x, retain_graph=True)[0] for part in found[:2]]

@@ -87,10 +87,10 @@ def test_a_file_tells_that_an_arbiter_reads_components() -> None:
 
 def test_only_datasets_whose_components_may_say_more_are_asked_about() -> None:
     g = torch.Generator().manual_seed(0)
-    x = torch.rand(2, 800, 4, generator=g)
-    y = x + 0.5 * torch.rand(2, 800, 4, generator=g)
+    x = torch.rand(2, 2000, 4, generator=g)
+    y = x + 0.5 * torch.rand(2, 2000, 4, generator=g)
     turn = torch.linalg.qr(torch.randn(2, 4, 4, generator=g)).Q
     assert may_say_more(x @ turn, y).all()
     normal = torch.randn(20, 400, 4, generator=g)
     told = may_say_more(normal, normal + torch.randn(20, 400, 4, generator=g))
-    assert told.float().mean() < 0.3
+    assert told.float().mean() < 0.1
