@@ -68,7 +68,7 @@ def main(arguments: list[str] | None = None) -> None:
         with options.out.open(newline="") as file:
             done = {row["trained"] for row in csv.DictReader(file)}
     with options.out.open("a", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         if not done:
             writer.writeheader()
         for low, high in _RANGES:

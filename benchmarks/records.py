@@ -27,7 +27,7 @@ def write_rows(
     """Write rows as CSV anew: floats with so many digits, texts as they are."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns)
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         for row in rows:
             writer.writerow({k: _text(v, digits) for k, v in row.items()})

@@ -37,7 +37,7 @@ class Appended(Records):
         self.rows.append(dict(zip(self.columns, texts, strict=True)))
         new = not self.path.is_file()
         with self.path.open("a", newline="") as file:
-            writer = csv.writer(file)
+            writer = csv.writer(file, lineterminator="\n")
             if new:
                 writer.writerow(self.columns)
             writer.writerow(texts)
