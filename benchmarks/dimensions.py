@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from tqdm import trange
 
+from benchmarks.records import row_writer
 from benchmarks.run import RESULTS
 from torchmist.models.mist import MIST
 from torchmist.synthetic import PaperMeta
@@ -68,7 +69,7 @@ def main(arguments: list[str] | None = None) -> None:
         with options.out.open(newline="") as file:
             done = {row["trained"] for row in csv.DictReader(file)}
     with options.out.open("a", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer = row_writer(file, COLUMNS)
         if not done:
             writer.writeheader()
         for low, high in _RANGES:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import csv
+import functools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from torchmist.weights import ALIASES
 
-__all__ = ["Records", "exact_name", "write_rows"]
+__all__ = ["Records", "exact_name", "row_writer", "write_rows"]
+
+row_writer = functools.partial(csv.DictWriter, lineterminator="\n")
+"""A writer of rows by the names of their columns, whose lines end alike on every machine."""
 
 
 def exact_name(model: str) -> str:
@@ -27,7 +31,7 @@ def write_rows(
     """Write rows as CSV anew: floats with so many digits, texts as they are."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer = row_writer(file, columns)
         writer.writeheader()
         for row in rows:
             writer.writerow({k: _text(v, digits) for k, v in row.items()})

@@ -19,6 +19,7 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.estimators import LEVELS, Estimate, Estimator, estimator, record_name
+from benchmarks.records import row_writer
 from benchmarks.suites import SUITES, Case
 
 __all__ = ["COLUMNS", "RESULTS", "main", "run"]
@@ -48,7 +49,7 @@ def _prepare(path: Path, made: dict[str, str]) -> set[tuple[str, int, int, str]]
     kept = [r for r in rows if r["version"] == made.get(r["estimator"], r["version"])]
     if len(kept) < len(rows) or not rows or set(rows[0]) != set(COLUMNS):
         with path.open("w", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\n")
+            writer = row_writer(file, COLUMNS, extrasaction="ignore")
             writer.writeheader()
             writer.writerows(kept)
     return {(r["task"], int(r["n"]), int(r["seed"]), r["estimator"]) for r in kept}
@@ -91,7 +92,7 @@ def run(
     end = time.monotonic() + 60 * minutes
     new = 0
     with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer = row_writer(file, COLUMNS)
         for case in tqdm(list(SUITES[suite]())[::every], desc=suite, mininterval=5):
             if (sizes and case.n not in sizes) or (seeds and case.seed not in seeds):
                 continue

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import torch
 
+from torchmist.arbiter import Arbiter
 from torchmist.arbiter_fit import Data
 from torchmist.evidence import Evidence
 from torchmist.models.crossed import CROSSED_COUNT
 from torchmist.models.neighbourhood import FEATURE_COUNT, OPINION_COUNT
 from torchmist.models.unmixed import UNMIXED_COUNT
 from torchmist.models.variates import SHARPNESS_COUNT, VARIATE_COUNT, VARIATE_OPINIONS
+from torchmist.quantile_head import quantile_levels
+from training.arbiter_fit import fit
 
 
 def draws(count: int = 4000) -> Data:
@@ -38,3 +41,12 @@ def draws(count: int = 4000) -> Data:
     )  # fmt: skip
     check = (torch.arange(count) // 2 % 8 == 0).float()
     return {**evidence._asdict(), "mi": t.exp() - 0.2, "family": family, "check": check}
+
+
+def fitted_arbiter() -> Arbiter:
+    """A small arbiter that was fitted to all of them."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        arbiter = Arbiter(16, members=2)
+        fit(arbiter, draws(), quantile_levels(24), epochs=4, doubt_steps=50)
+        return arbiter

@@ -19,10 +19,10 @@ from torchmist.kinds import (
     bearable,
     countable,
     network_columns,
-    order_matters,
     sort_kinds,
     sort_pair,
 )
+from torchmist.ordered import order_matters
 
 RNG = np.random.default_rng(0)
 N = 200

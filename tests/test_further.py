@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from arbiter_draws import draws
+from arbiter_draws import draws, fitted_arbiter
 
 from torchmist.arbiter import Arbiter
 from torchmist.arbiter_fit import Data, evidence_of, rows_of
@@ -15,11 +15,7 @@ from training.arbiter_fit import fit, inherit
 
 @pytest.fixture(scope="module")
 def parent() -> Arbiter:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        arbiter = Arbiter(16, members=2)
-        fit(arbiter, draws(), quantile_levels(24), epochs=4, doubt_steps=50)
-        return arbiter
+    return fitted_arbiter()
 
 
 def _heir(parent: Arbiter) -> Arbiter:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from arbiter_draws import draws
+from arbiter_draws import draws, fitted_arbiter
 
 from torchmist.arbiter import Arbiter
 from torchmist.arbiter_fit import Data, evidence_of, rows_of
@@ -18,11 +18,9 @@ from training.arbiter_fit import fit, inherit
 def parent() -> Arbiter:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        arbiter = Arbiter(16, members=2)
-        fit(arbiter, draws(), quantile_levels(24), epochs=4, doubt_steps=50)
         heir = Arbiter(16, members=2, further=True)
-        inherit(heir, arbiter)
-        return heir
+    inherit(heir, fitted_arbiter())
+    return heir
 
 
 def _heir(parent: Arbiter) -> Arbiter:

@@ -31,7 +31,10 @@ from torchmist.onward import Onward
 from torchmist.quantile_head import blended_quantiles, blending_network, to_nats
 from torchmist.unmixing import Unmixing
 
-__all__ = ["Arbiter"]
+__all__ = ["ONWARD", "Arbiter"]
+
+ONWARD = ("further", "unmixed")
+"""Arguments of :class:`Arbiter`: what goes on from its answer, one after the other."""
 
 _SIZES = 5
 _MARKS = 4  # quantiles of each network that are read
@@ -81,8 +84,8 @@ class Arbiter(nn.Module):
     def sizes(self) -> dict[str, int]:
         """The arguments that make an arbiter of the same sizes."""
         sizes = {"width": self.width, "members": len(self.members), "quantiles": self.quantiles}
-        read = {"further": self.further is not None, "unmixed": self.unmixing is not None}
-        return {**sizes, **{name: True for name, some in read.items() if some}}
+        parts = zip(ONWARD, (self.further, self.unmixing), strict=True)
+        return {**sizes, **{name: True for name, part in parts if part is not None}}
 
     def read(self, evidence: Evidence) -> Tensor:
         """What the members read of the evidence, as numbers of about one size, ``[B, R]``."""

@@ -18,20 +18,13 @@ from torchmist.quantile_head import to_nats
 __all__ = ["Further"]
 
 _IN_PAIRS = 2
-_CANDIDATES = _IN_PAIRS + VARIATE_OPINIONS
-_READ = _CANDIDATES + SIZES_AND_ANSWER + 3 + SHARPNESS_COUNT + 2 + 2
 
 
 class Further(Onward):
-    """Quantiles that go on where pairs or products of columns say more.
+    """Quantiles that go on where pairs or products of columns say more."""
 
-    Args:
-        members: of the arbiter.
-        quantiles: of the arbiter.
-    """
-
-    def __init__(self, members: int, quantiles: int) -> None:
-        super().__init__(members, quantiles, _CANDIDATES, _READ)
+    CANDIDATES = _IN_PAIRS + VARIATE_OPINIONS
+    READ = CANDIDATES + SIZES_AND_ANSWER + 3 + SHARPNESS_COUNT + 2 + 2
 
     def candidates(self, evidence: Evidence, answer: Tensor) -> Tensor:
         """See :meth:`Onward.candidates`: those of pairs, and of variates that have products.

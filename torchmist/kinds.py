@@ -45,7 +45,7 @@ from torchmist.ranked import Ranked
 from torchmist.sample import Sample
 
 __all__ = ["Sorted", "SortedPair", "countable", "joint_codes", "network_columns", "network_sample",
-           "order_matters", "settle_integers", "settle_sparse", "settled_pair", "sort_kinds",
+           "settle_integers", "settle_sparse", "settled_pair", "sort_kinds",
            "sort_pair"]  # fmt: skip
 
 _FEW = 20  # most distinct values of a floating-point column that is taken for classes

@@ -27,19 +27,22 @@ _FIRST = 2.0  # logit of the share of the answer, at first
 
 
 class Onward(nn.Module):
-    """Quantiles that go on from an answer.
+    """Quantiles that go on from an answer: ``CANDIDATES`` further estimates, and ``READ`` numbers
+    that its networks read.
 
     Args:
         members: of the arbiter.
         quantiles: of the arbiter.
-        candidates: further estimates.
-        read: numbers that its networks read.
     """
 
-    def __init__(self, members: int, quantiles: int, candidates: int, read: int) -> None:
+    CANDIDATES: int
+    READ: int
+
+    def __init__(self, members: int, quantiles: int) -> None:
         super().__init__()
         self.members = nn.ModuleList(
-            blending_network(read, _WIDTH, 1 + candidates, quantiles) for _ in range(members)
+            blending_network(self.READ, _WIDTH, 1 + self.CANDIDATES, quantiles)
+            for _ in range(members)
         )
         for member in self.members:
             nn.init.constant_(member[-1].bias[:1], _FIRST)  # type: ignore[index]

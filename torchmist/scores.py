@@ -24,9 +24,10 @@ from torchmist.copula import rank_transform
 from torchmist.entropy import code_entropy
 from torchmist.estimate import MIEstimate, estimate_sorted
 from torchmist.functional import Model
-from torchmist.kinds import bearable, order_matters, sort_pair
+from torchmist.kinds import bearable, sort_pair
 from torchmist.models.pair_network import PairNetwork, is_pair_model, load_pair_network
 from torchmist.models.pair_statistics import label_statistics, mixed_statistics, number_statistics
+from torchmist.ordered import order_matters
 from torchmist.quantiles import reduce_quantiles
 from torchmist.resolution import beyond_resolution, resolution
 

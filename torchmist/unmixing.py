@@ -18,20 +18,13 @@ __all__ = ["Unmixing", "may_say_more"]
 
 _LEAST = 0.05  # nats
 _TIED = 3.0  # times that counts what sizes share: a part of what components do
-_CANDIDATES = 3 * FRAMES
-_READ = _CANDIDATES + SIZES_AND_ANSWER + 3 * FRAMES + 1
 
 
 class Unmixing(Onward):
-    """Quantiles that go on where components in pairs say more.
+    """Quantiles that go on where components in pairs say more."""
 
-    Args:
-        members: of the arbiter.
-        quantiles: of the arbiter.
-    """
-
-    def __init__(self, members: int, quantiles: int) -> None:
-        super().__init__(members, quantiles, _CANDIDATES, _READ)
+    CANDIDATES = 3 * FRAMES
+    READ = CANDIDATES + SIZES_AND_ANSWER + 3 * FRAMES + 1
 
     def candidates(self, evidence: Evidence, answer: Tensor) -> Tensor:
         """See :meth:`Onward.candidates`: of each frame, the sum over its pairs; what all columns

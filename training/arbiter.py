@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from torchmist.arbiter import Arbiter
+from torchmist.arbiter import ONWARD, Arbiter
 from torchmist.arbiter_fit import evidence_of, rows_of
 from torchmist.duo import DuoMIST
 from torchmist.evidence import Evidence
@@ -35,7 +35,6 @@ from training.stream import FAMILIES, stream_data
 __all__ = ["collect", "collected", "main"]
 
 PLAIN, LOCAL, RECIPE = "mist-v1", "mist-v2-preview", "mist-duo-v13"
-_READ = ("further", "unmixed")  # what an arbiter reads beside its evidence, one after the other
 _CPU = torch.device("cpu")
 _CHECK = 8  # every eighth step's draws train nothing
 _SAVED = 25  # steps between writes
@@ -48,7 +47,7 @@ def _duo(recipe: Recipe) -> DuoMIST:
     plain, local = load_pretrained(PLAIN), load_pretrained(LOCAL)
     assert isinstance(plain, MIST) and isinstance(local, MIST)
     parent = _parent(recipe)
-    read = () if parent is None else _READ[: len(parent.arbiter.onward()) + 1]
+    read = () if parent is None else ONWARD[: len(parent.arbiter.onward()) + 1]
     arbiter = Arbiter(_WIDTH, **dict.fromkeys(read, True))
     return DuoMIST(plain, local, arbiter, (PLAIN, LOCAL)).eval()
 

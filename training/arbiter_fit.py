@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from torchmist.arbiter import Arbiter
+from torchmist.arbiter import ONWARD, Arbiter
 from torchmist.arbiter_fit import (
     DOUBT_STEPS,
     Data,
@@ -88,8 +88,7 @@ def inherit(arbiter: Arbiter, parent: Arbiter) -> None:
     Raises:
         ValueError: if the sizes of both differ elsewhere.
     """
-    own = dict.fromkeys(("further", "unmixed"))
-    sizes = [{**a.sizes(), **own} for a in (arbiter, parent)]
+    sizes = [{**a.sizes(), **dict.fromkeys(ONWARD)} for a in (arbiter, parent)]
     if sizes[0] != sizes[1]:
         raise ValueError(f"expected a parent of sizes {arbiter.sizes()}, got {parent.sizes()}")
     arbiter.load_state_dict({**arbiter.state_dict(), **parent.state_dict()})

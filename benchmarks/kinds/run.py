@@ -5,7 +5,6 @@ Evaluation only. The records of the baselines do not hang on the model and are a
 
 from __future__ import annotations
 
-import csv
 import math
 import warnings
 from collections.abc import Iterable
@@ -14,7 +13,7 @@ from pathlib import Path
 import torchmist
 from benchmarks.kinds.baselines import BASELINES
 from benchmarks.kinds.registry import Kind
-from benchmarks.records import Records
+from benchmarks.records import Records, row_writer
 from torchmist.models.network import QuantileNetwork
 
 __all__ = ["BASELINE_COLUMNS", "COLUMNS", "Appended", "run_cell"]
@@ -37,10 +36,10 @@ class Appended(Records):
         self.rows.append(dict(zip(self.columns, texts, strict=True)))
         new = not self.path.is_file()
         with self.path.open("a", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
+            writer = row_writer(file, self.columns)
             if new:
-                writer.writerow(self.columns)
-            writer.writerow(texts)
+                writer.writeheader()
+            writer.writerow(self.rows[-1])
 
 
 def run_cell(

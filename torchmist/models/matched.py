@@ -29,7 +29,7 @@ from torchmist.models.local import sample_order
 from torchmist.models.variates import even_places, rows_at, unit_columns
 from torchmist.no_gradient import no_gradient
 
-__all__ = ["Matched", "matched_information", "neighbour_information"]
+__all__ = ["Matched", "chance_square", "matched_information", "neighbour_information"]
 
 _NEIGHBOURS = 3
 _WAVES = 4
@@ -113,8 +113,14 @@ def _partners(x: Tensor, y: Tensor, n: Tensor) -> tuple[Tensor, Tensor]:
     best, partner = found.max(-1)
     tests = _WAVES**2
     high = math.log(found.shape[1] * found.shape[2]) + _SURE
-    chance = tests + 2 * math.sqrt(tests * high) + 2 * high  # Laurent and Massart 2000, lemma 1
+    chance = chance_square(tests, high)
     return partner, (best >= found.amax(1).gather(1, partner)) & (best > chance)
+
+
+def chance_square(freedom: int, high: float) -> float:
+    """What a chi-squared variable exceeds with a probability of at most ``exp(-high)`` (Laurent and
+    Massart, Ann. Statist. 28, 1302, 2000, lemma 1)."""
+    return freedom + 2 * math.sqrt(freedom * high) + 2 * high
 
 
 def neighbour_information(

@@ -28,7 +28,7 @@ from torchmist.cache import cached
 from torchmist.copula import normal_scores, standardise
 from torchmist.models.directions import fixed_numbers
 from torchmist.models.local import sample_order
-from torchmist.models.matched import neighbour_information
+from torchmist.models.matched import chance_square, neighbour_information
 from torchmist.no_gradient import no_gradient
 
 __all__ = ["FRAMES", "UNMIXED_COUNT", "Unmixed", "unmixed_information"]
@@ -172,8 +172,7 @@ def _pairs(
     ``[B]``."""
     u, v = (standardise(side.mT, mask).mT for side in (u, v))
     square = ((u * v).sum(1) / n[:, None]).square().clamp(max=_HIGHEST)
-    high = math.log(u.shape[-1]) + _SURE
-    chance = fitted + 2 * math.sqrt(fitted * high) + 2 * high
+    chance = chance_square(fitted, math.log(u.shape[-1]) + _SURE)
     some = ((square * n[:, None] > chance) & good[:, None]).to(u.dtype)
     with no_gradient():
         near = neighbour_information(u, v, some, n, mask).sum(-1)
