@@ -162,12 +162,13 @@ def _table(rows: pd.DataFrame, order: list[str]) -> pd.DataFrame:
 
 
 def _figure(frame: pd.DataFrame, shown: list[str], path: Path) -> None:
-    """Estimate against truth, before and after, for each modality."""
+    """Estimate against truth, before and, where it was run, after, for each modality."""
     from matplotlib.figure import Figure
 
+    shown = [which for which in shown if (frame["estimator"] == which).any()]
     names = sorted(frame[frame["estimator"].isin(shown)]["modality"].unique())
-    figure = Figure(figsize=(4.2 * len(names), 7.6), layout="constrained")
-    panels = figure.subplots(2, len(names), squeeze=False)
+    figure = Figure(figsize=(4.2 * len(names), 3.8 * len(shown)), layout="constrained")
+    panels = figure.subplots(len(shown), len(names), squeeze=False)
     for column, name in enumerate(names):
         for row, which in enumerate(shown):
             axes = panels[row, column]
