@@ -195,12 +195,24 @@ def test_the_rule_of_integers(n: int, most: int) -> None:
 
 
 def test_rare_classes_are_pooled_with_a_note() -> None:
-    codes = np.arange(1000) % 100
+    for codes, classes, note in (
+        (np.arange(3000) % 1100, 1024, "y: the 77 rarest of 1100 classes"),
+        (np.arange(1000) % 300, 300, None),
+    ):
+        side = read_side(codes, "y", True)
+        found, _ = sort_kinds(side, check_side(side.values, "y"))
+        columns, notes = network_columns(found)
+        assert columns.shape == (1, len(codes), classes) and bool((columns.sum(-1) == 1).all())
+        assert notes == [] if note is None else note in notes[0]
+
+
+def test_several_labels_share_the_columns_of_the_network() -> None:
+    codes = np.stack([np.arange(3000) % 300, np.arange(3000) // 7 % 401, np.arange(3000) % 50], 1)
     side = read_side(codes, "y", True)
     found, _ = sort_kinds(side, check_side(side.values, "y"))
     columns, notes = network_columns(found)
-    assert columns.shape == (1, 1000, 64) and bool((columns.sum(-1) == 1).all())
-    assert "y: the 37 rarest of 100 classes" in notes[0]
+    assert columns.shape == (1, 3000, 300 + 341 + 50)
+    assert len(notes) == 1 and "column 1 of y: the 61 rarest of 401 classes" in notes[0]
 
 
 def test_joint_codes_of_several_labels_show_their_interaction() -> None:

@@ -19,7 +19,8 @@ Both sides go to the counts (``torchmist.discrete``) where each consists of labe
 alone, whose joint codes are few by the rule of integers, and, unless both sides are labels, the
 product of the numbers of codes is at most ``N``. Otherwise labels become one-hot columns for the
 network: those of the joint codes where these are at most 32, which shows interactions, else those
-of each column, the rarest classes of more than 64 as one. Few columns beside others are both: the
+of each column, at most 1,024 for all, the rarest classes beyond as one. Few columns beside others
+are both: the
 numbers themselves, and one-hot columns, alike, while these are at most 64.
 
 Legend: ``B`` datasets, ``N`` samples, ``d`` columns of one side, ``K`` one-hot columns.
@@ -50,7 +51,8 @@ __all__ = ["Sorted", "SortedPair", "countable", "joint_codes", "network_columns"
 
 _FEW = 20  # most distinct values of a floating-point column that is taken for classes
 _PER_CODE = 5  # fewest rows for each, on average
-_CLASSES = 64  # most one-hot columns of a column of labels
+_CLASSES = 64  # most one-hot columns of integer columns and of few columns
+_LABELS = 1024  # and of columns of labels, an equal part for each
 _JOINT = 32  # most joint codes that the network sees as one-hot columns
 _ROWS = 20_000  # most rows to see from whether the order of integers matters
 _NEVER = 64  # most columns of a side that are looked at as joint labels
@@ -286,13 +288,14 @@ def network_columns(sorted_: Sorted) -> tuple[Tensor, list[str]]:
         joint = _few_codes(values, marked) if few else None
     if joint is not None:
         return torch.cat([*parts, _one_hot(joint, values)], -1), notes
+    most = max(_CLASSES, _LABELS // max(1, len(marked)))
     for k in marked:
         codes = values[..., k].unique(return_inverse=True)[1]
-        rare = int(codes.max()) + 1 - _CLASSES + 1
+        rare = int(codes.max()) + 1 - most + 1
         if rare > 1:
-            codes = _pool(codes)
+            codes = _pool(codes, most)
             notes.append(
-                f"{side.names[k]}: the {rare} rarest of {rare + _CLASSES - 1} classes are taken as "
+                f"{side.names[k]}: the {rare} rarest of {rare + most - 1} classes are taken as "
                 f"one; if they are numbers, pass {side.argument}=False"
             )
         parts.append(_one_hot(codes, values))
@@ -337,7 +340,7 @@ def _one_hot(codes: Tensor, like: Tensor) -> Tensor:
     return columns
 
 
-def _pool(codes: Tensor) -> Tensor:
-    """Codes with all but the most frequent 63 as one, the last."""
+def _pool(codes: Tensor, most: int) -> Tensor:
+    """``most`` codes: all but the most frequent as one, the last."""
     rank = codes.flatten().bincount().argsort(descending=True, stable=True).argsort()
-    return rank[codes].clamp(max=_CLASSES - 1)
+    return rank[codes].clamp(max=most - 1)
