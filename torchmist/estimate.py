@@ -217,8 +217,7 @@ def _from_counts(pair: SortedPair) -> MIEstimate:
     if once > _ONCE:
         notes += (
             f"{100 * once:.0f} % of the rows hold a pair of labels that no other row holds: the "
-            f"sample is small for so many classes, the estimate leans on its prior, and the "
-            f"interval is too narrow where the labels have an order or groups",
+            f"sample is small for so many classes, and the estimate leans on its prior",
         )
     _warn(notes)
     return MIEstimate(quantiles.float(), levels.float(), notes, pair.batched)
