@@ -23,7 +23,6 @@ import math
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from torchmist.cache import cached
@@ -31,6 +30,7 @@ from torchmist.checks import visible
 from torchmist.copula import normal_scores
 from torchmist.models.contrast import contrastive_bound
 from torchmist.models.directions import Through, fixed_numbers, orthonormal, see_narrow
+from torchmist.models.folds import FOLDS, Folds
 from torchmist.models.local import NEIGHBOURS, nearest, sample_order, subset
 from torchmist.no_gradient import no_gradient
 
@@ -49,7 +49,6 @@ __all__ = [
 ]
 
 VARIATE_COUNT, _WIDE = 16, 48  # of sides of few columns, and of those seen through directions
-_FOLDS = 4
 _RIDGES = (1.0, 0.05)  # over the root of the number of rows
 _ITERATIONS, _SPARE = 2, 4
 _STANDING, _FEW = 8, 4  # columns that stand out: with waves, and with a fine kernel
@@ -80,19 +79,6 @@ class Variates(NamedTuple):
     correlations: Tensor
 
 
-class _Folds(NamedTuple):
-    """Places ``[B, K m]`` of the samples, dealt to the folds in turn, ``N`` where there is none."""
-
-    places: Tensor
-
-    def deal(self, values: Tensor) -> Tensor:
-        """Rows ``[B, N, p]`` as ``[B, K, m, p]``, zeros where there is none."""
-        rows = F.pad(values, (0, 0, 0, 1))
-        rows = rows.gather(1, self.places[..., None].expand(-1, -1, rows.shape[-1]))
-        dealt: Tensor = rows.unflatten(1, (-1, _FOLDS)).transpose(1, 2)
-        return dealt
-
-
 def variate_opinions(found: Variates) -> tuple[Tensor, Tensor]:
     """Estimates ``[B, VARIATE_OPINIONS]`` in nats from :func:`variates`, and ``[B,
     SHARPNESS_COUNT]``, the logs of the bounds' temperatures.
@@ -115,7 +101,7 @@ def variate_opinions(found: Variates) -> tuple[Tensor, Tensor]:
         chosen = subset(torch.cat([x, y], -1).mT, None if visible(mask.all()) else mask)
         near = [chosen.at_queries(side.mT).mT for side in (x, y)]
         each = torch.cat([nearest((near[0][..., :k], near[1][..., :k]), chosen) for k in _VIEWS], 1)
-        exact = each.unflatten(0, (-1, _FOLDS)).mean(1)
+        exact = each.unflatten(0, (-1, FOLDS)).mean(1)
     opinions = [exact + sums[0] - sums[0].detach(), *(b[:, None] for b, _ in bounds), *sums]
     return torch.cat(opinions, -1), torch.stack([sharpness for _, sharpness in bounds], -1)
 
@@ -140,7 +126,7 @@ def variates(
         rows = [side.rows for side in through]
     real = torch.full((len(x), 1), n, device=x.device) if mask is None else mask.sum(-1)[:, None]
     order = sample_order(torch.cat(lines, -1).mT, mask, real[..., None])
-    folds = _Folds(F.pad(order, (0, -n % _FOLDS), value=n))
+    folds = Folds.of(order)
     at, counts = even_places(real, min(_CENTRES, max(1, n // 4)), 4)
     centres = order.gather(1, at), counts
     features = []
@@ -272,7 +258,7 @@ def _fitted(x: Tensor, y: Tensor, most: int) -> tuple[Tensor, Tensor]:
     rest = (count.sum(1, keepdim=True) - count).clamp(min=1)[..., None, None]
     others = [(g.sum(1, keepdim=True) - g) / rest for g in own]
     fixed = cached(fixed_numbers, x.shape[1] * x.shape[2], most + _SPARE, like=x)
-    fixed = fixed.unflatten(0, (-1, _FOLDS)).transpose(0, 1)
+    fixed = fixed.unflatten(0, (-1, FOLDS)).transpose(0, 1)
     starts = [(side.mT @ fixed).sum(1, keepdim=True) for side in (x, y)]
     tried = [_canonical(others, starts, r * rest.rsqrt(), most) for r in _RIDGES]
     shared = torch.stack([_shared(maps, own) for maps in tried])

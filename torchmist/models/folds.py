@@ -1,0 +1,34 @@
+"""Rows dealt to folds, so that what is fitted on some is asked of others.
+
+Legend: ``B`` datasets, ``N`` samples, ``K`` folds, ``m`` rows of a fold, ``p`` columns.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["FOLDS", "Folds"]
+
+FOLDS = 4
+
+
+class Folds(NamedTuple):
+    """Places ``[B, K m]`` of the samples, dealt to the folds in turn, ``N`` where there is none."""
+
+    places: Tensor
+
+    @classmethod
+    def of(cls, order: Tensor) -> Folds:
+        """The samples in an ``order`` ``[B, N]`` of them, padding last."""
+        n = order.shape[-1]
+        return cls(F.pad(order, (0, -n % FOLDS), value=n))
+
+    def deal(self, values: Tensor) -> Tensor:
+        """Rows ``[B, N, p]`` as ``[B, K, m, p]``, zeros where there is none."""
+        rows = F.pad(values, (0, 0, 0, 1))
+        rows = rows.gather(1, self.places[..., None].expand(-1, -1, rows.shape[-1]))
+        dealt: Tensor = rows.unflatten(1, (-1, FOLDS)).transpose(1, 2)
+        return dealt
