@@ -10,7 +10,9 @@ from torchmist.synthetic.engines.channels import Channels
 from torchmist.synthetic.engines.classes import Classes
 from torchmist.synthetic.engines.codes import Codes
 from torchmist.synthetic.engines.copies import Copies
+from torchmist.synthetic.engines.decisions import Decisions
 from torchmist.synthetic.engines.directions import Directions
+from torchmist.synthetic.engines.expansions import Expansions
 from torchmist.synthetic.engines.family import Family
 from torchmist.synthetic.engines.functions import Functions
 from torchmist.synthetic.engines.gates import Gates
@@ -20,6 +22,7 @@ from torchmist.synthetic.engines.joined import Joined
 from torchmist.synthetic.engines.lifts import Lifts
 from torchmist.synthetic.engines.mixes import Mixes
 from torchmist.synthetic.engines.pictures import Pictures
+from torchmist.synthetic.engines.regimes import Regimes
 from torchmist.synthetic.engines.signals import Signals
 from torchmist.synthetic.engines.spectra import Spectra
 from torchmist.synthetic.engines.spikes import Spikes
@@ -50,6 +53,9 @@ ENGINES: Mapping[str, Family[Any]] = {
         Gates(),
         Interactions(),
         Mixes(),
+        Expansions(),
+        Decisions(),
+        Regimes(),
     )
 }
 """Every engine by its name."""
