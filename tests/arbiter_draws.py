@@ -9,6 +9,9 @@ from torchmist.arbiter_fit import Data
 from torchmist.evidence import Evidence
 from torchmist.models.crossed import CROSSED_COUNT
 from torchmist.models.neighbourhood import FEATURE_COUNT, OPINION_COUNT
+from torchmist.models.regimes import REGIMES_COUNT
+from torchmist.models.repeated import REPEATED_COUNT
+from torchmist.models.told import TOLD_SIZES
 from torchmist.models.unmixed import UNMIXED_COUNT
 from torchmist.models.variates import SHARPNESS_COUNT, VARIATE_COUNT, VARIATE_OPINIONS
 from torchmist.quantile_head import quantile_levels
@@ -37,7 +40,9 @@ def draws(count: int = 4000) -> Data:
         (t[:, None] + 0.5 * normal(count, VARIATE_OPINIONS)).exp() - 0.2,
         torch.zeros(count, VARIATE_COUNT), torch.zeros(count, SHARPNESS_COUNT),
         (plain[:, None]).exp() - 0.2, torch.zeros(count, 3),
-        torch.zeros(count, CROSSED_COUNT), torch.zeros(count, UNMIXED_COUNT), sizes,
+        torch.zeros(count, CROSSED_COUNT), torch.zeros(count, UNMIXED_COUNT),
+        torch.zeros(count, sum(TOLD_SIZES)), torch.zeros(count, REPEATED_COUNT),
+        torch.zeros(count, REGIMES_COUNT), sizes,
     )  # fmt: skip
     check = (torch.arange(count) // 2 % 8 == 0).float()
     return {**evidence._asdict(), "mi": t.exp() - 0.2, "family": family, "check": check}

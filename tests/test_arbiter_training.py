@@ -8,7 +8,11 @@ from arbiter_draws import draws
 
 from torchmist.arbiter import Arbiter
 from torchmist.evidence import Evidence
+from torchmist.onward import Onward
 from torchmist.quantile_head import quantile_levels
+from torchmist.repeating import Repeating
+from torchmist.telling import Telling
+from torchmist.unmixing import Unmixing
 from training import arbiter as command
 from training.arbiter_fit import fit, thinned, with_rare_ones
 from training.stages import load_recipe
@@ -77,9 +81,12 @@ def test_collected_draws_are_those_of_the_recipe(tmp_path) -> None:
         assert torch.isfinite(one[name]).all()
 
 
-@pytest.mark.parametrize("words", [(), ("--recipe", "mist-duo-v12"), ("--recipe", "mist-duo-v9")])
+@pytest.mark.parametrize(
+    "words", [(), *(("--recipe", f"mist-duo-v{k}") for k in (13, 12, 9))], ids=lambda w: w[1:]
+)
 def test_the_command_collects_draws_of_either_recipe(tmp_path, words, monkeypatch) -> None:
-    monkeypatch.setattr(command, "may_say_more", lambda x, y: torch.ones(len(x), dtype=torch.bool))
+    for part in (Unmixing, Telling, Repeating):
+        monkeypatch.setattr(part, "may_say_more", staticmethod(Onward.may_say_more))
     stage = load_recipe(words[-1] if words else command.RECIPE).stages[-1].name
     options = ["--stage", stage, "--minutes", "0", "--folder", str(tmp_path)]
     command.main(["collect", *words, *options])

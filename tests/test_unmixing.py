@@ -10,7 +10,7 @@ from torchmist.arbiter import Arbiter
 from torchmist.arbiter_fit import Data, evidence_of, rows_of
 from torchmist.models.unmixed import FRAMES
 from torchmist.quantile_head import quantile_levels
-from torchmist.unmixing import may_say_more
+from torchmist.unmixing import Unmixing
 from training.arbiter_fit import fit, inherit
 
 
@@ -88,7 +88,7 @@ def test_only_datasets_whose_components_may_say_more_are_asked_about() -> None:
     x = torch.rand(2, 2000, 4, generator=g)
     y = x + 0.5 * torch.rand(2, 2000, 4, generator=g)
     turn = torch.linalg.qr(torch.randn(2, 4, 4, generator=g)).Q
-    assert may_say_more(x @ turn, y).all()
+    assert Unmixing.may_say_more(x @ turn, y).all()
     normal = torch.randn(20, 400, 4, generator=g)
-    told = may_say_more(normal, normal + torch.randn(20, 400, 4, generator=g))
+    told = Unmixing.may_say_more(normal, normal + torch.randn(20, 400, 4, generator=g))
     assert told.float().mean() < 0.1

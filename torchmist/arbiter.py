@@ -10,8 +10,11 @@ with shares :math:`w` that sum to one, a shift :math:`a` and increasing :math:`g
 decided by small networks from the :class:`Evidence`; the mean of their quantiles counts, so that
 what only one of them makes of unusual evidence counts less, and a :class:`~torchmist.doubt.Doubt`
 stretches them by how far they disagree. Where pairs or products of columns say more, a
-:class:`~torchmist.further.Further` goes on from there, and where independent components do, an
-:class:`~torchmist.unmixing.Unmixing`. All that is read is free of the order of samples and columns
+:class:`~torchmist.further.Further` goes on from there, where independent components do, an
+:class:`~torchmist.unmixing.Unmixing`, where classifiers of a label do, a
+:class:`~torchmist.telling.Telling`, where variates repeat each other, a
+:class:`~torchmist.repeating.Repeating`, and where several regimes say more, a
+:class:`~torchmist.parting.Parting`. All that is read is free of the order of samples and columns
 and of the swap of the sides. Legend: ``B`` datasets, ``Q`` quantiles, ``C`` candidates.
 """
 
@@ -28,12 +31,15 @@ from torchmist.further import Further
 from torchmist.models.neighbourhood import FEATURE_COUNT, OPINION_COUNT
 from torchmist.models.variates import SHARPNESS_COUNT, VARIATE_COUNT, VARIATE_OPINIONS
 from torchmist.onward import Onward
+from torchmist.parting import Parting
 from torchmist.quantile_head import blended_quantiles, blending_network, to_nats
+from torchmist.repeating import Repeating
+from torchmist.telling import Telling
 from torchmist.unmixing import Unmixing
 
 __all__ = ["ONWARD", "Arbiter"]
 
-ONWARD = ("further", "unmixed")
+ONWARD = ("further", "unmixed", "told", "repeated", "regimes")
 """Arguments of :class:`Arbiter`: what goes on from its answer, one after the other."""
 
 _SIZES = 5
@@ -50,6 +56,9 @@ class Arbiter(nn.Module):
         quantiles: of both networks whose estimates are read.
         further: whether pairs and products of columns are read where they say more.
         unmixed: whether independent components are read where they say more than all of that.
+        told: whether classifiers of a label are read where they say more.
+        repeated: whether what variates say once is read where it is less.
+        regimes: whether mixtures of several regimes are read where they say more.
     """
 
     mean: Tensor
@@ -57,7 +66,8 @@ class Arbiter(nn.Module):
 
     def __init__(
         self, width: int = 128, members: int = 4, quantiles: int = 24, further: bool = False,
-        unmixed: bool = False,
+        unmixed: bool = False, told: bool = False, repeated: bool = False,
+        regimes: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
         self.width, self.quantiles = width, quantiles
@@ -72,10 +82,17 @@ class Arbiter(nn.Module):
         self.doubt = Doubt()
         self.further = Further(members, quantiles) if further else None
         self.unmixing = Unmixing(members, quantiles) if unmixed else None
+        self.telling = Telling(members, quantiles) if told else None
+        self.repeating = Repeating(members, quantiles) if repeated else None
+        self.parting = Parting(members, quantiles) if regimes else None
 
     def onward(self) -> list[Onward]:
         """What goes on from the answer of its members, in order."""
-        return [part for part in (self.further, self.unmixing) if part is not None]
+        return [part for part in self._parts() if part is not None]
+
+    def _parts(self) -> tuple[Onward | None, ...]:
+        """What goes on, as :data:`ONWARD` names it."""
+        return self.further, self.unmixing, self.telling, self.repeating, self.parting
 
     def networks(self) -> nn.ModuleList:
         """All small networks: its own members and those of what goes on from them."""
@@ -84,7 +101,7 @@ class Arbiter(nn.Module):
     def sizes(self) -> dict[str, int]:
         """The arguments that make an arbiter of the same sizes."""
         sizes = {"width": self.width, "members": len(self.members), "quantiles": self.quantiles}
-        parts = zip(ONWARD, (self.further, self.unmixing), strict=True)
+        parts = zip(ONWARD, self._parts(), strict=True)
         return {**sizes, **{name: True for name, part in parts if part is not None}}
 
     def read(self, evidence: Evidence) -> Tensor:

@@ -8,17 +8,22 @@ Legend: ``B`` datasets, ``N`` samples, ``Q`` quantiles.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from torchmist.arbiter import Arbiter
 from torchmist.evidence import Evidence
 from torchmist.models.crossed import CROSSED_COUNT, crossed_information
-from torchmist.models.directions import see_narrow
+from torchmist.models.directions import Through, see_narrow
 from torchmist.models.linear import SHARE, linear_information
 from torchmist.models.matched import matched_information
 from torchmist.models.mist import MIST
 from torchmist.models.network import QuantileNetwork
+from torchmist.models.regimes import REGIMES_COUNT, regime_information
+from torchmist.models.repeated import REPEATED_COUNT, repeated_information
+from torchmist.models.told import TOLD_SIZES, told_of_labels
 from torchmist.models.unmixed import UNMIXED_COUNT, unmixed_information
 from torchmist.models.variates import VARIATE_COUNT, variate_opinions, variates
 from torchmist.quantile_head import quantile_levels
@@ -65,19 +70,31 @@ class DuoMIST(QuantileNetwork):
                 linear = linear_information(x, y, mask, through)
             elif x.shape[1] >= enough:  # with fewer rows it is what the first network says
                 linear = torch.where(n >= enough, linear_information(x, y, mask, None), linear)
-            matched, crossed, unmixed = (
-                linear.new_zeros(len(linear), k) for k in (3, CROSSED_COUNT, UNMIXED_COUNT)
-            )
-            if self.arbiter.further is not None:
-                matched = torch.cat(matched_information(x, y, mask), -1)
-                crossed = torch.cat(crossed_information(x, y, mask), -1)
-            if self.arbiter.unmixing is not None:
-                unmixed = torch.cat(unmixed_information(x, y, mask), -1)
+            matched, crossed, unmixed, told, repeated, regimes = self._further(x, y, mask, through)
         local, around = self.local.with_surroundings(x, y, mask, through=through)
         dims = torch.tensor([[x.shape[-1], y.shape[-1]]], dtype=n.dtype, device=n.device)
         sizes = torch.cat([n, dims.expand(len(n), -1)], -1)
         return Evidence(
             plain, local, around.opinions, around.centre, around.features, said,
             found.correlations[:, :VARIATE_COUNT], sharpness, linear, matched,
-            crossed, unmixed, sizes,
+            crossed, unmixed, told, repeated, regimes, sizes,
         )  # fmt: skip
+
+    def _further(
+        self, x: Tensor, y: Tensor, mask: Tensor | None, through: tuple[Through, Through] | None
+    ) -> list[Tensor]:
+        """What is read by what goes on from the answer of the arbiter's members, ``[B, R]`` each;
+        0 of what this arbiter does not read."""
+        arbiter = self.arbiter
+        asked: tuple[tuple[object, int, Callable[[], tuple[Tensor, ...]]], ...] = (
+            (arbiter.further, 3, lambda: matched_information(x, y, mask)),
+            (arbiter.further, CROSSED_COUNT, lambda: crossed_information(x, y, mask)),
+            (arbiter.unmixing, UNMIXED_COUNT, lambda: unmixed_information(x, y, mask)),
+            (arbiter.telling, sum(TOLD_SIZES), lambda: told_of_labels(x, y, mask, through)),
+            (arbiter.repeating, REPEATED_COUNT, lambda: repeated_information(x, y, mask)),
+            (arbiter.parting, REGIMES_COUNT, lambda: regime_information(x, y, mask)),
+        )
+        return [
+            torch.zeros(len(x), count, device=x.device) if part is None else torch.cat(read(), -1)
+            for part, count, read in asked
+        ]

@@ -26,9 +26,13 @@ class Evidence(NamedTuple):
     nats; ``matched`` ``[B, 3]``: what columns share in pairs, by neighbours and were they Gaussian,
     in nats, and how many pairs there are; ``crossed`` ``[B, P]``: what variates say that have
     products of columns (:class:`~torchmist.models.crossed.Crossed`); ``unmixed`` ``[B, U]``: what
-    independent components share in pairs (:class:`~torchmist.models.unmixed.Unmixed`); ``centre``
-    ``[B]``: the ``t`` that the second network measures from; ``features``: means and deviations of
-    its local statistics ``[B, F]``; ``sizes`` ``[B, 3]``: N, dx and dy.
+    independent components share in pairs (:class:`~torchmist.models.unmixed.Unmixed`); ``told``
+    ``[B, L]``: what classifiers of a label show (:class:`~torchmist.models.told.Told`);
+    ``repeated`` ``[B, R]``: what variates say once
+    (:class:`~torchmist.models.repeated.Repeated`); ``regimes`` ``[B, S]``: what mixtures say
+    (:class:`~torchmist.models.regimes.Regimes`); ``centre`` ``[B]``: the ``t`` that the second
+    network measures from; ``features``: means and deviations of its local statistics ``[B, F]``;
+    ``sizes`` ``[B, 3]``: N, dx and dy.
     """
 
     plain: Tensor
@@ -43,6 +47,9 @@ class Evidence(NamedTuple):
     matched: Tensor
     crossed: Tensor
     unmixed: Tensor
+    told: Tensor
+    repeated: Tensor
+    regimes: Tensor
     sizes: Tensor
 
 

@@ -1,7 +1,8 @@
-r"""How an answer goes on where something says more than it does.
+r"""How an answer goes on where something knows more than it does.
 
 Small networks decide, as those of an arbiter do, among the answer and further estimates, but only
-where these say more; elsewhere the answer stands, so that nothing that is known is given up.
+where these show that the answer misses something; elsewhere it stands, so that nothing that is
+known is given up.
 Legend: ``M`` members, ``B`` datasets, ``Q`` quantiles, ``C`` candidates, ``R`` numbers.
 """
 
@@ -12,13 +13,16 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from torchmist.evidence import Evidence
+from torchmist.evidence import Evidence, in_t
+from torchmist.models.variates import SUMS
 from torchmist.quantile_head import blended_quantiles, blending_network
 
-__all__ = ["SIZES_AND_ANSWER", "Onward", "enough", "sizes_and_answer"]
+__all__ = ["OTHERS", "SIZES_AND_ANSWER", "Onward", "enough", "sizes_and_answer", "what_others_say"]
 
 SIZES_AND_ANSWER = 6
 """Numbers of :func:`sizes_and_answer`."""
+OTHERS = 4
+"""Numbers of :func:`what_others_say`."""
 _MARGIN, _SHARE = 0.05, 0.05  # nats, and of the answer, by which more must be said
 _USUAL = 400.0  # rows
 _FAR = 5.0
@@ -48,13 +52,23 @@ class Onward(nn.Module):
             nn.init.constant_(member[-1].bias[:1], _FIRST)  # type: ignore[index]
 
     def candidates(self, evidence: Evidence, answer: Tensor) -> Tensor:
-        """Values of ``t`` ``[B, C]``, NaN of those that say no more than the ``answer``
+        """Values of ``t`` ``[B, C]``, NaN of those that do not go beyond the ``answer``
         ``[B, Q]``."""
         raise NotImplementedError
 
     def read(self, evidence: Evidence, candidates: Tensor, answer: Tensor) -> Tensor:
-        """What the networks read, ``[B, R]``, 0 of what says no more."""
+        """What the networks read, ``[B, R]``, 0 of what does not go beyond the answer."""
         raise NotImplementedError
+
+    def floor(self, evidence: Evidence) -> Tensor | None:
+        """Nats ``[B, 1]`` below which no quantile goes, where it goes on; None for none."""
+        return None
+
+    @staticmethod
+    def may_say_more(x: Tensor, y: Tensor) -> Tensor:
+        """Of which datasets ``[B, N, dx]`` and ``[B, N, dy]`` it may say more than some answer,
+        ``[B]`` bool: of all, unless a part can tell at once."""
+        return torch.ones(len(x), dtype=torch.bool, device=x.device)
 
     def forward(
         self, each: Tensor, evidence: Evidence, run: Callable[[nn.Module, Tensor], Tensor]
@@ -68,6 +82,9 @@ class Onward(nn.Module):
         read = self.read(evidence, candidates, answer).clamp(-_FAR, _FAR)
         blend = torch.cat([answer.mean(-1, keepdim=True), candidates], -1)
         found = torch.stack([blended_quantiles(run(m, read), blend) for m in self.members])
+        floor = self.floor(evidence)
+        if floor is not None:
+            found = torch.maximum(found, in_t(floor))
         return torch.where(candidates.isnan().all(-1)[:, None], each, found)
 
     def says_more(self, each: Tensor, evidence: Evidence) -> Tensor:
@@ -88,3 +105,11 @@ def sizes_and_answer(evidence: Evidence, answer: Tensor) -> Tensor:
     sizes = [(n / _USUAL).log(), d.amax(-1, keepdim=True).log(), d.amin(-1, keepdim=True).log()]
     own = [middle, answer[:, 1:2] - middle, answer[:, -2:-1] - middle]
     return torch.cat([*sizes, *own], -1)
+
+
+def what_others_say(evidence: Evidence) -> Tensor:
+    """The ``t`` of the medians of both networks, and of the most that neighbours and kernels, and
+    neighbours and bounds of variates, say: ``[B, OTHERS]``."""
+    networks = [q.median(-1, keepdim=True).values for q in (evidence.plain, evidence.local)]
+    near = [evidence.opinions, evidence.variates[:, : -len(SUMS)]]
+    return in_t(torch.cat([*networks, *(v.amax(-1, keepdim=True) for v in near)], -1))

@@ -14,7 +14,7 @@ from torchmist.models.unmixed import FRAMES, unmixed_information
 from torchmist.onward import SIZES_AND_ANSWER, Onward, enough, sizes_and_answer
 from torchmist.quantile_head import to_nats
 
-__all__ = ["Unmixing", "may_say_more"]
+__all__ = ["Unmixing"]
 
 _LEAST = 0.05  # nats
 _TIED = 3.0  # times that counts what sizes share: a part of what components do
@@ -50,16 +50,15 @@ class Unmixing(Onward):
         beyond = (candidates - middle).nan_to_num(0.0)
         return torch.cat([sizes_and_answer(evidence, answer), beyond, of_frames], -1)
 
-
-def may_say_more(x: Tensor, y: Tensor) -> Tensor:
-    """Where components of ``[B, N, dx]`` and ``[B, N, dy]`` say more than some answer would that
-    they may go beyond, ``[B]`` bool."""
-    unmixed = unmixed_information(x, y)
-    if not unmixed.pairs.any():
-        return torch.zeros(len(x), dtype=torch.bool, device=x.device)
-    linear = linear_information(x, y, None, None)
-    sums = _sums(torch.cat(unmixed, -1), linear)
-    return (sums[-1] > linear.clamp(min=_LEAST)).any(-1)
+    @staticmethod
+    def may_say_more(x: Tensor, y: Tensor) -> Tensor:
+        """See :meth:`Onward.may_say_more`."""
+        unmixed = unmixed_information(x, y)
+        if not unmixed.pairs.any():
+            return torch.zeros(len(x), dtype=torch.bool, device=x.device)
+        linear = linear_information(x, y, None, None)
+        sums = _sums(torch.cat(unmixed, -1), linear)
+        return (sums[-1] > linear.clamp(min=_LEAST)).any(-1)
 
 
 def _sums(unmixed: Tensor, linear: Tensor) -> tuple[Tensor, Tensor, Tensor]:

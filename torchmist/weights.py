@@ -27,7 +27,7 @@ from torchmist.weight_files import (
 
 __all__ = ["ALIASES", "load_pretrained", "registry", "save_weights"]
 
-ALIASES = {"mist": "mist-duo-v13", "mist-fast": "mist-v1"}
+ALIASES = {"mist": "mist-duo-v14", "mist-fast": "mist-v1"}
 """Names that move: ``"mist"`` is the default of estimates, ``"mist-fast"`` of terms in a loop."""
 
 

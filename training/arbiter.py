@@ -4,8 +4,8 @@
 parts, each with draws of its own), then ``python -m training.arbiter fit``, which exports the
 arbiter with the names and sha256 of both networks. Both networks are fixed. ``--recipe``: another
 one than that of the default weights, which go on from a parent by what it does not read yet (pairs
-and products of columns, then independent components): of their draws, those train of which that
-says more than the parent.
+and products of columns, independent components, classifiers of labels, what variates say once): of
+their draws, those train of which that goes beyond the parent, one thing after the other.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from torchmist.arbiter_fit import evidence_of, rows_of
 from torchmist.duo import DuoMIST
 from torchmist.evidence import Evidence
 from torchmist.models.mist import MIST
-from torchmist.unmixing import may_say_more
 from torchmist.weights import load_pretrained, registry, save_weights
 from training.arbiter_fit import Data, fit, inherit, thinned
 from training.export import reference_predictions
@@ -34,7 +33,7 @@ from training.stream import FAMILIES, stream_data
 
 __all__ = ["collect", "collected", "main"]
 
-PLAIN, LOCAL, RECIPE = "mist-v1", "mist-v2-preview", "mist-duo-v13"
+PLAIN, LOCAL, RECIPE = "mist-v1", "mist-v2-preview", "mist-duo-v14"
 _CPU = torch.device("cpu")
 _CHECK = 8  # every eighth step's draws train nothing
 _SAVED = 25  # steps between writes
@@ -43,13 +42,17 @@ _EPOCHS, _FURTHER_EPOCHS = 32, 48  # of its training, and of what it reads furth
 
 
 def _duo(recipe: Recipe) -> DuoMIST:
-    """Both networks and an untrained arbiter, which reads one thing more than the parent's."""
+    """Both networks and an untrained arbiter, which reads more than the parent's."""
     plain, local = load_pretrained(PLAIN), load_pretrained(LOCAL)
     assert isinstance(plain, MIST) and isinstance(local, MIST)
     parent = _parent(recipe)
-    read = () if parent is None else ONWARD[: len(parent.arbiter.onward()) + 1]
-    arbiter = Arbiter(_WIDTH, **dict.fromkeys(read, True))
+    arbiter = _arbiter(0 if parent is None else len(parent.arbiter.onward()) + recipe.adds)
     return DuoMIST(plain, local, arbiter, (PLAIN, LOCAL)).eval()
+
+
+def _arbiter(things: int) -> Arbiter:
+    """An untrained one that goes on by so many ``things``, the first of :data:`ONWARD`."""
+    return Arbiter(_WIDTH, **dict.fromkeys(ONWARD[:things], True))
 
 
 def _parent(recipe: Recipe) -> DuoMIST | None:
@@ -78,13 +81,14 @@ def _part(recipe: Recipe, stage: str, part: int) -> Recipe:
 def collect(recipe: Recipe, out: Path, minutes: float) -> None:
     """Write what both networks say of the steps' draws to ``out``, until ``minutes`` are over."""
     duo, start, rows = _duo(recipe), time.monotonic(), []
-    unmixed = duo.arbiter.unmixing is not None
+    added = duo.arbiter.onward()[-recipe.adds :]
     for step in range(recipe.steps):
         data = stream_data(recipe, step, _CPU)
         assert data is not None
         data = data.finite()
-        if unmixed:
-            data = data.of(may_say_more(data.x, data.y))
+        if added:
+            some = torch.stack([part.may_say_more(data.x, data.y) for part in added]).any(0)
+            data = data.of(some)
         check = torch.full((len(data.mi),), float(step % _CHECK == 0))
         if len(data.mi):
             rows.append([*duo.ask(data.x, data.y), data.mi, data.family.float(), check])
@@ -107,15 +111,27 @@ def collected(paths: list[Path]) -> Data:
 def _fitted(
     duo: DuoMIST, data: Data, recipe: Recipe, epochs: int
 ) -> tuple[dict[str, float], dict[str, str]]:
-    """Fit the arbiter; return what :func:`fit` found, and the name and sha256 of the parent."""
+    """Fit the arbiter; return what :func:`fit` found, and the name and sha256 of the parent.
+
+    What goes beyond a parent is fitted one thing after the other, each to the draws of which it
+    goes beyond all before it; ``datasets`` and ``steps`` are sums, losses those of the last.
+    """
     parent = _parent(recipe)
     if parent is None:
         return fit(duo.arbiter, thinned(data), duo.levels, epochs=epochs), {}
-    inherit(duo.arbiter, parent.arbiter)
-    with torch.no_grad():
-        told = rows_of(data, duo.arbiter.says_more(evidence_of(data)))
     known = [k for k, family in enumerate(FAMILIES) if parent.saw(family)]
-    found = fit(duo.arbiter, thinned(told), duo.levels, epochs=epochs, onward=True, known=known)
+    before = parent.arbiter
+    found: dict[str, float] = {}
+    for things in range(len(before.onward()) + 1, len(duo.arbiter.onward()) + 1):
+        heir = _arbiter(things)
+        inherit(heir, before)
+        with torch.no_grad():
+            told = rows_of(data, heir.says_more(evidence_of(data)))
+        new = fit(heir, thinned(told), duo.levels, epochs=epochs, onward=True, known=known)
+        print(json.dumps({ONWARD[things - 1]: new}), flush=True)
+        sums = {name: found.get(name, 0.0) + new[name] for name in ("datasets", "steps")}
+        before, found = heir, {**new, **sums}
+    inherit(duo.arbiter, before)
     return found, {"name": recipe.parent, "sha256": registry()[recipe.parent]["sha256"]}
 
 
@@ -154,7 +170,8 @@ def main(arguments: list[str] | None = None) -> None:
         "stages": [dataclasses.asdict(stage) for stage in recipe.stages],
         "steps": int(losses.pop("steps")),
         "datasets": int(losses.pop("datasets")),
-        "command": f"python -m training.arbiter fit --recipe {options.recipe} --name {name}",
+        "command": f"python -m training.arbiter fit --recipe {options.recipe} --name {name} "
+        f"--epochs {epochs}",
         "torch": torch.__version__,
         "trained_range": {
             **duo.local.provenance["trained_range"],

@@ -28,6 +28,7 @@ from torchmist.arbiter_fit import (
 )
 from torchmist.evidence import in_t
 from torchmist.losses import pinball_losses
+from torchmist.models.told import TOLD_SIZES
 from torchmist.models.unmixed import FRAMES
 from torchmist.models.variates import SUMS, VARIATE_OPINIONS
 from torchmist.quantile_head import from_nats
@@ -57,13 +58,15 @@ def thinned(data: Data) -> Data:
     something, and what is found for a part of the whole. Such draws are rare here: of at least 128
     rows, with a truth far above the estimates of both networks, of neighbours, between variates,
     and from pairs, products and components of columns (near copies are left as they are: to be
-    above all estimates is what they are for).
+    above all estimates is what they are for). What classifiers of labels and regimes say counts as
+    well.
     """
     opinions = [data["plain"].median(-1, keepdim=True).values,
             data["local"].median(-1, keepdim=True).values, data["opinions"], data["linear"],
             data["variates"][:, : -len(SUMS)], data["matched"][:, :1],
             data["crossed"][:, : VARIATE_OPINIONS - len(SUMS)],
-            data["unmixed"][:, :FRAMES]]  # fmt: skip
+            data["unmixed"][:, :FRAMES], data["told"][:, : TOLD_SIZES[0]],
+            data["regimes"][:, :1]]  # fmt: skip
     most = torch.cat([in_t(v) for v in opinions], -1).amax(-1)
     hidden = from_nats(data["mi"]) - most > _HIDDEN
     hidden &= (data["sizes"][:, 0] >= _ENOUGH) & (data["family"] != FAMILIES.index("copies"))

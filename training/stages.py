@@ -93,6 +93,7 @@ class Recipe:
         weight_decay, clip: of AdamW, and the gradient norm allowed.
         average: decay of the exponential moving average of the weights, which are exported.
         parent: registered name of the weights to start from; none by default.
+        adds: things that are read beside what the parent of an arbiter reads.
     """
 
     name: str
@@ -104,6 +105,7 @@ class Recipe:
     clip: float = 1.0
     average: float = 0.999
     parent: str = ""
+    adds: int = 1
 
     @property
     def steps(self) -> int:
@@ -143,6 +145,8 @@ class Recipe:
         values.pop("name")
         if not self.parent:  # as in the digests of recipes that could have none
             values.pop("parent")
+        if self.adds == 1:  # as in the digests of recipes that added one
+            values.pop("adds")
         # switches as 0 and 1, as in the digests of the runs before they were bools
         values["model"] = {key: int(value) for key, value in values["model"].items()}
         if step:

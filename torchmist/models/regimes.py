@@ -1,0 +1,206 @@
+r"""What both sides share where rows follow several regimes, each with a relation of its own.
+
+Normal mixtures of scores of both sides,
+
+.. math:: q(x, y) = \sum_k \pi_k\, N\big((x, y); \mu_k, \Sigma_k\big),
+
+are fitted to half of the rows by expectation maximisation from several starts, for several numbers
+of regimes, and asked of the other half, in turn. That with the best density there says
+
+.. math:: E \log \frac{q(x, y)}{q(x)\, q(y)},
+
+with the margins of the mixture itself: what is chosen by a hidden class, pairs among strangers,
+relations that differ by group, noise of several sizes. It is no bound, for its margins may be off;
+how much better it knows the partner of a row than the other rows of its half is one (InfoNCE),
+beside it. Regimes are sought where the joint scores are not normal, as their fourth moments tell
+(Mardia, Biometrika 57, 519, 1970). Mixtures are constants of the backward pass; the gradient goes
+through the scores. Legend: ``B`` datasets, ``N`` samples, ``D`` columns of both sides, ``R``
+starts, ``k`` regimes.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from torchmist.cache import cached
+from torchmist.checks import visible
+from torchmist.copula import normal_scores
+from torchmist.models.directions import fixed_numbers
+from torchmist.models.local import sample_order
+from torchmist.models.variates import even_places, rows_at
+from torchmist.no_gradient import no_gradient
+
+__all__ = ["CONTRASTED", "REGIMES_COUNT", "Regimes", "regime_information"]
+
+REGIMES_COUNT = 5
+"""Numbers of :class:`Regimes`."""
+_WIDEST, _ROWS, _FEWEST = 40, 6, 60  # columns of both sides, rows for each of them, and at least
+_MOST_ROWS = 2048
+CONTRASTED = 200
+"""Rows of each half that are told apart, at most: the bound is at most the logarithm of it."""
+_NUMBERS = (2, 3, 6)  # of regimes
+_STARTS, _FIRST_STEPS, _STEPS = 4, 10, 20  # steps of all starts, then of the best
+_UNEVEN = 4  # power of the first shares of regimes
+_PRIOR, _RIDGE = 0.1, 1e-4  # rows whose covariance is that of all, and variance added
+_ODD = (-3.0, 2.0)  # deviations outside of which fourth moments are off; few scores lie below 0
+
+
+class Regimes(NamedTuple):
+    """What the best mixture says, ``nats``, the bound by its ratios, ``bound``, what a single
+    regime says, ``one``, in nats; how much better the rows left out are known than by a single
+    one, ``gain``, in nats a row, and the ``number`` of regimes: ``[B, 1]`` each, and all 0 where
+    none are sought."""
+
+    nats: Tensor
+    bound: Tensor
+    one: Tensor
+    gain: Tensor
+    number: Tensor
+
+
+class _Mixture(NamedTuple):
+    """Logs of the shares ``[..., k]``, means ``[..., k, D]`` and covariances ``[..., k, D, D]``."""
+
+    logs: Tensor
+    means: Tensor
+    covariance: Tensor
+
+    def of(self, some: slice) -> _Mixture:
+        """That of some columns."""
+        return _Mixture(self.logs, self.means[..., some], self.covariance[..., some, some])
+
+
+def regime_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Regimes:
+    """What ``[B, N, dx]`` and ``[B, N, dy]`` share by regimes; none are sought in more than 40
+    columns of both sides, in fewer than 60 rows or 6 for each column, where scores look normal, nor
+    while a graph is traced.
+
+    ``mask``: ``[B, N]`` bool, True for real samples.
+    """
+    d = x.shape[-1] + y.shape[-1]
+    out = torch.zeros(len(x), REGIMES_COUNT, device=x.device)
+    least = max(_FEWEST, _ROWS * d)
+    if d > _WIDEST or x.shape[1] < least:
+        return _parts(out)
+    scores = torch.cat([normal_scores(side, mask) for side in (x, y)], -1)
+    real = torch.full((len(x), 1), x.shape[1], device=x.device)
+    real = real if mask is None else mask.sum(-1, keepdim=True)
+    some = _odd(scores.detach(), real) & (real[:, 0] >= least)
+    if visible(some.any()) is not True:
+        return _parts(out)
+    order = sample_order(scores.mT, mask, real[..., None])
+    for place in some.nonzero()[:, 0].tolist():
+        count = int(real[place])
+        rows = order[[place], :count]
+        if count > _MOST_ROWS:
+            at, _ = even_places(real[[place]], _MOST_ROWS)
+            rows = rows.gather(1, at)
+        found = _by_halves(rows_at(scores[[place]], rows)[0], x.shape[-1])
+        out = out.index_put((torch.tensor([place], device=x.device),), found[None])
+    return _parts(out)
+
+
+def _parts(out: Tensor) -> Regimes:
+    return Regimes(*out.split(1, -1))
+
+
+def _odd(z: Tensor, real: Tensor) -> Tensor:
+    """Whether the fourth moments of scores ``[B, N, D]`` are not those of normal ones, ``[B]``."""
+    n, d = real[..., None].to(z.dtype), z.shape[-1]
+    eye = torch.eye(d, dtype=z.dtype, device=z.device)
+    lower = torch.linalg.cholesky_ex(z.mT @ z / n + _RIDGE * eye).L
+    squares = torch.linalg.solve_triangular(lower, z.mT, upper=False).square().sum(1)
+    moment = squares.square().sum(-1) / n[:, 0, 0]
+    away: Tensor = (moment - d * (d + 2)) / (8 * d * (d + 2) / n[:, 0, 0]).sqrt()
+    return (away < _ODD[0]) | (away > _ODD[1])
+
+
+def _by_halves(z: Tensor, dx: int) -> Tensor:
+    """The numbers of :class:`Regimes` from scores ``[N, D]``, of which the first ``dx`` are of
+    X."""
+    n = len(z) // 2
+    halves = torch.stack([z[0 : 2 * n : 2], z[1 : 2 * n : 2]])
+    with no_gradient():
+        tried = [_fitted(halves.detach().flip(0), k) for k in (1, *_NUMBERS)]
+        known = [_log_density(halves, mixture).mean() for mixture in tried]
+    best = max(range(1, len(tried)), key=lambda k: float(known[k]))
+    nats = [_log_ratio(halves, dx, tried[k]).mean() for k in (best, 0)]
+    shown = halves[:, :: max(1, n // CONTRASTED)][:, :CONTRASTED]
+    bound = _contrast(shown, dx, tried[best])
+    number = nats[0].new_tensor(float(_NUMBERS[best - 1]))
+    return torch.stack([nats[0], bound, nats[1], known[best] - known[0], number])
+
+
+def _fitted(z: Tensor, k: int) -> _Mixture:
+    """Mixtures of ``k`` regimes, fitted to rows ``[2, N, D]``: the best of several starts."""
+    halves, n = z.shape[:2]
+    starts = 1 if k == 1 else _STARTS
+    fixed = cached(fixed_numbers, n, starts * k, like=z).view(n, starts, k).transpose(0, 1)
+    share = (fixed + 0.5).clamp(min=1e-3).pow(_UNEVEN)
+    share = (share / share.sum(-1, keepdim=True)).expand(halves, -1, -1, -1)
+    rows = z[:, None]
+    whole = z.mT @ z / n
+    mixture = _moments(rows, share, whole)
+    for _ in range(0 if k == 1 else _FIRST_STEPS):
+        mixture = _moments(rows, _log_parts(rows, mixture).softmax(-1), whole)
+    best = _log_density(rows, mixture).mean(-1).argmax(-1)
+    at = torch.arange(halves, device=z.device), best
+    mixture = _Mixture(*(part[at] for part in mixture))
+    for _ in range(0 if k == 1 else _STEPS):
+        mixture = _moments(z, _log_parts(z, mixture).softmax(-1), whole, single=True)
+    return mixture
+
+
+def _moments(rows: Tensor, share: Tensor, whole: Tensor, *, single: bool = False) -> _Mixture:
+    """The mixture of ``rows`` ``[..., N, D]`` whose ``share`` of each regime is ``[..., N, k]``;
+    ``whole`` ``[2, D, D]``: the covariance of all."""
+    whole = whole[:, None] if single else whole[:, None, None]
+    size = share.sum(-2) + 1e-3
+    means = share.mT @ rows / (size + 1)[..., None]
+    away = rows.unsqueeze(-3) - means.unsqueeze(-2)
+    covariance = (away * share.mT[..., None]).mT @ away + _PRIOR * whole
+    covariance = covariance / (size + _PRIOR)[..., None, None]
+    eye = torch.eye(rows.shape[-1], dtype=rows.dtype, device=rows.device)
+    logs = (size / size.sum(-1, keepdim=True)).log()
+    return _Mixture(logs, means, covariance + _RIDGE * eye)
+
+
+def _log_parts(rows: Tensor, mixture: _Mixture) -> Tensor:
+    """Log densities of the regimes, with their shares, at ``rows`` ``[..., N, D]``:
+    ``[..., N, k]``."""
+    lower = torch.linalg.cholesky_ex(mixture.covariance).L
+    away = (rows.unsqueeze(-3) - mixture.means.unsqueeze(-2)).mT
+    away = torch.linalg.solve_triangular(lower, away, upper=False).square().sum(-2)
+    size = lower.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    size = size + rows.shape[-1] / 2 * math.log(2 * math.pi)
+    out: Tensor = (mixture.logs - size)[..., None] - away / 2
+    return out.mT
+
+
+def _log_density(rows: Tensor, mixture: _Mixture) -> Tensor:
+    """At ``rows`` ``[..., N, D]``, ``[..., N]``."""
+    out: Tensor = _log_parts(rows, mixture).logsumexp(-1)
+    return out
+
+
+def _log_ratio(rows: Tensor, dx: int, mixture: _Mixture) -> Tensor:
+    """Log of the density of rows ``[..., N, D]`` over the product of its margins, ``[..., N]``."""
+    joint = _log_density(rows, mixture)
+    for some in (slice(None, dx), slice(dx, None)):
+        joint = joint - _log_density(rows[..., some], mixture.of(some))
+    return joint
+
+
+def _contrast(rows: Tensor, dx: int, mixture: _Mixture) -> Tensor:
+    """The InfoNCE bound in nats of rows ``[2, m, D]``, the mean of both directions and halves."""
+    m = rows.shape[1]
+    x = rows[:, :, None, :dx].expand(-1, -1, m, -1)
+    y = rows[:, None, :, dx:].expand(-1, m, -1, -1)
+    score = _log_ratio(torch.cat([x, y], -1).flatten(1, 2), dx, mixture).unflatten(1, (m, m))
+    own = score.diagonal(dim1=1, dim2=2)
+    out: Tensor = (own - (score.logsumexp(1) + score.logsumexp(2)) / 2).mean() + math.log(m)
+    return out

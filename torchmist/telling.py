@@ -1,0 +1,51 @@
+r"""What classifiers of a label say beyond an answer (``torchmist.models.told``).
+
+Legend: ``B`` datasets, ``Q`` quantiles, ``C`` candidates, ``R`` numbers.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from torchmist.evidence import Evidence, in_t
+from torchmist.models.told import TOLD_SIZES, told_of_labels
+from torchmist.onward import SIZES_AND_ANSWER, Onward, enough, sizes_and_answer
+from torchmist.quantile_head import to_nats
+
+__all__ = ["Telling"]
+
+_LEAST, _ERROR = 0.05, 2.0  # nats, and times the root of the rows
+
+
+class Telling(Onward):
+    """Quantiles that go on where a classifier of a label shows more."""
+
+    CANDIDATES = TOLD_SIZES[0] + 1
+    READ = CANDIDATES + SIZES_AND_ANSWER + TOLD_SIZES[1] + 1
+
+    def candidates(self, evidence: Evidence, answer: Tensor) -> Tensor:
+        """See :meth:`Onward.candidates`: the bounds of the classifiers and the entropy of the
+        label, where one of the bounds is above the answer."""
+        bounds, _, entropy, _ = evidence.told.split(TOLD_SIZES, -1)
+        most = enough(to_nats(answer).mean(-1, keepdim=True))
+        more = (bounds > most).any(-1, keepdim=True)
+        return in_t(torch.cat([bounds, entropy], -1)).masked_fill(~more, torch.nan)
+
+    def read(self, evidence: Evidence, candidates: Tensor, answer: Tensor) -> Tensor:
+        """See :meth:`Onward.read`."""
+        _, sharpness, _, rows = evidence.told.split(TOLD_SIZES, -1)
+        of_label = torch.cat([sharpness, rows], -1) * ~candidates[:, [0]].isnan()
+        beyond = (candidates - answer.mean(-1, keepdim=True)).nan_to_num(0.0)
+        return torch.cat([sizes_and_answer(evidence, answer), beyond, of_label], -1)
+
+    def floor(self, evidence: Evidence) -> Tensor:
+        """See :meth:`Onward.floor`: the higher bound, less two standard errors of its mean."""
+        bounds, _, _, _ = evidence.told.split(TOLD_SIZES, -1)
+        out: Tensor = bounds.amax(-1, keepdim=True) - _ERROR / evidence.sizes[:, :1].sqrt()
+        return out
+
+    @staticmethod
+    def may_say_more(x: Tensor, y: Tensor) -> Tensor:
+        """See :meth:`Onward.may_say_more`."""
+        return (told_of_labels(x, y).bounds > _LEAST).any(-1)
