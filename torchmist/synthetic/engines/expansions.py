@@ -30,11 +30,8 @@ from torchmist.synthetic.engines.lifts_pairs import (
 __all__ = ["Expansion", "ExpansionParameters", "Expansions"]
 
 _MOST_LATENT = 8
-_PLAIN, _PRODUCTS, _HINGES = (
-    0.15,
-    0.4,
-    0.55,
-)  # shares of sides, up to which they are so; then layers
+# shares of sides, up to which they are so; then layers
+_PLAIN, _PRODUCTS, _HINGES = 0.15, 0.4, 0.55
 _TURNED = 0.3
 _ACTIVATIONS: tuple[tuple[Callable[[Tensor], Tensor], int], ...] = (
     (torch.relu, 8), (torch.tanh, 3), (torch.cos, 4), (torch.nn.functional.gelu, 3),
