@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from torchmist.arbiter import Arbiter
-from torchmist.arbiter_fit import Data
+from torchmist.arbiter import ONWARD, Arbiter
+from torchmist.arbiter_fit import Data, evidence_of
 from torchmist.evidence import Evidence
 from torchmist.models.crossed import CROSSED_COUNT
 from torchmist.models.neighbourhood import FEATURE_COUNT, OPINION_COUNT
@@ -15,7 +15,7 @@ from torchmist.models.told import TOLD_SIZES
 from torchmist.models.unmixed import UNMIXED_COUNT
 from torchmist.models.variates import SHARPNESS_COUNT, VARIATE_COUNT, VARIATE_OPINIONS
 from torchmist.quantile_head import quantile_levels
-from training.arbiter_fit import fit
+from training.arbiter_fit import fit, inherit
 
 
 def draws(count: int = 4000) -> Data:
@@ -55,3 +55,32 @@ def fitted_arbiter() -> Arbiter:
         arbiter = Arbiter(16, members=2)
         fit(arbiter, draws(), quantile_levels(24), epochs=4, doubt_steps=50)
         return arbiter
+
+
+def fitted_parent(things: int) -> Arbiter:
+    """The same, that goes on by the first ``things`` of ``ONWARD``, none of which was fitted."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        arbiter = Arbiter(16, members=2, **dict.fromkeys(ONWARD[:things], True))
+    inherit(arbiter, fitted_arbiter())
+    return arbiter
+
+
+def heir_of(parent: Arbiter) -> Arbiter:
+    """One that goes on by one thing more, with the weights of ``parent``."""
+    things = len(parent.onward()) + 1
+    arbiter = Arbiter(16, members=2, **dict.fromkeys(ONWARD[:things], True))
+    inherit(arbiter, parent)
+    return arbiter
+
+
+def assert_learned(parent: Arbiter, data: Data, *, share: float, epochs: int) -> None:
+    """An heir that is fitted to ``data`` errs less than ``share`` of what ``parent`` does on draws
+    that trained nothing, and has all its weights."""
+    arbiter = heir_of(parent)
+    fit(arbiter, data, quantile_levels(24), epochs=epochs, onward=True)
+    held, truth = evidence_of(data, data["check"] > 0), data["mi"][data["check"] > 0]
+    errors = [(a(held).mean(-1) - truth).abs().mean() for a in (arbiter, parent)]
+    assert errors[0] < share * errors[1]
+    for name, weight in parent.state_dict().items():
+        assert torch.equal(arbiter.state_dict()[name], weight)

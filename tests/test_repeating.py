@@ -4,28 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
-from arbiter_draws import draws, fitted_arbiter
+from arbiter_draws import assert_learned, draws, fitted_parent, heir_of
 
 from torchmist.arbiter import Arbiter
 from torchmist.arbiter_fit import Data, evidence_of, rows_of
-from torchmist.quantile_head import quantile_levels
 from torchmist.repeating import Repeating
-from training.arbiter_fit import fit, inherit
 
 
 @pytest.fixture(scope="module")
 def parent() -> Arbiter:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        heir = Arbiter(16, members=2, further=True, unmixed=True, told=True)
-    inherit(heir, fitted_arbiter())
-    return heir
-
-
-def _heir(parent: Arbiter) -> Arbiter:
-    arbiter = Arbiter(16, members=2, further=True, unmixed=True, told=True, repeated=True)
-    inherit(arbiter, parent)
-    return arbiter
+    return fitted_parent(3)
 
 
 def _repeated(data: Data, linear: torch.Tensor, once: torch.Tensor) -> Data:
@@ -37,7 +25,7 @@ def test_variates_count_where_they_say_less_than_the_answer_and_repeat(parent: A
     data = draws(400)
     answer = parent(evidence_of(data)).mean(-1)
     data, answer = rows_of(data, answer > 0.5), answer[answer > 0.5]
-    arbiter, half = _heir(parent), 0.5 * answer
+    arbiter, half = heir_of(parent), 0.5 * answer
     label = {**data, "told": data["told"] + 1.0}
     silent = (
         data,
@@ -54,18 +42,12 @@ def test_variates_count_where_they_say_less_than_the_answer_and_repeat(parent: A
 
 
 def test_what_is_said_once_is_learned_and_all_else_stays(parent: Arbiter) -> None:
-    data, levels = draws(), quantile_levels(24)
+    data = draws()
     answer = parent(evidence_of(data)).mean(-1).detach()
     data = rows_of(data, answer > 0.5)
     data["mi"] = 0.4 * answer[answer > 0.5]
     data = _repeated(data, 2 * answer[answer > 0.5], data["mi"])
-    arbiter = _heir(parent)
-    fit(arbiter, data, levels, epochs=10, onward=True)
-    held, truth = evidence_of(data, data["check"] > 0), data["mi"][data["check"] > 0]
-    errors = [(a(held).mean(-1) - truth).abs().mean() for a in (arbiter, parent)]
-    assert errors[0] < 0.5 * errors[1]
-    for name, weight in parent.state_dict().items():
-        assert torch.equal(arbiter.state_dict()[name], weight)
+    assert_learned(parent, data, share=0.5, epochs=10)
 
 
 def test_only_datasets_whose_variates_repeat_are_asked_about() -> None:

@@ -4,29 +4,17 @@ from __future__ import annotations
 
 import pytest
 import torch
-from arbiter_draws import draws, fitted_arbiter
+from arbiter_draws import assert_learned, draws, fitted_parent, heir_of
 from torch.nn.functional import one_hot
 
 from torchmist.arbiter import Arbiter
 from torchmist.arbiter_fit import Data, evidence_of
-from torchmist.quantile_head import quantile_levels
 from torchmist.telling import Telling
-from training.arbiter_fit import fit, inherit
 
 
 @pytest.fixture(scope="module")
 def parent() -> Arbiter:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        heir = Arbiter(16, members=2, further=True, unmixed=True)
-    inherit(heir, fitted_arbiter())
-    return heir
-
-
-def _heir(parent: Arbiter) -> Arbiter:
-    arbiter = Arbiter(16, members=2, further=True, unmixed=True, told=True)
-    inherit(arbiter, parent)
-    return arbiter
+    return fitted_parent(2)
 
 
 def _told(data: Data, bound: torch.Tensor, entropy: float = 9.0) -> Data:
@@ -39,7 +27,7 @@ def _told(data: Data, bound: torch.Tensor, entropy: float = 9.0) -> Data:
 def test_classifiers_count_where_one_shows_more_than_the_answer(parent: Arbiter) -> None:
     data = draws(200)
     answer = parent(evidence_of(data)).mean(-1)
-    arbiter = _heir(parent)
+    arbiter = heir_of(parent)
     for less in (data, _told(data, answer.clamp(max=0.0)), _told(data, 0.95 * answer)):
         silent = ~arbiter.says_more(evidence_of(less))
         assert silent[answer > 0].all()
@@ -54,16 +42,10 @@ def test_classifiers_count_where_one_shows_more_than_the_answer(parent: Arbiter)
 
 
 def test_what_classifiers_show_is_learned_and_all_else_stays(parent: Arbiter) -> None:
-    data, levels = draws(), quantile_levels(24)
+    data = draws()
     data["mi"] = data["mi"].clamp(min=0) + 2.0
     data = _told(data, data["mi"] - 0.1)
-    arbiter = _heir(parent)
-    fit(arbiter, data, levels, epochs=10, onward=True)
-    held, truth = evidence_of(data, data["check"] > 0), data["mi"][data["check"] > 0]
-    errors = [(a(held).mean(-1) - truth).abs().mean() for a in (arbiter, parent)]
-    assert errors[0] < 0.6 * errors[1]
-    for name, weight in parent.state_dict().items():
-        assert torch.equal(arbiter.state_dict()[name], weight)
+    assert_learned(parent, data, share=0.6, epochs=10)
 
 
 def test_only_datasets_with_a_label_that_is_told_of_are_asked_about() -> None:

@@ -4,29 +4,17 @@ from __future__ import annotations
 
 import pytest
 import torch
-from arbiter_draws import draws, fitted_arbiter
+from arbiter_draws import assert_learned, draws, fitted_parent, heir_of
 
 from torchmist.arbiter import Arbiter
 from torchmist.arbiter_fit import Data, evidence_of, rows_of
 from torchmist.models.unmixed import FRAMES
-from torchmist.quantile_head import quantile_levels
 from torchmist.unmixing import Unmixing
-from training.arbiter_fit import fit, inherit
 
 
 @pytest.fixture(scope="module")
 def parent() -> Arbiter:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        heir = Arbiter(16, members=2, further=True)
-    inherit(heir, fitted_arbiter())
-    return heir
-
-
-def _heir(parent: Arbiter) -> Arbiter:
-    arbiter = Arbiter(16, members=2, further=True, unmixed=True)
-    inherit(arbiter, parent)
-    return arbiter
+    return fitted_parent(1)
 
 
 def _with_components(data: Data, near: torch.Tensor, tied: float = 0.0) -> Data:
@@ -45,7 +33,7 @@ def test_components_count_where_they_share_more_than_the_answer_and_are_independ
     answer = parent(evidence_of(data)).mean(-1)
     data, answer = rows_of(data, answer > 0), answer[answer > 0]
     much = 1.2 * answer + 0.2
-    arbiter = _heir(parent)
+    arbiter = heir_of(parent)
     silent = (data, _with_components(data, 0.9 * answer), _with_components(data, much, tied=5.0))
     for less in silent:
         assert not arbiter.says_more(evidence_of(less)).any()
@@ -61,17 +49,11 @@ def test_components_count_where_they_share_more_than_the_answer_and_are_independ
 
 
 def test_what_components_say_is_learned_and_all_else_stays(parent: Arbiter) -> None:
-    data, levels = draws(), quantile_levels(24)
+    data = draws()
     data["linear"] = torch.zeros_like(data["linear"])
     data["mi"] = data["mi"].clamp(min=0) + 2.0  # which components alone show
     data = _with_components(data, data["mi"])
-    arbiter = _heir(parent)
-    fit(arbiter, data, levels, epochs=20, onward=True)
-    held, truth = evidence_of(data, data["check"] > 0), data["mi"][data["check"] > 0]
-    errors = [(a(held).mean(-1) - truth).abs().mean() for a in (arbiter, parent)]
-    assert errors[0] < 0.6 * errors[1]
-    for name, weight in parent.state_dict().items():
-        assert torch.equal(arbiter.state_dict()[name], weight)
+    assert_learned(parent, data, share=0.6, epochs=20)
 
 
 def test_a_file_tells_that_an_arbiter_reads_components() -> None:

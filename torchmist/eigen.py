@@ -1,11 +1,13 @@
-"""Eigenvectors of symmetric matrices that single precision cannot always find."""
+"""Eigenvectors of symmetric matrices that single precision cannot always find, and whitening."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-__all__ = ["eigenvectors"]
+__all__ = ["eigenvectors", "whitening"]
+
+_RIDGE = 1e-5  # of the largest variance of a direction
 
 
 def eigenvectors(symmetric: Tensor) -> tuple[Tensor, Tensor]:
@@ -19,3 +21,12 @@ def eigenvectors(symmetric: Tensor) -> tuple[Tensor, Tensor]:
     except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
         values, vectors = torch.linalg.eigh(symmetric.double())
     return values.to(symmetric.dtype), vectors.to(symmetric.dtype)
+
+
+def whitening(covariance: Tensor) -> Tensor:
+    """The symmetric map ``[..., d, d]`` after which columns of that covariance, in double
+    precision, are uncorrelated; directions that hardly vary are not blown up."""
+    values, vectors = torch.linalg.eigh(covariance)
+    values = values.clamp(min=0) + _RIDGE * values[..., -1:].clamp(min=_RIDGE)
+    out: Tensor = (vectors * values.rsqrt()[..., None, :]) @ vectors.mT
+    return out

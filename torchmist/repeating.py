@@ -10,6 +10,7 @@ from torch import Tensor
 
 from torchmist.evidence import Evidence, in_t
 from torchmist.models.repeated import repeated_information
+from torchmist.models.told import TOLD_SIZES
 from torchmist.onward import (
     OTHERS,
     SIZES_AND_ANSWER,
@@ -39,7 +40,8 @@ class Repeating(Onward):
         linear, either, once, _, _ = evidence.repeated.split(1, -1)
         middle = to_nats(answer).mean(-1, keepdim=True)
         less = (middle > enough(either)) & (middle < enough(linear))
-        less = less & (evidence.told[:, -2:-1] == 0)
+        _, _, entropy, _ = evidence.told.split(TOLD_SIZES, -1)
+        less = less & (entropy == 0)
         return in_t(torch.cat([once, either], -1)).masked_fill(~less, torch.nan)
 
     def read(self, evidence: Evidence, candidates: Tensor, answer: Tensor) -> Tensor:

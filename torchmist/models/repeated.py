@@ -26,6 +26,7 @@ from torch import Tensor
 
 from torchmist.checks import visible
 from torchmist.copula import normal_scores, standardise
+from torchmist.eigen import whitening
 from torchmist.models.folds import Folds
 from torchmist.models.local import sample_order
 from torchmist.models.variates import centred_columns, even_places, rows_at
@@ -41,7 +42,6 @@ _FIRST = (1, 2, 4, 8, 16)  # variates that later ones are predicted from
 _CENTRES, _WIDTHS = 64, (2.0, 0.5)  # squared, of kernels, over the number of variates
 _EDGE = 3.0  # deviations, to which variates are cut in products
 _PENALTY = 0.02  # times the root of the rows
-_RIDGE = 1e-5  # of the largest variance of a direction
 _HIGHEST = 0.9999  # squared correlation
 
 
@@ -89,19 +89,11 @@ def repeated_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Re
 def _canonical(x: Tensor, y: Tensor, real: Tensor) -> list[Tensor]:
     """Maps ``[B, d, k]`` of scores of both sides to canonical variates, the first first."""
     sides, size = [x.double(), y.double()], real[..., None].double()
-    white = [_whitening(side.mT @ side / size) for side in sides]
+    white = [whitening(side.mT @ side / size) for side in sides]
     u, _, v = torch.linalg.svd(white[0] @ (sides[0].mT @ sides[1] / size) @ white[1])
     count = min(u.shape[-1], v.shape[-1])
     turned = zip(white, (u, v.mT))
     return [(w @ turn[..., :count]).to(x.dtype) for w, turn in turned]
-
-
-def _whitening(covariance: Tensor) -> Tensor:
-    """The symmetric map ``[B, d, d]`` after which columns of that covariance are uncorrelated."""
-    values, vectors = torch.linalg.eigh(covariance)
-    values = values.clamp(min=0) + _RIDGE * values[..., -1:].clamp(min=_RIDGE)
-    out: Tensor = (vectors * values.rsqrt()[..., None, :]) @ vectors.mT
-    return out
 
 
 def _unpredicted(f: Tensor, order: Tensor, real: Tensor, mask: Tensor | None) -> Tensor:

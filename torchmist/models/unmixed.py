@@ -26,6 +26,7 @@ from torch import Tensor
 
 from torchmist.cache import cached
 from torchmist.copula import normal_scores, standardise
+from torchmist.eigen import whitening
 from torchmist.models.directions import fixed_numbers
 from torchmist.models.local import sample_order
 from torchmist.models.matched import chance_square, neighbour_information
@@ -107,7 +108,7 @@ def _frames(
     within, cross, beyond = (a.mT @ b / size for a, b in ((rows[0],) * 2, rows, (rows[1],) * 2))
     eye = torch.eye(beyond.shape[-1], dtype=beyond.dtype, device=beyond.device)
     told = torch.cholesky_solve(cross.mT, torch.linalg.cholesky_ex(beyond + _RIDGE * eye).L)
-    white = _whitening(torch.cat([within, within - cross @ told])).to(own.dtype)
+    white = whitening(torch.cat([within, within - cross @ told])).to(own.dtype)
     told = told.to(own.dtype)
     order = sample_order(own.mT, mask, size).repeat(2, 1)
     real = torch.ones_like(own[..., :1]) if mask is None else mask[..., None].to(own.dtype)
@@ -115,14 +116,6 @@ def _frames(
     turn, normal = _components(rest @ white, order, n.repeat(2), real.repeat(2, 1, 1))
     maps = white @ turn
     return maps, told.repeat(2, 1, 1) @ maps, normal
-
-
-def _whitening(covariance: Tensor) -> Tensor:
-    """The symmetric map ``[B, d, d]`` after which columns of that covariance are uncorrelated."""
-    values, vectors = torch.linalg.eigh(covariance)
-    values = values.clamp(min=0) + _RIDGE * values[..., -1:].clamp(min=_RIDGE)
-    out: Tensor = (vectors * values.rsqrt()[..., None, :]) @ vectors.mT
-    return out
 
 
 def _components(z: Tensor, order: Tensor, n: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
