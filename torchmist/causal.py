@@ -73,7 +73,7 @@ def _p_value(
     if parts[2].shape[1]:
         x, y, given, _ = sorted_given(parts, marks)
     else:
-        x, y, _ = sorted_pair(parts[:2], marks[:2])
+        x, y = sorted_pair(parts[:2], marks[:2])[:2]
     options = (permutations, stop, torch.Generator().manual_seed(seed))
     cache = ResidualCache() if cache is None else cache
     return residual_p_value(x, y, given, *options, cache)[0]

@@ -27,9 +27,11 @@ _HIDDEN = 0.15  # nats that are worth a note, and their share of all
 _SHARE_HIDDEN = 0.2
 
 
-def collinear_notes(x: Tensor, y: Tensor, estimate: Tensor) -> tuple[str, ...]:
+def collinear_notes(
+    x: Tensor, y: Tensor, estimate: Tensor, names: tuple[str, str] = ("x", "y")
+) -> tuple[str, ...]:
     """What sides ``[B, N, d]`` share linearly, ranks do not show, and is more than the ``estimate``
-    ``[B]`` in nats, in words.
+    ``[B]`` in nats, in words, in which the sides are called ``names``.
 
     Example:
         >>> a, b = torch.randn(2, 1, 500, 1, generator=torch.Generator().manual_seed(0))
@@ -57,7 +59,7 @@ def collinear_notes(x: Tensor, y: Tensor, estimate: Tensor) -> tuple[str, ...]:
         return ()
     which = int(hidden.nonzero()[0])
     least_x, least_y = (float(side[which]) for side in small)
-    name, times = "x" if least_x < least_y else "y", min(least_x, least_y) ** -0.5
+    name, times = names[least_x >= least_y], min(least_x, least_y) ** -0.5
     return (
         f"{name} has directions that vary {times:,.0f} times less than its columns, where ranks "
         f"show {float(ranked[which]):.2f} of the {float(plain[which]):.2f} nats that both sides "

@@ -27,22 +27,24 @@ _PERSISTENT = 0.1  # the least one that is worth a word
 
 
 def data_notes(
-    x: Sorted, y: Sorted, *, counted: bool = False, ties: bool = False
-) -> tuple[str, ...]:
+    x: Sorted, y: Sorted, *, counted: bool = False, ties: bool = False,
+    names: tuple[str, str] = ("x", "y"),
+) -> tuple[str, ...]:  # fmt: skip
     """Constant and repeated columns, codes, ties, copied and consecutive rows, as sentences.
 
     ``x`` and ``y``: both sides with their kinds; ``counted``: they went to the counts, where ties
-    and codes are no matter; ``ties``: the weights have seen ties of every kind.
+    and codes are no matter; ``ties``: the weights have seen ties of every kind; ``names``: of both
+    sides.
     """
     notes: list[str] = []
     ranked = x.ranked, y.ranked
-    for side, name in ((x, "x"), (y, "y")):
+    for side, name in zip((x, y), names):
         notes += _constant_notes(side.ranked, name)
         if not counted:
             notes += _code_notes(side, name) or ([] if ties else _tie_notes(side, name))
     both = torch.cat([x.values.double(), y.values.double()], -1)
     numeric = torch.tensor([not label for label in (*x.label, *y.label)])
-    notes += _repeated_columns(both, numeric, x.values.shape[-1])
+    notes += _repeated_columns(both, numeric, x.values.shape[-1], names)
     if not counted:
         share = _copies(both, ranked, numeric.to(both.device))
         if share > _COPIES:
@@ -140,12 +142,12 @@ def _count(count: int, name: str) -> str:
     return f"{count} column{'s' if count > 1 else ''} of {name} {'are' if count > 1 else 'is'}"
 
 
-def _repeated_columns(rows: Tensor, numeric: Tensor, dx: int) -> list[str]:
+def _repeated_columns(rows: Tensor, numeric: Tensor, dx: int, names: tuple[str, str]) -> list[str]:
     """Columns of numbers ``[B, N, D]`` that equal another of the same or of the other side."""
     places = numeric.nonzero().flatten().tolist()
     keys = _keys(rows.flatten(0, 1).mT).tolist()
     first: dict[float, int] = {}
-    repeated, shared = {"x": 0, "y": 0}, 0
+    repeated, shared = dict.fromkeys(names, 0), 0
     for k in places:
         twin = first.setdefault(keys[k], k)
         column = rows[..., k]
@@ -155,7 +157,7 @@ def _repeated_columns(rows: Tensor, numeric: Tensor, dx: int) -> list[str]:
         if twin < dx <= k:
             shared += 1
         else:
-            repeated["x" if k < dx else "y"] += 1
+            repeated[names[k >= dx]] += 1
     notes = [
         f"{_count(count, name)} the same as another of its columns: it adds nothing"
         for name, count in repeated.items()
@@ -163,8 +165,8 @@ def _repeated_columns(rows: Tensor, numeric: Tensor, dx: int) -> list[str]:
     ]
     if shared:
         notes.append(
-            f"{_count(shared, 'y')} a column of x as well: what both sides hold has no upper limit "
-            f"of mutual information but that of the sample's resolution"
+            f"{_count(shared, names[1])} a column of {names[0]} as well: what both sides hold has "
+            f"no upper limit of mutual information but that of the sample's resolution"
         )
     return notes
 

@@ -174,27 +174,30 @@ def estimate_sorted(pair: SortedPair, model: Model = "mist") -> MIEstimate:
     with torch.no_grad():
         found = answer(sample, network)
     quantiles = found.quantiles.clamp(min=0).abs().cpu()  # without negative zeros
-    notes = (*found.sample.notes, *data_notes(pair.x, pair.y, ties=network.saw("atoms")))
+    ties, names = network.saw("atoms"), pair.names
+    notes = (*found.sample.notes, *data_notes(pair.x, pair.y, ties=ties, names=names))
     trained = network.trained_range or TrainedRange()
     if trained.d is None or max(sample.x.shape[2], sample.y.shape[2]) <= trained.d[1]:
-        notes += thin_notes(sample.x, sample.y)
-    notes += collinear_notes(sample.x, sample.y, quantiles.median(-1).values)
+        notes += thin_notes(sample.x, sample.y, names)
+    notes += collinear_notes(sample.x, sample.y, quantiles.median(-1).values, names)
     most = torch.inf if trained.mi is None else trained.mi[1]
-    beyond, unresolved = _limits(quantiles, found.sample, most)
+    beyond, unresolved = _limits(quantiles, found.sample, most, names)
     _warn((*notes, *unresolved))
     levels = network.levels.cpu()
     return MIEstimate(quantiles, levels, (*notes, *unresolved), pair.batched, beyond)
 
 
-def _limits(quantiles: Tensor, sample: Sample, most: float) -> tuple[Tensor, tuple[str, ...]]:
+def _limits(
+    quantiles: Tensor, sample: Sample, most: float, names: tuple[str, str]
+) -> tuple[Tensor, tuple[str, ...]]:
     """Datasets ``[B]`` whose upper end is open, and why; ``most``: nats, the most in training."""
     n, notes = sample.x.shape[1], []
     beyond = beyond_resolution(quantiles, sample.x, sample.y)
     if bool(beyond.any()):
         notes.append(
-            f"two columns, one of x and one of y, agree about as closely as the ranks of {n} "
-            f"samples can tell: the sample cannot tell how much more than {resolution(n):.1f} nats "
-            f"the sides share, and the upper end of the interval is open"
+            f"two columns, one of {names[0]} and one of {names[1]}, agree about as closely as the "
+            f"ranks of {n} samples can tell: the sample cannot tell how much more than "
+            f"{resolution(n):.1f} nats the sides share, and the upper end of the interval is open"
         )
     above = quantiles.median(-1).values > most
     if bool(above.any()):
@@ -212,7 +215,7 @@ def _from_counts(pair: SortedPair) -> MIEstimate:
     levels = (torch.arange(_LEVELS, dtype=torch.float64) + 0.5) / _LEVELS
     tables = [count_pairs(u, v) for u, v in zip(x.codes.cpu().numpy(), y.codes.cpu().numpy())]
     quantiles = torch.stack([table_quantiles(table, levels) for table in tables])
-    notes = (*pair.notes, *data_notes(x, y, counted=True))
+    notes = (*pair.notes, *data_notes(x, y, counted=True, names=pair.names))
     once = sum(table.singletons for table in tables) / (len(tables) * x.codes.shape[1])
     if once > _ONCE:
         notes += (

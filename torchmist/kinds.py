@@ -81,11 +81,13 @@ class Sorted:
 
 
 class SortedPair(NamedTuple):
-    """Two checked sides with their kinds settled, and ``notes`` for the user on how."""
+    """Two checked sides with their kinds settled, ``notes`` for the user on how, and what further
+    notes call both."""
 
     x: Sorted
     y: Sorted
     notes: tuple[str, ...]
+    names: tuple[str, str] = ("x", "y")
 
     @property
     def batched(self) -> bool:

@@ -56,8 +56,9 @@ def beyond_resolution(quantiles: Tensor, x: Tensor, y: Tensor) -> Tensor:
     return found
 
 
-def thin_notes(x: Tensor, y: Tensor) -> tuple[str, ...]:
-    """What cannot be seen of sides ``[B, N, d]`` of many columns for want of rows, in words.
+def thin_notes(x: Tensor, y: Tensor, names: tuple[str, str] = ("x", "y")) -> tuple[str, ...]:
+    """What cannot be seen of sides ``[B, N, d]`` of many columns for want of rows, in words, in
+    which the sides are called ``names``.
 
     Example:
         >>> thin_notes(torch.zeros(1, 200, 300), torch.zeros(1, 200, 5))[0][:33]
@@ -69,7 +70,7 @@ def thin_notes(x: Tensor, y: Tensor) -> tuple[str, ...]:
         f"{name}: {side.shape[-1]:,} columns in {side.shape[1]:,} rows: dependence that is spread "
         f"thinly over most of them shows from {SHARE} rows a column on; what is counted here is "
         f"what their leading directions show"
-        for name, side in (("x", x), ("y", y))
+        for name, side in zip(names, (x, y))
         if WIDEST < side.shape[-1] and side.shape[1] < SHARE * side.shape[-1]
     )
 
