@@ -204,6 +204,48 @@ def test_batches_are_no_conditional_estimate() -> None:
         estimate_conditional(X.view(2, 60, 3), Y.view(2, 60, 2), C.view(2, 60, 2))
 
 
+@pytest.mark.parametrize("held", ["x", "y", "both"])
+def test_a_side_among_the_conditions_leaves_exactly_nothing(held: str) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 2))
+    y = x[:, :1] + rng.normal(size=(200, 1))
+    given = {"x": x[:, ::-1], "y": np.c_[y, x[:, 0]], "both": np.c_[y, x]}[held]
+    found = estimate_conditional(x, y, given, model="mist-fast")
+    assert found.mean == 0 and found.interval() == (0, 0) and len(found.warnings) == 1
+    named = "x and of y" if held == "both" else held
+    assert f"given holds all columns of {named}: nothing is left" in found.warnings[0]
+    test = torchmist.conditional_independence_test(x, y, given, model="mist-fast")
+    assert (test.statistic, test.p_value, test.permutations) == (0, 1, 0)
+    sides = [torch.from_numpy(v.copy()).requires_grad_() for v in (x, y, given)]
+    term = conditional_mi(*sides)
+    term.backward()
+    assert term == 0 and all(v.grad is not None and not v.grad.any() for v in sides)
+
+
+def test_labels_and_text_among_the_conditions_leave_nothing() -> None:
+    rng = np.random.default_rng(1)
+    colour, x = rng.choice(["red", "green", "blue"], 300), rng.normal(size=300)
+    given = pd.DataFrame({"number": rng.normal(size=300), "colour": colour})
+    options = {"discrete_y": True, "discrete_given": ["colour"], "model": "mist-fast"}
+    assert estimate_conditional(x, colour, given, **options).interval() == (0, 0)
+    labels = torch.arange(120) % 3
+    assert conditional_mi(X, labels, [labels, C]) == 0
+
+
+def test_notes_on_the_chain_rule_name_the_conditions() -> None:
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=(200, 2)), rng.normal(size=(200, 1))
+    found = estimate_conditional(x, y, np.c_[x[:, 0], y + rng.normal(size=(200, 1))])
+    assert any("1 column of (y, given) is a column of x as well" in n for n in found.warnings)
+    assert any("1 column of given is a column of x as well" in n for n in found.warnings)
+    assert not any("of y " in note for note in found.warnings)
+
+
+def test_conditions_on_another_device_are_named() -> None:
+    with pytest.raises(ValueError, match=r"expected x and given\[1\] on one device.*cpu and meta"):
+        conditional_mi(X, Y, [C, C.to("meta")])
+
+
 def test_codes_as_floats_among_the_conditions_of_a_term_are_named(small, monkeypatch) -> None:
     monkeypatch.setattr("torchmist.checks._warned", set())
     x, y, z = torch.randn(3, 64, 1, generator=torch.Generator().manual_seed(3))

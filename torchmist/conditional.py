@@ -19,8 +19,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from torchmist.checks import check_side, check_tensors, check_third
+from torchmist.checks import check_side, check_tensors, check_third, warn_once
 from torchmist.columns import Discrete, Kind, Side, read_side
+from torchmist.degenerate import touching_zero
 from torchmist.entropy import code_entropy, label_bound
 from torchmist.estimate import MIEstimate, estimate_sorted
 from torchmist.functional import Model, resolve_model
@@ -32,9 +33,11 @@ from torchmist.given import (
     pooled_classes,
     read_given,
     sort_given,
+    told_by_given,
     warn_of_codes,
 )
 from torchmist.kinds import Sorted, SortedPair, joint_codes, sort_pair
+from torchmist.quantile_head import quantile_levels
 from torchmist.quantiles import (
     Statistic,
     answer,
@@ -48,11 +51,12 @@ from torchmist.sample import Sample, term_sample
 
 __all__ = ["conditional_mi", "estimate_conditional", "estimate_given"]
 
+_LEVELS = 24  # quantiles of an estimate that is known to be 0
 _DRAWS = 4096  # of the sums of independent errors
 
 
-def _split_given(given: Tensor | Sequence[Tensor], x: Tensor) -> tuple[Tensor | None, list[Tensor]]:
-    """Joint class labels ``[N]`` (None if there are none) and numbers, each ``[N, d]``."""
+def _split_given(given: Tensor | Sequence[Tensor], x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    """Class labels and numbers, each ``[N, d]``."""
     named: dict[str, Tensor] = {}
     if isinstance(given, (list, tuple)):
         named = {f"given[{k}]": part for k, part in enumerate(given)}
@@ -64,21 +68,30 @@ def _split_given(given: Tensor | Sequence[Tensor], x: Tensor) -> tuple[Tensor | 
     labels: list[Tensor] = []
     numbers: list[Tensor] = []
     for name, part in named.items():
-        if part.dim() == 0 or len(part) != len(x):
-            raise ValueError(
-                f"expected given to have {len(x)} rows as x has, got shape {list(part.shape)}"
-            )
-        if part.is_complex():
-            raise TypeError(
-                f"expected {name} to be floating point, or integer class labels, got {part.dtype}; "
-                f"pass real and imaginary part as two columns, torch.view_as_real({name})"
-            )
+        _check_part(part, name, x)
         columns = part.reshape(len(part), -1)
         if part.is_floating_point():
             warn_of_codes(columns)
         (numbers if part.is_floating_point() else labels).append(columns)
-    codes = joint_codes(torch.cat([v.long() for v in labels], -1)[None])[0] if labels else None
-    return codes, numbers
+    return labels, numbers
+
+
+def _check_part(part: Tensor, name: str, x: Tensor) -> None:
+    """Raise unless a part of ``given`` has the rows and the device of ``x``, and is real."""
+    if part.dim() == 0 or len(part) != len(x):
+        raise ValueError(
+            f"expected given to have {len(x)} rows as x has, got shape {list(part.shape)}"
+        )
+    if part.device != x.device:
+        raise ValueError(
+            f"expected x and {name} on one device, got {x.device} and {part.device}; move one "
+            f"with .to(x.device)"
+        )
+    if part.is_complex():
+        raise TypeError(
+            f"expected {name} to be floating point, or integer class labels, got {part.dtype}; "
+            f"pass real and imaginary part as two columns, torch.view_as_real({name})"
+        )
 
 
 def conditional_mi(
@@ -104,7 +117,8 @@ def conditional_mi(
             statistic of each of the two terms.
 
     Returns:
-        0-dim. Slightly negative values occur near conditional independence.
+        0-dim. Slightly negative values occur near conditional independence. Where ``given`` holds
+        all columns of ``x`` or of ``y`` it is 0, with a zero gradient.
 
     Raises:
         TypeError, ValueError: as :func:`~torchmist.mist_mi`, and where more than half of the
@@ -124,17 +138,24 @@ def conditional_mi(
         raise ValueError(f"expected x of shape [N] or [N, d], got {list(x.shape)}")
     network = resolve_model(model, sample.x.device)
     labels, numbers = _split_given(given, x)
-    if labels is not None:
-        sample = _by_class(sample, (x, y), pooled_classes(labels))
+    c = check_third(torch.cat(numbers, -1), "given", sample.x) if numbers else None
+    flat_x, flat_y = (side.detach().reshape(len(x), -1) for side in (x, y))
+    why = told_by_given(
+        flat_x, flat_y, torch.cat([v.detach().double() for v in (*labels, *numbers)], -1)
+    )
+    if why:
+        warn_once(f"torchmist: {why}")
+        return touching_zero((x, y, *numbers), sample.x.device)
+    if labels:
+        codes = joint_codes(torch.cat([v.long() for v in labels], -1)[None])[0]
+        sample = _by_class(sample, (x, y), pooled_classes(codes))
 
     def term(part: Sample) -> Tensor:
         return reduce_quantiles(answer(part, network).quantiles, network.levels, statistic)
 
-    if numbers:
-        a, b = sample.x, sample.y
-        c = check_third(torch.cat(numbers, -1), "given", a[:1]).expand(len(a), -1, -1)
-        free = sample._replace(bound=None)
-        both = torch.cat([b, c.to(b.dtype)], -1)
+    if c is not None:
+        free, c = sample._replace(bound=None), c.expand(len(sample.x), -1, -1)
+        both = torch.cat([sample.y, c.to(sample.y.dtype)], -1)
         each = term(free._replace(y=both)) - term(free._replace(y=c))
         each = each if sample.bound is None else at_most(each, sample.bound)
     else:
@@ -177,7 +198,8 @@ def estimate_conditional(
             :func:`~torchmist.estimate`; of a list, True, False or ``"auto"`` for all.
 
     Returns:
-        An :class:`~torchmist.MIEstimate` in nats, not below 0.
+        An :class:`~torchmist.MIEstimate` in nats, not below 0. Where ``given`` holds all columns
+        of ``x`` or of ``y`` it is 0 without any width.
 
     Raises:
         TypeError, ValueError: as :func:`~torchmist.estimate`, and where more than half of the
@@ -209,16 +231,21 @@ def estimate_conditional(
 def estimate_given(sorted_: SortedGiven, model: Model = "mist") -> MIEstimate:
     """As :func:`estimate_conditional`, of one dataset whose sides are checked and sorted."""
     a, b, c = (_settled(side) for side in sorted_[:3])
+    why = told_by_given(a.values, b.values, c.values)
+    if why:
+        warn_once(f"torchmist: {why}")
+        return MIEstimate(torch.zeros(1, _LEVELS), quantile_levels(_LEVELS), (why,), False)
     member, numbers = classes_of(c)
     rng = np.random.default_rng(0)
     total, parts = np.zeros(_DRAWS), []
     for code in member.unique():
         rows = member == code
-        pairs = [(_rows(a, rows), _rows(b, rows))]
+        u, v = _rows(a, rows), _rows(b, rows)
+        seconds = [(v, "y")]
         if numbers is not None:
             z = _rows(numbers, rows)
-            pairs = [(pairs[0][0], joined([pairs[0][1], z])), (pairs[0][0], z)]
-        found = [estimate_sorted(_sorted_pair(*pair), model) for pair in pairs]
+            seconds = [(joined([v, z]), "(y, given)"), (z, "given")]
+        found = [estimate_sorted(_sorted_pair(u, *second), model) for second in seconds]
         draws = _draws(found[0], rng) - (_draws(found[1], rng) if len(found) > 1 else 0.0)
         total += float(rows.double().mean()) * np.minimum(draws, _bound((a, b), rows))
         parts += found
@@ -244,9 +271,11 @@ def _settled(side: Sorted) -> Side:
     return replace(side.side, values=side.values[0].cpu(), kinds=tuple(kinds))
 
 
-def _sorted_pair(x: Side, y: Side) -> SortedPair:
-    """Some rows ``[N, d]`` of checked sides, of which few may be classes of their own."""
-    return sort_pair(x, y, (x.values[None], y.values[None]))
+def _sorted_pair(x: Side, second: Side, name: str) -> SortedPair:
+    """Some rows ``[N, d]`` of checked sides, of which few may be classes of their own; ``name``:
+    what notes call the second."""
+    pair = sort_pair(x, second, (x.values[None], second.values[None]))
+    return pair._replace(names=("x", name))
 
 
 def _bound(sides: Sequence[Side], rows: Tensor) -> float:

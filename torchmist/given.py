@@ -17,10 +17,11 @@ from torchmist.columns import Discrete, Side, read_side
 from torchmist.kinds import Sorted, joint_codes, settle_integers, settled_pair, sort_kinds
 
 __all__ = ["SortedGiven", "classes_of", "column_axis", "joined", "pooled_classes", "read_given",
-           "sort_given", "warn_of_codes"]  # fmt: skip
+           "sort_given", "told_by_given", "warn_of_codes"]  # fmt: skip
 
 _PER_CLASS = 20  # fewest samples of a class, on average, where numbers of few values make classes
 _CODES = 20  # most whole numbers of a column that may be class labels
+_START = 16  # rows that show most columns not to be among those of another side
 _RARE = 0.5  # share of the samples in rare classes above which there is nothing to condition on
 
 
@@ -42,6 +43,34 @@ def sort_given(*sides: tuple[Side, Tensor]) -> SortedGiven:
     c, _, of_order = settle_integers(c, b)
     pair = settled_pair(a, b)
     return SortedGiven(pair.x, pair.y, c, (*of_a, *of_b, *of_c, *of_order, *pair.notes))
+
+
+def told_by_given(x: Tensor, y: Tensor, given: Tensor) -> str:
+    """Why ``I(X;Y|C)`` is exactly 0, as a sentence, where ``given`` ``[N, q]`` holds all columns of
+    ``x`` or of ``y``, each ``[N, d]``; else ``""``, and where values are not at hand.
+
+    Example:
+        >>> x, y, c = torch.randn(3, 50, 2, generator=torch.Generator().manual_seed(0))
+        >>> told_by_given(x, y, torch.cat([y, c], -1))[:30], told_by_given(x, y, c)
+        ('given holds all columns of y: ', '')
+    """
+    sides = {"x": x, "y": y}
+    held = [name for name, side in sides.items() if _holds(given, side)]
+    if not held:
+        return ""
+    return (
+        f"given holds all columns of {' and of '.join(held)}: nothing is left that x and y could "
+        f"share beyond it, and their conditional information is 0; leave those columns out of "
+        f"given if that is not meant"
+    )
+
+
+def _holds(given: Tensor, side: Tensor) -> bool:
+    """Whether ``given`` ``[N, q]`` has all columns of ``side`` ``[N, d]``."""
+    return all(
+        visible((part[:, :, None] == given[: len(part), None]).all(0).any(-1).all()) is True
+        for part in (side[:_START], side)
+    )
 
 
 def warn_of_codes(numbers: Tensor) -> None:

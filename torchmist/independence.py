@@ -20,13 +20,13 @@ import torch
 from torch import Tensor
 
 from torchmist.alike import alike, predictors
-from torchmist.checks import check_pair, check_third
+from torchmist.checks import check_pair, check_third, warn_once
 from torchmist.columns import Discrete, Side, read_side
 from torchmist.conditional import estimate_given
 from torchmist.dependence import BLOCK, MOST, Dependence, block_sizes, kernels, score_columns
 from torchmist.estimate import MIEstimate, estimate_sorted
 from torchmist.functional import Model, resolve_model
-from torchmist.given import SortedGiven, sort_given
+from torchmist.given import SortedGiven, sort_given, told_by_given
 from torchmist.kinds import SortedPair, network_columns, sort_pair
 from torchmist.quantiles import answer
 from torchmist.residual_test import ResidualCache, residual_p_value
@@ -138,7 +138,8 @@ def conditional_independence_test(
     rows of y are then exchanged within their classes, and the level is exact. Where ``given`` holds
     numbers, the products of what is left get random signs (``torchmist.products``), and the level
     is exact in the limit of many rows, as no two rows have the same condition: strong confounding
-    by many columns in few rows is taken for dependence.
+    by many columns in few rows is taken for dependence. Where ``given`` holds all columns of ``x``
+    or of ``y``, the statistic is 0 and p is 1.
 
     Args:
         x, y: as for :func:`independence_test`.
@@ -161,7 +162,10 @@ def conditional_independence_test(
     check_options(score, permutations, stop, model)
     whole = sorted_given((x, y, given), (discrete_x, discrete_y, discrete_given))
     generator = _generator(generator)
-    if score == "network":
+    if why := told_by_given(*(side.values[0] for side in whole[:3])):
+        warn_once(f"torchmist: {why}")
+        p_value, drawn = 1.0, 0
+    elif score == "network":
         assert model is not None
         p_value, drawn = _network_p_value(whole, model, permutations, stop, generator)
     else:
