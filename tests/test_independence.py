@@ -83,6 +83,23 @@ def test_the_level_is_that_of_independent_pairs() -> None:
     assert 2 <= rejected <= 20  # 10 expected, standard deviation 3
 
 
+@pytest.mark.parametrize("rows", [4, 5, 6])
+def test_the_level_holds_where_few_orders_exist(rows: int) -> None:
+    p_values = []
+    for seed in range(150):
+        x, y = np.random.default_rng(seed).normal(size=(2, rows))
+        generator = torch.Generator().manual_seed(seed)
+        p_values.append(independence_test(x, y, model=None, generator=generator).p_value)
+    least = 0.0 if rows == 4 else 0.02  # one of 24 orders of 4 rows is that of the data
+    assert np.mean(np.array(p_values) <= 0.01) <= least
+    assert np.mean(np.array(p_values) <= 0.05) <= 0.1
+
+
+def test_scores_that_rounding_moves_are_ties() -> None:
+    scores = torch.tensor([5.0 - 1e-6, 5.0 + 1e-6, 4.0])
+    assert sequential_p_value(5.0, lambda count: scores, 3, None, 3) == (3 / 4, 3)
+
+
 @pytest.mark.parametrize("shape", ["wave", "circle", "parity", "labels"])
 def test_dependence_of_any_shape_is_seen(shape: str) -> None:
     x, e, rng = _draw(0, 200)
