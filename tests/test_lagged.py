@@ -124,7 +124,32 @@ def test_errors_say_what_was_expected() -> None:
         lagged(x[:, 0], x[:50, 0], lags=3)
     with pytest.raises(ValueError, match="at least 30 times beside lags"):
         lagged(x[:, 0], x[:, 1], lags=40)
-    with pytest.raises(ValueError, match="expected history_x of at least 1"):
+    with pytest.raises(ValueError, match="expected history_x to be an int of at least 1, got 0"):
         transfer_entropy(x[:, 0], x[:, 1], history_x=0)
     with pytest.raises(ValueError, match="series of one length"):
         transfer_entropy(x[:, 0], x[:50, 1])
+    with pytest.raises(ValueError, match="series of one length, got 5 and 200 times"):
+        lagged(x[:5, 0], np.resize(x, 200))
+    with pytest.raises(ValueError, match="which reach 300 back, got 100 in all"):
+        transfer_entropy(x[:, 0], x[:, 1], lag=300)
+    with pytest.raises(ValueError, match=r"of at least 0.* or a list, got -3; pass \[-3\]"):
+        lagged(x[:, 0], x[:, 1], -3)
+    with pytest.raises(ValueError, match="lags as an int or a list of them, got 1.5"):
+        lagged(x[:, 0], x[:, 1], 1.5)
+    with pytest.raises(ValueError, match="expected permutations to be an int of at least 0"):
+        lagged(x[:, 0], x[:, 1], 1, permutations=-1)
+
+
+def test_blocks_above_half_of_the_rows_are_refused() -> None:
+    x, y = np.random.default_rng(11).normal(size=(2, 100))
+    with pytest.raises(ValueError, match="expected block of at most 48 rows, half.*got 60"):
+        lagged(x, y, 2, block=60)
+    with pytest.raises(ValueError, match="expected block of at most 49 rows, half.*got 50"):
+        transfer_entropy(x, y, block=50)
+    with pytest.raises(ValueError, match="expected block to be an int of at least 1, got 0"):
+        transfer_entropy(x, y, block=0)
+
+
+def test_lags_may_be_a_number_of_numpy() -> None:
+    x, y = np.random.default_rng(12).normal(size=(2, 100))
+    assert lagged(x, y, np.int64(2), permutations=0).lags.tolist() == [-2, -1, 0, 1, 2]

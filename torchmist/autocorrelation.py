@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["block_length", "spacing"]
+from torchmist.checks import check_count
+
+__all__ = ["block_length", "block_rows", "spacing"]
 
 _BLOCKS = 8  # fewest blocks of a permutation
 _MEMORY = 2.0  # standard errors below which an autocorrelation counts as none
@@ -32,6 +34,24 @@ def block_length(x: Tensor, y: Tensor) -> int:
     n = len(x)
     memory = max(_memory(_autocorrelation(side), n) for side in (x, y))
     return int(min(max(2 * memory, round(n ** (1 / 3)), 1), max(1, n // _BLOCKS)))
+
+
+def block_rows(block: int | None, x: Tensor, y: Tensor, rows: int | None = None) -> int:
+    """Rows of a block of series ``[T]``, of which ``rows``, all of ``x`` by default, are put in
+    order; :func:`block_length` for None.
+
+    Raises:
+        ValueError: for a block of no rows, or of more than half of those.
+    """
+    if block is None:
+        return block_length(x, y)
+    block, most = check_count(block, "block", 1), (rows or len(x)) // 2
+    if block > most:
+        raise ValueError(
+            f"expected block of at most {most} rows, half of those that are put in order, got "
+            f"{block}; leave block out, or take a longer record"
+        )
+    return block
 
 
 def _memory(correlation: NDArray[np.float64], n: int) -> int:

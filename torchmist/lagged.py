@@ -31,8 +31,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from torchmist.autocorrelation import block_length, spacing
-from torchmist.checks import check_level
+from torchmist.autocorrelation import block_length, block_rows, spacing
+from torchmist.checks import check_count, check_level
 from torchmist.columns import Discrete
 from torchmist.conditional import estimate_conditional
 from torchmist.estimate import MIEstimate, estimate
@@ -117,10 +117,11 @@ def lagged(
     Args:
         x: ``[T]``, equally spaced in time; numbers or labels.
         y: ``[T]``, at the same times.
-        lags: the lags ``l``, or a number for all from minus to plus it; where ``l`` is positive,
-            ``x`` comes before ``y``.
+        lags: the lags ``l`` in a list, or a number of at least 0 for all from minus to plus it;
+            where ``l`` is positive, ``x`` comes before ``y``.
         permutations: orders of blocks of ``x``; 0 for none (p values are NaN).
-        block: rows of a block; :func:`block_length` by default.
+        block: rows of a block, at most half of those beside the lags; :func:`block_length` by
+            default.
         level: of the intervals.
         discrete_x, discrete_y: as for :func:`torchmist.estimate`.
         model: ``"mist-pairs"``, or weights for sets of columns as for :func:`torchmist.estimate`.
@@ -142,11 +143,12 @@ def lagged(
     level = check_level(level, "level")
     order_notes(x=x, y=y)
     first, second = _series(x, "x", discrete_x), _series(y, "y", discrete_y)
-    steps = _lags(lags, len(first.values))
     _check_lengths(first.values, second.values)
+    steps = _lags(lags, len(first.values))
     times = torch.arange(max(0, -min(steps)), len(first.values) - max(0, max(steps)))
     anchor, table = first.rows(times), _shifted(second, times, steps)
-    size = block_length(anchor.values[:, 0], second.values[:, 0]) if block is None else block
+    size = block_rows(block, anchor.values[:, 0], second.values[:, 0])
+    permutations = check_count(permutations, "permutations", 0)
     with Bar(len(steps) * (1 + permutations), "estimate", progress) as bar:
         ends = _thinned_ends(first, second, times, steps, level, model)
         whole = np.asarray(score_columns(table, anchor, model=model, step=bar.step).mean)
@@ -185,7 +187,8 @@ def transfer_entropy(
         history_x: past values of ``x``, from ``lag`` on.
         history_y: past values of ``y``, from 1 on.
         permutations: orders of blocks of ``x``; 0 for none.
-        block: rows of a block; :func:`block_length` by default.
+        block: rows of a block, at most half of those beside the histories; :func:`block_length` by
+            default.
         model: weights for sets of columns, as for :func:`torchmist.estimate`; ``"mist"`` sees
             more than ``"mist-fast"`` beyond smooth dependence and takes six times as long.
         random_state: seed of the permutations.
@@ -207,8 +210,9 @@ def transfer_entropy(
     order_notes(x=x, y=y)
     source, target = (_numbers(v, name) for v, name in ((x, "x"), (y, "y")))
     now, past_x, past_y = _histories(source, target, lag, history_x, history_y)
+    permutations = check_count(permutations, "permutations", 0)
+    size = block_rows(block, source[:, 0], target[:, 0], len(now))
     found = estimate_conditional(now, past_x, past_y, model=model, discrete_given=False)
-    size = block_length(source[:, 0], target[:, 0]) if block is None else block
     if not permutations:
         return TransferEntropy(found, math.nan, math.nan, size)
     orders = _block_orders(len(now), size, permutations, random_state)
@@ -239,15 +243,18 @@ def _histories(
     source: Tensor, target: Tensor, lag: int, history_x: int, history_y: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The target ``[N, d]``, the past of the source and that of the target beside each other."""
-    for name, value in (("lag", lag), ("history_x", history_x), ("history_y", history_y)):
-        if value < 1:
-            raise ValueError(f"expected {name} of at least 1, got {value}")
+    lag, history_x, history_y = (
+        check_count(value, name, 1)
+        for name, value in (("lag", lag), ("history_x", history_x), ("history_y", history_y))
+    )
     _check_lengths(source, target)
-    times = torch.arange(max(lag + history_x - 1, history_y), len(source))
-    if len(times) < _FEWEST:
+    first = max(lag + history_x - 1, history_y)
+    if len(source) - first < _FEWEST:
         raise ValueError(
-            f"expected at least {_FEWEST} times beside the histories, got {len(times)}"
+            f"expected at least {_FEWEST} times beside the histories, which reach {first} back, "
+            f"got {len(source)} in all; shorten lag and histories, or take a longer record"
         )
+    times = torch.arange(first, len(source))
     past_x = torch.cat([source[times - lag - k] for k in range(history_x)], -1)
     past_y = torch.cat([target[times - 1 - k] for k in range(history_y)], -1)
     return target[times], past_x, past_y
@@ -300,7 +307,15 @@ def _check_lengths(x: Tensor, y: Tensor) -> None:
 
 
 def _lags(lags: int | Iterable[int], n: int) -> list[int]:
-    steps = list(range(-abs(lags), abs(lags) + 1)) if isinstance(lags, int) else list(lags)
+    """The lags of a number or of a list, for series of ``n`` times."""
+    if isinstance(lags, (int, np.integer)) and not isinstance(lags, bool):
+        if lags < 0:
+            raise ValueError(
+                f"expected lags as a number of at least 0, for all from minus to plus it, or a "
+                f"list, got {lags}; pass [{lags}] for that lag alone"
+            )
+        lags = range(-int(lags), int(lags) + 1)
+    steps = list(lags) if isinstance(lags, Iterable) else []
     if not steps or not all(isinstance(k, (int, np.integer)) for k in steps):
         raise ValueError(f"expected lags as an int or a list of them, got {lags!r}")
     span = max(0, max(steps)) - min(0, min(steps))
