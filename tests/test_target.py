@@ -50,3 +50,28 @@ def test_stays_within_its_bounds() -> None:
 def test_wrong_settings_are_errors(options) -> None:
     with pytest.raises(ValueError, match="expected target and rate of at least 0"):
         MITarget(**options)
+
+
+@pytest.mark.parametrize("bounds", [(5.0, 1.0), (0.0, 1.0), (1.0, float("inf"))])
+def test_wrong_bounds_are_named(bounds) -> None:
+    with pytest.raises(
+        ValueError, match=f"expected bounds.*got lowest={bounds[0]}, highest={bounds[1]}"
+    ):
+        MITarget(0.2, lowest=bounds[0], highest=bounds[1])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_value_that_is_not_finite_leaves_the_weight(value: float) -> None:
+    control = MITarget(0.2, rate=0.1)
+    with pytest.raises(ValueError, match=f"expected mi to be finite, got {value}"):
+        control(torch.tensor(value))
+    assert control.lam == 1.0
+    control(torch.tensor(1.2))
+    assert control.lam > 1.0
+
+
+def test_what_is_no_single_value_is_refused() -> None:
+    with pytest.raises(TypeError, match="expected mi to be a torch.Tensor, got float"):
+        MITarget(0.2)(0.5)
+    with pytest.raises(ValueError, match=r"expected mi to hold one number, got shape \[3\]"):
+        MITarget(0.2)(torch.ones(3))

@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from torchmist.checks import visible
+
 __all__ = ["MITarget"]
 
 
@@ -26,8 +28,9 @@ class MITarget(nn.Module):
         lowest, highest: bounds of the weight.
 
     Raises:
-        TypeError: for a target, weight or rate that is no number.
-        ValueError: for a negative target or rate, or ``lam`` outside of its bounds.
+        TypeError: for a target, weight, rate or bound that is no number.
+        ValueError: for a negative target or rate, bounds that are not positive, finite and in
+            order, or ``lam`` outside of them.
 
     Example:
         >>> import torch
@@ -45,10 +48,16 @@ class MITarget(nn.Module):
         lowest: float = 1e-4, highest: float = 1e3,
     ) -> None:  # fmt: skip
         super().__init__()
-        for name, value in (("target", target), ("lam", lam), ("rate", rate)):
+        numbers = {"target": target, "lam": lam, "rate": rate, "lowest": lowest, "highest": highest}
+        for name, value in numbers.items():
             if isinstance(value, bool) or not isinstance(value, (int, float)):
                 raise TypeError(f"expected {name} to be a number, got {type(value).__name__}")
-        if not (target >= 0 and rate >= 0 and 0 < lowest <= lam <= highest):
+        if not 0 < lowest <= highest < math.inf:
+            raise ValueError(
+                f"expected bounds 0 < lowest <= highest that are finite, got lowest={lowest}, "
+                f"highest={highest}"
+            )
+        if not (target >= 0 and 0 <= rate < math.inf and lowest <= lam <= highest):
             raise ValueError(
                 f"expected target and rate of at least 0 and {lowest} <= lam <= {highest}, got "
                 f"target={target}, rate={rate}, lam={lam}"
@@ -67,7 +76,23 @@ class MITarget(nn.Module):
 
         Args:
             mi: 0-dim, nats, of :func:`~torchmist.mist_mi` or :class:`~torchmist.MIRegularizer`.
+
+        Raises:
+            TypeError: for what is no tensor.
+            ValueError: for several values, and for NaN or infinity; the weight stays as it was.
         """
+        if not isinstance(mi, Tensor):
+            raise TypeError(
+                f"expected mi to be a torch.Tensor, got {type(mi).__name__}; pass what mist_mi or "
+                f"MIRegularizer returns"
+            )
+        if mi.numel() != 1:
+            raise ValueError(f"expected mi to hold one number, got shape {list(mi.shape)}")
+        if visible(mi.isfinite().all()) is False:
+            raise ValueError(
+                f"expected mi to be finite, got {float(mi)}; the weight is left as it was: skip "
+                f"this batch, or look for where the value comes from"
+            )
         sign = -1.0 if self.at_least else 1.0
         term = sign * self.log_lam.exp().to(mi.dtype) * mi
         if self.training:
