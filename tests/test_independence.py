@@ -171,12 +171,23 @@ def test_a_constant_side_is_independent_of_everything() -> None:
         ({"score": "network", "model": None}, ValueError, "expected a model"),
         ({"permutations": 0}, ValueError, "permutations of at least 1"),
         ({"stop": 1.5}, TypeError, "expected stop to be an int"),
+        ({"generator": 3}, TypeError, "expected generator to be a torch.Generator.*manual_seed"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options, error, message) -> None:
     x, y, _ = _draw(0)
     with pytest.raises(error, match=message):
         independence_test(x, y, **options)
+
+
+def test_a_condition_under_which_no_rows_can_be_exchanged_is_named(monkeypatch) -> None:
+    monkeypatch.setattr("torchmist.checks._warned", set())
+    x, y, _ = _draw(0)
+    with pytest.warns(UserWarning, match="80 classes in 80 rows, each seen once.*p is 1"):
+        found = conditional_independence_test(
+            x, y, np.arange(80), discrete_given=True, model=None, permutations=19
+        )
+    assert found.p_value == 1
 
 
 def test_batches_are_refused() -> None:

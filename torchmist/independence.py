@@ -27,7 +27,7 @@ from torchmist.dependence import BLOCK, MOST, Dependence, block_sizes, kernels, 
 from torchmist.estimate import MIEstimate, estimate_sorted
 from torchmist.functional import Model, resolve_model
 from torchmist.given import SortedGiven, sort_given, told_by_given
-from torchmist.kinds import SortedPair, network_columns, sort_pair
+from torchmist.kinds import Sorted, SortedPair, joint_codes, network_columns, sort_pair
 from torchmist.quantiles import answer
 from torchmist.residual_test import ResidualCache, residual_p_value
 from torchmist.row_labels import order_notes
@@ -105,10 +105,10 @@ def independence_test(
         0.005
     """
     check_options(score, permutations, stop, model, block)
+    generator = _generator(generator)
     pair = sorted_pair((x, y), (discrete_x, discrete_y))
     n, device = pair.x.values.shape[1], pair.x.values.device
     _check_block(block, n)
-    generator = _generator(generator)
     if score == "network":
         assert model is not None
         groups = torch.zeros(1, n, dtype=torch.int64, device=device)
@@ -160,8 +160,9 @@ def conditional_independence_test(
         True
     """
     check_options(score, permutations, stop, model)
-    whole = sorted_given((x, y, given), (discrete_x, discrete_y, discrete_given))
     generator = _generator(generator)
+    whole = sorted_given((x, y, given), (discrete_x, discrete_y, discrete_given))
+    _warn_of_single_rows(whole.given)
     if why := told_by_given(*(side.values[0] for side in whole[:3])):
         warn_once(f"torchmist: {why}")
         p_value, drawn = 1.0, 0
@@ -236,7 +237,26 @@ def _read(names: Sequence[str], values: Sequence[Any], discrete: Sequence[Discre
 
 
 def _generator(generator: torch.Generator | None) -> torch.Generator:
+    """That of the user, or one of seed 0."""
+    if generator is not None and not isinstance(generator, torch.Generator):
+        raise TypeError(
+            f"expected generator to be a torch.Generator or None, got {type(generator).__name__}; "
+            f"for a seed pass torch.Generator().manual_seed(seed)"
+        )
     return torch.Generator().manual_seed(0) if generator is None else generator
+
+
+def _warn_of_single_rows(given: Sorted) -> None:
+    """Warn where ``given`` is labels and no two rows hold the same ones."""
+    if not all(given.label):
+        return
+    n = given.values.shape[1]
+    if int(joint_codes(given.values).max()) + 1 == n:
+        warn_once(
+            f"torchmist: given holds {n} classes in {n} rows, each seen once: no rows can be "
+            f"exchanged, and p is 1 whatever x and y are; merge classes, or mark numbers with "
+            f"{given.side.argument}=False"
+        )
 
 
 def _orders(groups: Tensor, block: int, generator: torch.Generator) -> Orders:
