@@ -39,7 +39,7 @@ def data_notes(
     notes: list[str] = []
     ranked = x.ranked, y.ranked
     for side, name in zip((x, y), names):
-        notes += _constant_notes(side.ranked, name)
+        notes += _constant_notes(side.ranked, name) + _single_notes(side)
         if not counted:
             notes += _code_notes(side, name) or ([] if ties else _tie_notes(side, name))
     both = torch.cat([x.values.double(), y.values.double()], -1)
@@ -62,6 +62,18 @@ def _constant_notes(ranked: Ranked, name: str) -> list[str]:
         return []
     of = f"{constant} of {ranked.order.shape[1]} columns of {name}"
     return [f"{of} constant: they carry no information"]
+
+
+def _single_notes(sorted_: Sorted) -> list[str]:
+    """Columns of labels of which each row holds another."""
+    n, side = sorted_.values.shape[1], sorted_.side
+    alone = (sorted_.ranked.distinct == n).all(0).tolist()
+    return [
+        f"{name}: {n} classes in {n} rows, each seen once: of such labels nothing can be told; are "
+        f"these numbers? then pass {side.argument}=False"
+        for name, single, label in zip(side.names, alone, sorted_.label)
+        if single and label
+    ]
 
 
 def _code_notes(sorted_: Sorted, name: str) -> list[str]:

@@ -178,7 +178,7 @@ def estimate_sorted(pair: SortedPair, model: Model = "mist") -> MIEstimate:
     notes = (*found.sample.notes, *data_notes(pair.x, pair.y, ties=ties, names=names))
     trained = network.trained_range or TrainedRange()
     if trained.d is None or max(sample.x.shape[2], sample.y.shape[2]) <= trained.d[1]:
-        notes += thin_notes(sample.x, sample.y, names)
+        notes += thin_notes(sample.x, sample.y, names, sample.labels)
     notes += collinear_notes(sample.x, sample.y, quantiles.median(-1).values, names)
     most = torch.inf if trained.mi is None else trained.mi[1]
     beyond, unresolved = _limits(quantiles, found.sample, most, names)

@@ -56,9 +56,12 @@ def beyond_resolution(quantiles: Tensor, x: Tensor, y: Tensor) -> Tensor:
     return found
 
 
-def thin_notes(x: Tensor, y: Tensor, names: tuple[str, str] = ("x", "y")) -> tuple[str, ...]:
+def thin_notes(
+    x: Tensor, y: Tensor, names: tuple[str, str] = ("x", "y"),
+    labels: tuple[bool, bool] = (False, False),
+) -> tuple[str, ...]:  # fmt: skip
     """What cannot be seen of sides ``[B, N, d]`` of many columns for want of rows, in words, in
-    which the sides are called ``names``.
+    which the sides are called ``names``; sides of ``labels`` have classes instead of columns.
 
     Example:
         >>> thin_notes(torch.zeros(1, 200, 300), torch.zeros(1, 200, 5))[0][:33]
@@ -70,8 +73,8 @@ def thin_notes(x: Tensor, y: Tensor, names: tuple[str, str] = ("x", "y")) -> tup
         f"{name}: {side.shape[-1]:,} columns in {side.shape[1]:,} rows: dependence that is spread "
         f"thinly over most of them shows from {SHARE} rows a column on; what is counted here is "
         f"what their leading directions show"
-        for name, side in zip(names, (x, y))
-        if WIDEST < side.shape[-1] and side.shape[1] < SHARE * side.shape[-1]
+        for name, side, label in zip(names, (x, y), labels)
+        if not label and WIDEST < side.shape[-1] and side.shape[1] < SHARE * side.shape[-1]
     )
 
 

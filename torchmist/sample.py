@@ -17,6 +17,7 @@ from torchmist.checks import (
     check_num_classes,
     check_pair,
     check_tensors,
+    visible,
     warn_once,
 )
 from torchmist.entropy import label_bound
@@ -25,6 +26,7 @@ from torchmist.ranked import Ranked
 __all__ = ["Sample", "Wrt", "check_term", "term_sample"]
 
 Wrt = Literal["both", "z", "y"]
+_MANY = 100  # rows of which chance gives each a class of its own in no common task
 
 
 class Sample(NamedTuple):
@@ -76,6 +78,19 @@ def check_term(z: Tensor, y: Tensor, num_classes: int | None) -> None:
         )
 
 
+def _warn_of_singles(side: Tensor, name: str) -> None:
+    """Warn of labels of which each of a hundred rows or more holds another."""
+    n = side.shape[-2] if side.dim() > 2 else len(side)
+    if side.is_floating_point() or n < _MANY or torch.compiler.is_compiling():
+        return
+    ordered = side.reshape(-1, n).sort(-1).values
+    if visible((ordered[:, 1:] != ordered[:, :-1]).all()):
+        warn_once(
+            f"torchmist: {name} holds {n} classes in {n} rows, each seen once: of such labels "
+            f"nothing can be told; are these numbers? then pass {name}.float()"
+        )
+
+
 def term_sample(
     z: Tensor, y: Tensor, names: tuple[str, str] = ("z", "y"), *, wrt: Wrt = "both",
     mask: Tensor | None = None, degenerate: bool = False,
@@ -98,6 +113,8 @@ def term_sample(
         raise ValueError(f"expected wrt to be 'both', 'z' or 'y', got {wrt!r}")
     a = a if wrt in ("both", "z") else a.detach()
     b = b if wrt in ("both", "y") else b.detach()
+    for name, side in zip(names, (z, y)):
+        _warn_of_singles(side, name)
     present = check_mask(mask, a, least=0 if degenerate else MIN_SAMPLES)
     labels = not z.is_floating_point(), not y.is_floating_point()
     return Sample(a, b, labels, present, label_bound((z, y), (a, b), present))
