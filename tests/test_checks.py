@@ -20,7 +20,9 @@ BAD[3, 1] = float("nan")
     [
         (Z.numpy(), Z, TypeError, "expected z to be a torch.Tensor, got ndarray.*torch.as_tensor"),
         (Z, [1.0, 2.0], TypeError, "expected y to be a torch.Tensor, got list"),
-        (Z, Z.to(torch.complex64), TypeError, "expected y to be floating point.*complex64"),
+        (Z, Z.to(torch.complex64), TypeError, r"expected y .*complex64; pass.*view_as_real\(y\)"),
+        (Z, torch.zeros(20, dtype=torch.uint16), TypeError, r"got torch.uint16; .* y.long\(\)"),
+        (Z.to("meta"), Z, TypeError, "expected z to hold values, got a tensor on the meta device"),
         (BAD, Z, ValueError, "expected finite values, got 1 NaN or infinite entries in z"),
         (Z, Z / 0 * 0, ValueError, "NaN or infinite entries in y"),
         (Z, Z[:19], ValueError, r"same number of datasets and samples.*\[20, 3\].*\[19, 3\]"),
@@ -31,8 +33,8 @@ BAD[3, 1] = float("nan")
         (Z[:, :0], Z, ValueError, "at least one column"),
         (Z, torch.zeros(20, 3, dtype=torch.long), ValueError, "class labels of shape"),
     ],
-    ids=["array", "list", "complex", "nan", "inf", "lengths", "batched", "batches", "rank 4",
-         "rank 0", "no columns", "labels"],
+    ids=["array", "list", "complex", "unsigned", "meta", "nan", "inf", "lengths", "batched",
+         "batches", "rank 4", "rank 0", "no columns", "labels"],
 )  # fmt: skip
 def test_bad_pairs_are_refused(small, z, y, error, match) -> None:
     for term in (
@@ -143,3 +145,24 @@ def test_as_many_datasets_as_samples_leave_one_column_ambiguous(small) -> None:
         torchmist.mist_mi(z, Z[:, 0], model=small)
     shared = Z[:, 0].view(1, N, 1).expand(N, -1, -1)
     assert torchmist.mist_mi(z, shared, model=small).shape == ()
+
+
+def test_labels_that_are_all_seen_once_are_named(small, monkeypatch) -> None:
+    monkeypatch.setattr("torchmist.checks._warned", set())
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(300, 1)), rng.normal(size=300)
+    found = torchmist.estimate(x, y, discrete_y=True, model=small)
+    assert any("y: 300 classes in 300 rows, each seen once" in note for note in found.warnings)
+    assert not any("300 columns" in note for note in found.warnings)
+    with pytest.warns(UserWarning, match=r"y holds 200 classes in 200 rows.*pass y.float\(\)"):
+        torchmist.mist_mi(torch.from_numpy(x[:200]).float(), torch.arange(200), model=small)
+
+
+def test_maximize_is_a_bool(small) -> None:
+    with pytest.raises(TypeError, match="expected maximize to be True or False, got 'yes'"):
+        torchmist.mist_mi(Z, Z, model=small, maximize="yes")
+
+
+def test_levels_may_be_numbers_of_numpy(small) -> None:
+    found = torchmist.estimate(Z, Z[:, :1], model=small)
+    assert found.interval(np.float32(0.5)) == found.interval(0.5)

@@ -241,9 +241,11 @@ def test_notes_on_the_chain_rule_name_the_conditions() -> None:
     assert not any("of y " in note for note in found.warnings)
 
 
-def test_conditions_on_another_device_are_named() -> None:
-    with pytest.raises(ValueError, match=r"expected x and given\[1\] on one device.*cpu and meta"):
-        conditional_mi(X, Y, [C, C.to("meta")])
+def test_arrays_are_sent_to_the_conditional_estimate() -> None:
+    with pytest.raises(TypeError, match="or use torchmist.estimate_conditional for arrays"):
+        conditional_mi(X.numpy(), Y.numpy(), C.numpy())
+    with pytest.raises(TypeError, match=r"expected given\[1\] to be.*estimate_conditional"):
+        conditional_mi(X, Y, [C, C.numpy()])
 
 
 def test_codes_as_floats_among_the_conditions_of_a_term_are_named(small, monkeypatch) -> None:

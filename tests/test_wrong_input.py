@@ -54,6 +54,12 @@ def test_what_is_no_sample_is_named(value) -> None:
             call()
 
 
+def test_tensors_without_values_are_named() -> None:
+    for call in (torchmist.estimate, torchmist.independence_test, torchmist.mist_mi):
+        with pytest.raises(TypeError, match="to hold values, got a tensor on the meta device"):
+            call(X.to("meta"), Y.to("meta"))
+
+
 def test_a_single_number_and_no_rows_are_told_from_no_columns() -> None:
     for call in (
         lambda: torchmist.estimate(1.0, 2.0),

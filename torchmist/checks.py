@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import operator
 import warnings
+from numbers import Real
 from typing import Any
 
 import torch
@@ -30,6 +31,7 @@ __all__ = [
 ]
 
 MIN_SAMPLES = 4
+_UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)  # of which torch has few operations
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _INTEGERS = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 _warned: set[str] = set()
@@ -50,19 +52,31 @@ def visible(condition: Tensor) -> bool | None:
         return None
 
 
-def check_tensors(**named: Any) -> None:
-    """Raise ``TypeError`` unless every argument is a dense tensor."""
+def check_tensors(*, arrays: str = "torchmist.estimate", **named: Any) -> None:
+    """Raise ``TypeError`` unless every argument is a dense tensor with values; ``arrays``: what
+    takes arrays instead, if there is such."""
     for name, value in named.items():
         if not isinstance(value, Tensor):
+            instead = f", or use {arrays} for arrays" if arrays else ""
             raise TypeError(
                 f"expected {name} to be a torch.Tensor, got {type(value).__name__}; "
-                f"convert it with torch.as_tensor({name}), or use torchmist.estimate for arrays"
+                f"convert it with torch.as_tensor({name}){instead}"
             )
+        _check_values(value, name)
         if value.layout != torch.strided:
             raise TypeError(
                 f"expected {name} to be a dense tensor, got layout {value.layout}; convert it with "
                 f"{name}.to_dense()"
             )
+
+
+def _check_values(value: Tensor, name: str) -> None:
+    """Raise ``TypeError`` for a tensor of the meta device."""
+    if value.device.type == "meta":
+        raise TypeError(
+            f"expected {name} to hold values, got a tensor on the meta device, which has none; "
+            f"make it on a device such as 'cpu'"
+        )
 
 
 def check_axis(value: Tensor, name: str) -> None:
@@ -74,8 +88,9 @@ def check_axis(value: Tensor, name: str) -> None:
         )
 
 
-def plain_tensor(value: Tensor) -> Tensor:
-    """A tensor without gradient, dense, and of at least single precision."""
+def plain_tensor(value: Tensor, name: str) -> Tensor:
+    """A tensor without gradient, dense, and of at least single precision; errors call it so."""
+    _check_values(value, name)
     value = value.detach()
     value = value if value.layout == torch.strided else value.to_dense()
     value = value.dequantize() if value.is_quantized else value
@@ -95,7 +110,7 @@ def check_count(value: Any, name: str, least: int) -> int:
 
 def check_level(level: float, name: str) -> float:
     """A probability strictly between 0 and 1, as a float."""
-    if isinstance(level, bool) or not isinstance(level, (int, float)):
+    if isinstance(level, bool) or not isinstance(level, Real):
         raise TypeError(f"expected {name} to be a float in (0, 1), got {type(level).__name__}")
     if not (0 < level < 1):
         raise ValueError(f"expected {name} in (0, 1), got {level}; 0.9 means ninety percent")
@@ -124,9 +139,12 @@ def _dataset(value: Tensor, name: str) -> Tensor:
     if value.dtype in _INTEGERS:
         value = _labels(value, name)
     elif value.dtype not in _FLOATS:
+        fix = f"convert it with {name}.{'long' if value.dtype in _UNSIGNED else 'float'}()"
+        if value.is_complex():
+            fix = f"pass real and imaginary part as two columns, torch.view_as_real({name})"
         raise TypeError(
             f"expected {name} to be floating point, or integer class labels, got {value.dtype}; "
-            f"convert it with {name}.float()"
+            f"{fix}"
         )
     if value.dim() == 1:
         value = value.unsqueeze(-1)

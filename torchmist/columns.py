@@ -76,11 +76,11 @@ def read_side(value: Any, name: str, discrete: Discrete = "auto", argument: str 
         key = getattr(value, "name", None)
         alone = [("0" if key is None else str(key), value)]
         return _from_columns(alone, name, discrete, argument, vector=True)
-    array = plain_tensor(value) if isinstance(value, Tensor) else _array(value, name)
+    array = plain_tensor(value, name) if isinstance(value, Tensor) else _array(value, name)
     if isinstance(array, Tensor):
         return _from_tensor(array, name, discrete, argument)
     if array.dtype.kind in "biuf":
-        return _from_tensor(plain_tensor(_tensor(array)), name, discrete, argument)
+        return _from_tensor(plain_tensor(_tensor(array), name), name, discrete, argument)
     if array.ndim == 0:
         raise TypeError(
             f"expected {name} as an array, list, tensor or frame with a value for each sample, got "

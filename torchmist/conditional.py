@@ -51,6 +51,7 @@ from torchmist.sample import Sample, term_sample
 
 __all__ = ["conditional_mi", "estimate_conditional", "estimate_given"]
 
+_ARRAYS = "torchmist.estimate_conditional"
 _LEVELS = 24  # quantiles of an estimate that is known to be 0
 _DRAWS = 4096  # of the sums of independent errors
 
@@ -64,7 +65,7 @@ def _split_given(given: Tensor | Sequence[Tensor], x: Tensor) -> tuple[list[Tens
         named["given"] = given  # type: ignore[assignment]
     if not named:
         raise ValueError("expected given to hold at least one tensor, got none")
-    check_tensors(**named)
+    check_tensors(arrays=_ARRAYS, **named)
     labels: list[Tensor] = []
     numbers: list[Tensor] = []
     for name, part in named.items():
@@ -131,7 +132,7 @@ def conditional_mi(
         >>> conditional_mi(x, y, c).shape
         torch.Size([])
     """
-    check_tensors(x=x, y=y)
+    check_tensors(arrays=_ARRAYS, x=x, y=y)
     check_statistic(statistic)
     sample = term_sample(x, y, ("x", "y"))
     if len(sample.x) != 1:

@@ -91,7 +91,7 @@ class MIEstimate:
 def as_tensor(value: Any, name: str) -> Tensor:
     """An array, list or tensor as a detached tensor."""
     if isinstance(value, Tensor):
-        return plain_tensor(value)
+        return plain_tensor(value, name)
     array = np.asarray(value)
     if array.ndim == 0:
         raise TypeError(

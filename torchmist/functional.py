@@ -94,6 +94,8 @@ def mist_mi(
         (torch.Size([]), torch.Size([64, 2]))
     """
     check_term(z, y, num_classes)
+    if not isinstance(maximize, bool):
+        raise TypeError(f"expected maximize to be True or False, got {maximize!r}")
     chosen: Statistic = (LOW if maximize else "mean") if statistic is None else statistic
     check_statistic(chosen)
     sample = term_sample(z, y, wrt=wrt, mask=mask)

@@ -99,7 +99,7 @@ class MutualInformation(Metric):
             TypeError: for what is no tensor.
             ValueError: for other shapes or sides of different numbers of rows.
         """
-        check_tensors(x=x, y=y)
+        check_tensors(arrays="", x=x, y=y)
         for name, side in (("x", x), ("y", y)):
             if side.dim() not in (1, 2):
                 raise ValueError(
