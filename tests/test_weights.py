@@ -58,6 +58,27 @@ def test_unknown_names_list_the_known() -> None:
         torchmist.load_pretrained("nope")
 
 
+@pytest.mark.parametrize(
+    "name, near",
+    [("MIST", "mist"), ("mist ", "mist"), ("mist_fast", "mist-fast"), ("mist-pair", "mist-pairs")],
+)
+def test_a_name_that_is_nearly_known_is_suggested(name: str, near: str) -> None:
+    with pytest.raises(ValueError, match=f"got '{name}', did you mean '{near}'"):
+        torchmist.load_pretrained(name)
+
+
+@pytest.mark.parametrize("name", ["mist-pairs", "mist-pairs-v1"])
+def test_weights_of_pairs_say_what_they_are_for(name: str) -> None:
+    with pytest.raises(ValueError, match=f"got '{name}', which read pairs of single columns for"):
+        torchmist.estimate(torch.randn(9), torch.randn(9), model=name)
+
+
+@pytest.mark.parametrize("name", [None, 3])
+def test_what_is_no_name_is_named(name) -> None:
+    with pytest.raises(TypeError, match=f"registered name or.*got {type(name).__name__}"):
+        torchmist.load_pretrained(name)
+
+
 def test_a_damaged_registered_file_is_refused(monkeypatch) -> None:
     entry = {"file": "mist-paper-v1.safetensors", "sha256": "0" * 64}
     monkeypatch.setattr("torchmist.weights.registry", lambda: {"mist-paper-v1": entry})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 from collections.abc import Callable
@@ -25,8 +26,9 @@ from torchmist.weight_files import (
     sha256_of,
 )
 
-__all__ = ["ALIASES", "load_pretrained", "registry", "save_weights"]
+__all__ = ["ALIASES", "check_name", "load_pretrained", "registry", "save_weights"]
 
+_PAIRS = "mist-pairs"  # the name of the default of pairs of columns (models.pair_network)
 ALIASES = {"mist": "mist-duo-v14", "mist-fast": "mist-v1"}
 """Names that move: ``"mist"`` is the default of estimates, ``"mist-fast"`` of terms in a loop."""
 
@@ -173,6 +175,7 @@ def load_pretrained(name: str | os.PathLike[str] = "mist") -> QuantileNetwork:
             the path of a ``.safetensors`` file written by torchmist.
 
     Raises:
+        TypeError: for what is neither a name nor a path.
         ValueError: for an unknown name, a file of another format, a damaged one, or one whose
             sha256 is not the registered one. Nothing in a file is run.
         FileNotFoundError: for a path that does not exist.
@@ -182,20 +185,42 @@ def load_pretrained(name: str | os.PathLike[str] = "mist") -> QuantileNetwork:
         >>> sum(p.requires_grad for p in model.parameters())
         0
     """
+    check_name(name)
     text = os.fspath(name)
-    known = registry()
-    if text.endswith(".safetensors") or os.sep in text:
-        if not Path(text).is_file():
-            raise FileNotFoundError(f"no weights at {text}; known names are {_names(known)}")
+    if _is_path(text):
         return _model(read_file(Path(text)))
     exact = ALIASES.get(text, text)
-    if exact not in known:
-        raise ValueError(
-            f"expected a known model name or the path of a .safetensors file, got {text!r}; "
-            f"known names are {_names(known)}"
+    return _model(read_registered(exact, registry()[exact]))
+
+
+def check_name(name: str | os.PathLike[str]) -> None:
+    """Raise as :func:`load_pretrained` unless there are weights of this name or a file there."""
+    if not isinstance(name, (str, os.PathLike)):
+        raise TypeError(
+            f"expected a registered name or the path of a .safetensors file, got "
+            f"{type(name).__name__}; pass 'mist'"
         )
-    return _model(read_registered(exact, known[exact]))
+    text = os.fspath(name)
+    known = sorted([*ALIASES, *registry()])
+    pairs = [_PAIRS, *read_registry("pairs.json")]
+    listed = f"known names are {known}, and {_PAIRS!r} for pairwise, lagged and sklearn alone"
+    if _is_path(text):
+        if not Path(text).is_file():
+            raise FileNotFoundError(f"no weights at {text}; {listed}")
+        return
+    if text in pairs:
+        raise ValueError(
+            f"expected weights for sets of columns, got {text!r}, which read pairs of single "
+            f"columns for torchmist.pairwise, lagged and sklearn alone; known names are {known}"
+        )
+    if text not in known:
+        near = difflib.get_close_matches(text.strip().lower(), [*known, *pairs], 1)
+        raise ValueError(
+            f"expected a known model name or the path of a .safetensors file, got {text!r}"
+            + (f", did you mean {near[0]!r}?" if near else "")
+            + f"; {listed}"
+        )
 
 
-def _names(known: dict[str, dict[str, str]]) -> list[str]:
-    return sorted([*ALIASES, *known])
+def _is_path(text: str) -> bool:
+    return text.endswith(".safetensors") or os.sep in text
