@@ -167,3 +167,18 @@ def test_two_processes_read_the_value_of_all_rows(tmp_path: Path) -> None:
         assert found["interval"] == pytest.approx(alone.interval(), abs=1e-4)
     assert len(one["keys"].unique()) == 240  # the streams of the processes differ
     assert float(one["small"]) == pytest.approx(float(two["small"]), abs=1e-6)
+
+
+def test_batches_of_other_columns_and_unknown_models_are_refused_at_once() -> None:
+    x, y = gaussian(40, 0.5)
+    metric = MutualInformation()
+    metric.update(torch.cat([x, y], -1), y)
+    with pytest.raises(ValueError, match=r"x with the columns .*'N', 2\], got \[40, 1\]"):
+        metric.update(x, y)
+    assert len(metric.keys[0]) == 40
+    metric.reset()
+    metric.update(x, y)
+    with pytest.raises(ValueError, match="expected a known model name"):
+        MutualInformation(model="no such model")
+    with pytest.raises(TypeError, match="convert it with torch.as_tensor\\(x\\)$"):
+        metric.update(x.numpy(), y)

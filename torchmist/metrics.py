@@ -13,6 +13,8 @@ from torchmist.checks import MIN_SAMPLES, check_tensors, warn_once
 from torchmist.columns import Discrete
 from torchmist.estimate import MIEstimate, estimate
 from torchmist.functional import Model
+from torchmist.models.network import QuantileNetwork
+from torchmist.weights import check_name
 
 try:
     from torchmetrics import Metric
@@ -46,7 +48,7 @@ class MutualInformation(Metric):
 
     Raises:
         TypeError: for a capacity or seed that is not an integer.
-        ValueError: for a capacity below 4 or a seed below 0.
+        ValueError: for a capacity below 4, a seed below 0, or an unknown model.
 
     Example:
         >>> metric = MutualInformation(capacity=500)
@@ -82,6 +84,8 @@ class MutualInformation(Metric):
                 raise TypeError(f"expected {name} to be an int, got {type(value).__name__}")
             if value < least:
                 raise ValueError(f"expected {name} >= {least}, got {value}; raise it")
+        if not isinstance(model, QuantileNetwork):
+            check_name(model)
         self.capacity, self.seed = capacity, seed
         self._model = (model,)  # not a submodule: the estimator is no state of the metric
         self._discrete = (discrete_x, discrete_y)
@@ -97,7 +101,8 @@ class MutualInformation(Metric):
 
         Raises:
             TypeError: for what is no tensor.
-            ValueError: for other shapes or sides of different numbers of rows.
+            ValueError: for other shapes, sides of different numbers of rows, or columns that are
+                not those of the batches before.
         """
         check_tensors(arrays="", x=x, y=y)
         for name, side in (("x", x), ("y", y)):
@@ -105,6 +110,12 @@ class MutualInformation(Metric):
                 raise ValueError(
                     f"expected {name} of shape [N] or [N, d], got {list(side.shape)}; flatten "
                     f"codes with {name}.flatten(1)"
+                )
+            before = getattr(self, name)
+            if isinstance(before, list) and before and before[0].shape[1:] != side.shape[1:]:
+                raise ValueError(
+                    f"expected {name} with the columns of the batches before, "
+                    f"{['N', *before[0].shape[1:]]}, got {list(side.shape)}; call reset first"
                 )
         if len(x) != len(y):
             raise ValueError(
