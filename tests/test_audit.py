@@ -55,6 +55,10 @@ def test_audit_is_reproducible_and_leaves_the_global_state_alone() -> None:
         (torch.randn(2, 20, 2), {}, "audit one dataset at a time"),
         (torch.arange(20), {}, "floating point"),
         (torch.randn(20), {"bins": (1,)}, "expected bins from 2 to 20"),
+        (torch.randn(20), {"bins": 3}, "expected bins as a tuple.*got 3"),
+        (torch.randn(20), {"bins": ()}, r"expected bins as a tuple.*got \(\)"),
+        (torch.randn(20), {"noise": ()}, r"expected noise as a tuple.*got \(\)"),
+        (torch.randn(4), {}, "expected x of at least 8 rows.*got 4; take more rows"),
         (torch.randn(20), {"noise": (1.0,)}, r"noise in \[0, 1\)"),
     ],
 )

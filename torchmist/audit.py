@@ -170,6 +170,17 @@ def _checked(x: Any, bins: tuple[int, ...], noise: tuple[float, ...]) -> Tensor:
             f"{values.dtype}; audit one dataset at a time"
         )
     data = data[0].double().cpu()
+    for name, given in (("bins", bins), ("noise", noise)):
+        if not isinstance(given, (tuple, list)) or not given:
+            raise ValueError(
+                f"expected {name} as a tuple of at least one number, got {given!r}; pass, for "
+                f"example, {name}=({'4' if name == 'bins' else '0.2'},)"
+            )
+    if len(data) < max(bins) and min(bins) > 1:
+        raise ValueError(
+            f"expected x of at least {max(bins)} rows for bins={bins}, got {len(data)}; take more "
+            f"rows, or fewer bins"
+        )
     if any(k < 2 or k > len(data) for k in bins) or any(not 0 <= e < 1 for e in noise):
         raise ValueError(
             f"expected bins from 2 to {len(data)} and noise in [0, 1), got {bins} and {noise}"
