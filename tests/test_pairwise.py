@@ -126,3 +126,13 @@ def test_errors_say_what_was_expected() -> None:
         pairwise(np.zeros((20, 1)))
     with pytest.raises(ValueError, match="one table"):
         pairwise(np.zeros((2, 20, 3)))
+    with pytest.raises(ValueError, match="expected random_state to be an int of at least 0"):
+        pairwise(np.zeros((20, 2)), random_state="a")
+
+
+@pytest.mark.parametrize("kind", [np.random.default_rng, np.random.RandomState])
+def test_rows_are_drawn_as_scikit_learn_draws_them(kind) -> None:
+    table = np.random.default_rng(0).normal(size=(60, 2))
+    one, again = (pairwise(table, max_samples=30, random_state=kind(3)) for _ in range(2))
+    assert np.array_equal(one.estimate, again.estimate)
+    assert pairwise(table, max_samples=30, random_state=None).estimate.shape == (2, 2)

@@ -107,7 +107,7 @@ def pairwise(
     level: float = 0.9,
     model: Model = "mist-pairs",
     max_samples: int | None = None,
-    random_state: int = 0,
+    random_state: int | np.random.Generator | np.random.RandomState | None = 0,
     progress: bool = False,
 ) -> Pairwise:
     """I of every pair of columns of a table, with intervals.
@@ -119,7 +119,8 @@ def pairwise(
         level: of the intervals.
         model: ``"mist-pairs"``, or weights for sets of columns as for :func:`torchmist.estimate`.
         max_samples: estimate from this many rows, drawn without replacement; all by default.
-        random_state: seed of that draw.
+        random_state: seed of that draw; a generator of numpy to draw it from, or None for one that
+            differs from call to call, as in scikit-learn.
         progress: show a bar, where tqdm is installed.
 
     Returns:
@@ -139,7 +140,7 @@ def pairwise(
     columns = read_table(table, "table", discrete, argument="discrete")
     if len(columns) < 2:
         raise ValueError(f"expected a table of at least two columns, got {len(columns)}")
-    columns = _sampled(columns, max_samples, check_count(random_state, "random_state", 0))
+    columns = _sampled(columns, max_samples, _seed(random_state))
     d = len(columns)
     entropies = np.full(d, np.nan)
     out = np.full((3, d, d), np.inf)
@@ -154,6 +155,17 @@ def pairwise(
                 out[:, k + 1 :, k] = out[:, k, k + 1 :]
     kinds, names = tuple(columns.taken), _plain_names(table, columns)
     return Pairwise(out[0], out[1], out[2], names, kinds, entropies, level)
+
+
+def _seed(state: int | np.random.Generator | np.random.RandomState | None) -> int:
+    """A seed, drawn from what is none."""
+    if state is None:
+        state = np.random.default_rng()
+    if isinstance(state, np.random.Generator):
+        return int(state.integers(2**31))
+    if isinstance(state, np.random.RandomState):
+        return int(state.randint(2**31 - 1))
+    return check_count(state, "random_state", 0)
 
 
 def _sampled(columns: Columns, most: int | None, seed: int) -> Columns:
