@@ -206,10 +206,13 @@ def test_a_change_that_may_be_chance_is_none(change, reason, monkeypatch) -> Non
     [
         (draw(50, 2), {}, "N of at least 200"),
         (draw(250, 2), {"budget": 0}, "expected a budget of more than 0 seconds"),
+        (draw(250, 2), {"budget": "a"}, "expected a budget in seconds, got str"),
+        (draw(250, 2), {"seed": 1.5}, "expected seed to be an int of at least 0, got 1.5"),
+        (torch.ones(250, dtype=torch.long), {}, "expected x to vary, got one value in all 250"),
         (draw(250, 2), {"base": "mist-fast"}, "weights with an arbiter.*got mist-fast.*'mist'"),
         (torch.full((250, 2), math.nan), {}, "infinite entries in x; drop or impute those rows$"),
     ],
 )
 def test_wrong_input_of_adapt_is_an_error(small_duo, x, options, message) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         adapt(x, draw(250, 2), **{"base": small_duo, "show": False, **options})

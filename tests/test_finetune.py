@@ -179,3 +179,19 @@ def test_the_simulator_on_the_page_is_learned() -> None:
     exec(compile(block, "docs", "exec"), names)
     report = names["model"].report  # type: ignore[attr-defined]
     assert report.datasets == 80 and report.error_after <= report.error_before + 0.05
+
+
+@pytest.mark.parametrize(
+    "source, options, error, message",
+    [
+        (3, {}, TypeError, "expected source to give batches.*got int"),
+        (lambda: (1, 2), {}, TypeError, "expected batches .x, y, mi. from source, got tuple of 2"),
+        (lambda: None, {}, TypeError, "expected batches .x, y, mi. from source, got NoneType"),
+        (lambda: (1, 2, 3), {}, TypeError, "expected x to be a torch.Tensor, got int"),
+        ([], {"budget": "a"}, TypeError, "expected a budget in seconds, got str"),
+        ([], {"seed": 1.5}, ValueError, "expected seed to be an int of at least 0, got 1.5"),
+    ],
+)
+def test_what_gives_no_datasets_is_named(small_duo, source, options, error, message) -> None:
+    with pytest.raises(error, match=message):
+        torchmist.finetune(small_duo, source, show=False, **options)

@@ -13,6 +13,7 @@ import dataclasses
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
+from numbers import Real
 from typing import Any, NamedTuple
 
 import torch
@@ -20,15 +21,15 @@ from torch import Tensor
 
 from torchmist.arbiter import Arbiter
 from torchmist.arbiter_fit import Data, Schedule, rows_of, train_members
-from torchmist.checks import check_pair
+from torchmist.checks import check_count, check_pair, check_tensors
 from torchmist.degenerate import without_constant
 from torchmist.duo import DuoMIST
 from torchmist.functional import Model, resolve_model
 from torchmist.held_out import HeldOut
 from torchmist.progress import clock
 
-__all__ = ["Draw", "FinetuneReport", "collect", "finetune", "hear", "reported", "resolve_duo",
-           "tune"]  # fmt: skip
+__all__ = ["Draw", "FinetuneReport", "check_budget", "collect", "finetune", "hear", "reported",
+           "resolve_duo", "tune"]  # fmt: skip
 
 Batch = tuple[Tensor, Tensor, Tensor]
 _SCHEDULE = Schedule(epochs=30, fresh=False, rate=1e-3, decay=3.0, batch=64, warmup=20)
@@ -37,6 +38,7 @@ _HELD = 0.95  # of the 90 % intervals on datasets that train nothing: those of a
 _WIDTHS = tuple(0.05 * k for k in range(21))  # logarithms of what stretches intervals, in turn
 _SHARES = (1.0, 0.75, 0.5, 0.25, 0.0)  # of trained weights in the average with the base, in turn
 _RISE = 1.02  # error after over before that no family may exceed
+_END: Any = object()  # of the batches
 _TUNE = 0.9  # of the budget for collecting
 
 
@@ -73,6 +75,18 @@ class FinetuneReport:
             f"absolute error is {self.error_before:.3f} nats before and {self.error_after:.3f} "
             f"after, 90 % intervals cover {100 * self.coverage_before:.0f} % and "
             f"{100 * self.coverage_after:.0f} %"
+        )
+
+
+def check_budget(budget: float, usual: float) -> None:
+    """Raise unless ``budget`` is a positive number of seconds; ``usual``: one that errors name."""
+    if isinstance(budget, bool) or not isinstance(budget, Real):
+        raise TypeError(
+            f"expected a budget in seconds, got {type(budget).__name__}; {usual:g} is usual"
+        )
+    if not budget > 0:
+        raise ValueError(
+            f"expected a budget of more than 0 seconds, got {budget}; {usual:g} is usual"
         )
 
 
@@ -116,6 +130,7 @@ def hear(model: DuoMIST, draw: Draw) -> Data:
         TypeError, ValueError: as :func:`~torchmist.mist_mi` for ``x`` and ``y``, and for ``mi`` of
             another shape, not finite, or below 0.
     """
+    check_tensors(arrays="", x=draw.x, y=draw.y)
     x, y = check_pair(draw.x, draw.y, ("x", "y"))
     mi = torch.as_tensor(draw.mi, dtype=torch.float32).detach().cpu()
     if mi.shape != (len(x),) or not bool((mi.isfinite() & (mi >= 0)).all()):
@@ -223,6 +238,19 @@ def _batches(source: Iterable[Batch] | Callable[[], Batch]) -> Iterator[Batch]:
         yield source()
 
 
+def _draw(batch: Any, step: int) -> Draw:
+    """The batch of a step with what it is for."""
+    if not isinstance(batch, (tuple, list)) or len(batch) != 3:
+        got = f" of {len(batch)}" if isinstance(batch, (tuple, list)) else ""
+        raise TypeError(
+            f"expected batches (x, y, mi) from source, got {type(batch).__name__}{got}; x and y "
+            f"are datasets [B, N, d], mi [B] their information in nats"
+        )
+    x, y, mi = batch
+    place = step % 8
+    return Draw(x, y, mi, check=0 if place < 5 else min(place - 4, 2))
+
+
 def finetune(
     model: Model, source: Iterable[Batch] | Callable[[], Batch], *, budget: float = 120.0,
     seed: int = 0, show: bool = True,
@@ -263,8 +291,13 @@ def finetune(
         80
     """
     start = time.monotonic()
-    if not budget > 0:
-        raise ValueError(f"expected a budget of more than 0 seconds, got {budget}; 120 is usual")
+    check_budget(budget, 120)
+    seed = check_count(seed, "seed", 0)
+    if not callable(source) and not isinstance(source, Iterable):
+        raise TypeError(
+            f"expected source to give batches (x, y, mi) by iteration or by calls, got "
+            f"{type(source).__name__}; pass a list of them, or a function that makes one"
+        )
     duo = resolve_duo(model, torch.device("cpu"))
     data = _collected(duo, source, budget, start + _TUNE * budget, show)
     arbiter, _ = tune(duo, data, seed)
@@ -288,9 +321,8 @@ def _collected(
     batches = _batches(source)
 
     def draws(step: int) -> Draw | None:
-        batch = next(batches, None)
-        place = step % 8
-        return None if batch is None else Draw(*batch, check=0 if place < 5 else min(place - 4, 2))
+        batch = next(batches, _END)
+        return None if batch is _END else _draw(batch, step)
 
     kept: list[Data] = []
     data = collect(duo, draws, kept, until, what="finetune", show=show)

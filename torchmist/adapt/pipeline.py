@@ -21,8 +21,9 @@ from torchmist.adapt.sides import SplitSide, both_sides
 from torchmist.adapt.sources import KINDS, SIZES, checks, lessons
 from torchmist.arbiter import Arbiter
 from torchmist.arbiter_fit import Data
+from torchmist.checks import check_count
 from torchmist.duo import DuoMIST
-from torchmist.finetune import Draw, collect, reported, resolve_duo, tune
+from torchmist.finetune import Draw, check_budget, collect, reported, resolve_duo, tune
 from torchmist.functional import Model
 from torchmist.held_out import HeldOut
 from torchmist.models.network import QuantileNetwork
@@ -69,10 +70,11 @@ def adapt(
     Raises:
         ImportError: without normflows.
         TypeError, ValueError: as :func:`~torchmist.estimate`; for too few samples, a budget that is
-            not positive, one network alone as base, or a checkpoint of other data.
+            not positive, a side that is constant, one network alone as base, or a checkpoint of
+            other data.
     """
-    if not budget > 0:
-        raise ValueError(f"expected a budget of more than 0 seconds, got {budget}; 300 is usual")
+    check_budget(budget, 300)
+    seed = check_count(seed, "seed", 0)
     model, sides = resolve_duo(base, torch.device("cpu")), both_sides(x, y, seed)
     file = Checkpoint(checkpoint, [side.fit for side in sides], seed)
 

@@ -86,7 +86,8 @@ def both_sides(x: Any, y: Any, seed: int) -> tuple[SplitSide, SplitSide]:
     """Both variables, checked and split.
 
     Raises:
-        TypeError, ValueError: as :func:`~torchmist.estimate`, and for fewer than 200 samples.
+        TypeError, ValueError: as :func:`~torchmist.estimate`, for fewer than 200 samples, and for a
+            side of one value.
     """
     sides = []
     for index, (name, raw) in enumerate((("x", x), ("y", y))):
@@ -96,6 +97,11 @@ def both_sides(x: Any, y: Any, seed: int) -> tuple[SplitSide, SplitSide]:
             raise ValueError(
                 f"expected {name} of shape [N, d] with N of at least {_FEWEST}, got "
                 f"{list(value.shape)}; with fewer samples use the base weights"
+            )
+        if not bool((columns != columns[:, :1]).any()):
+            raise ValueError(
+                f"expected {name} to vary, got one value in all {columns.shape[1]} samples; "
+                f"nothing can depend on it"
             )
         labels = not value.is_floating_point()
         sides.append(SplitSide.of(columns[0].float().cpu(), labels, seed + index))
