@@ -17,6 +17,7 @@ from typing import Any
 from torchmist import __version__
 from torchmist.audit import audit
 from torchmist.checks import check_level
+from torchmist.cli_options import check_folder, check_picture, check_rows, split_names
 from torchmist.cli_pairwise import add_pairwise
 from torchmist.estimate import MIEstimate, estimate
 from torchmist.table_files import TableFile, read_columns
@@ -24,12 +25,9 @@ from torchmist.table_files import TableFile, read_columns
 __all__ = ["main", "read_columns"]
 
 
-def _names(text: str) -> list[str]:
-    """The names in a list separated by commas."""
-    names = [name.strip() for name in text.split(",")]
-    if not all(names):
-        raise ValueError(f"expected column names separated by commas, got {text!r}")
-    return names
+def _sides(options: argparse.Namespace) -> tuple[list[str], list[str]]:
+    """The columns of X and of Y."""
+    return split_names(options.x, "--x"), split_names(options.y, "--y")
 
 
 def _plot(r: MIEstimate, unit: str, scale: float, path: Path) -> None:
@@ -51,7 +49,7 @@ def _unit(options: argparse.Namespace) -> tuple[str, float]:
 
 def _estimate(options: argparse.Namespace) -> None:
     level = check_level(options.level, "--level")
-    names, marked = (_names(options.x), _names(options.y)), _names(options.discrete or "-")
+    names, marked = _sides(options), split_names(options.discrete or "-", "--discrete")
     if options.labels and len(names[1]) != 1:
         raise ValueError(f"expected one column of labels, got {names[1]}")
     marked += names[1] if options.labels else []
@@ -61,6 +59,7 @@ def _estimate(options: argparse.Namespace) -> None:
     file = TableFile.read(options.data)
     x, y = (file.kinds(side, marked) for side in names)
     samples = len(next(iter(x.values())))
+    check_rows(samples, options.data)
     kinds = [[k for k in side if k in marked] or "auto" for side in (x, y)]
     r = estimate(x, y, model=options.model, discrete_x=kinds[0], discrete_y=kinds[1])
     unit, scale = _unit(options)
@@ -82,7 +81,10 @@ def _estimate(options: argparse.Namespace) -> None:
 
 
 def _audit(options: argparse.Namespace) -> None:
-    report = audit(read_columns(options.data, _names(options.x)), model=options.model)
+    text = "audit takes numbers alone, leave it out if it holds class labels"
+    x = TableFile.read(options.data).numbers(split_names(options.x, "--x"), text)
+    check_rows(len(x), options.data)
+    report = audit(x, model=options.model)
     if options.plot:
         report.plot(options.plot)
     unit, scale = _unit(options)
@@ -104,13 +106,15 @@ def _adapt(options: argparse.Namespace) -> None:
 
     if options.out.suffix != ".safetensors":
         raise ValueError(f"expected --out to end in .safetensors, got {options.out}")
-    for path in (options.out, options.plot, options.checkpoint):  # before the minutes of training
-        if path and not path.parent.is_dir():
-            raise ValueError(f"expected a folder for {path}, found none; make {path.parent} first")
-    names = _names(options.x), _names(options.y)
+    for path in (options.out, options.checkpoint):  # before the minutes of training
+        if path:
+            check_folder(path)
+    names = _sides(options)
     file = TableFile.read(options.data)
-    x = file.numbers(names[0])
-    y = file.labels(names[1]) if options.labels else file.numbers(names[1])
+    text = "pass class labels as the one column of --y, with --labels"
+    x = file.numbers(names[0], text)
+    marked = options.labels or file.categorical(names[1])
+    y = file.labels(names[1]) if marked else file.numbers(names[1], text)
     model = adapt(
         x, y, base=options.model, budget=options.budget, checkpoint=options.checkpoint,
         show=not options.json,
@@ -123,7 +127,10 @@ def _adapt(options: argparse.Namespace) -> None:
         print(json.dumps({"weights": str(options.out), **dataclasses.asdict(report)}))
     else:
         print(report)
-        print(f"wrote {options.out}: use it as --model, or as model= in Python")
+        use = f"nothing was gained, its weights are those of {options.model}"
+        if report.helped:
+            use = "use it as --model, or as model= in Python"
+        print(f"wrote {options.out}: {use}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -165,6 +172,8 @@ def main(arguments: list[str] | None = None) -> int:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="torchmist: ")
         try:
+            if options.plot:
+                check_picture(options.plot)
             options.run(options)
         except (ImportError, ValueError, TypeError, OSError) as error:
             print(f"torchmist: {' '.join(str(error).split())}", file=sys.stderr)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from torchmist.cli_options import split_names
 from torchmist.pairwise import Pairwise, pairwise
 from torchmist.table_files import TableFile
 
@@ -33,14 +34,12 @@ def add_pairwise(commands: Any) -> None:
     command.add_argument("--plot", type=Path, help="write a clustered heat map to this file")
 
 
-def _split(text: str | None) -> list[str]:
-    return [name.strip() for name in text.split(",")] if text else []
-
-
 def _run(options: argparse.Namespace) -> None:
-    marked = _split(options.discrete)
+    marked = split_names(options.discrete, "--discrete") if options.discrete else []
     file = TableFile.read(options.data)
-    names = _split(options.columns) or list(file.columns)
+    names = list(file.columns)
+    if options.columns:
+        names = split_names(options.columns, "--columns")
     unknown = sorted(set(marked) - set(names))
     if unknown:
         raise ValueError(f"expected --discrete to name columns that are compared, got {unknown}")

@@ -5,7 +5,6 @@ Legend: ``N`` rows, ``d`` columns.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +15,14 @@ from numpy.typing import NDArray
 
 __all__ = ["TableFile", "read_columns"]
 
+_SEPARATORS = (";", "\t", "|")  # of files that are no .csv of commas
+
 
 @dataclass(frozen=True)
 class TableFile:
     """A file that has been read: its ``columns`` by name, each ``[N]`` or a matrix.
+
+    Categorical columns of Parquet files stay categorical, so that they are taken as labels.
 
     Example:
         >>> import tempfile
@@ -32,7 +35,7 @@ class TableFile:
     """
 
     path: Path
-    columns: dict[str, NDArray[Any]]
+    columns: dict[str, Any]
 
     @classmethod
     def read(cls, path: Path) -> TableFile:
@@ -44,14 +47,20 @@ class TableFile:
         """
         return cls(path, _read(path))
 
-    def numbers(self, names: Sequence[str]) -> NDArray[Any]:
+    def numbers(
+        self, names: Sequence[str], text: str = "read class labels with labels()"
+    ) -> NDArray[Any]:
         """Columns of numbers side by side, ``[N, d]`` float64; a matrix gives all of its columns.
+
+        Args:
+            names: of the columns.
+            text: what the error says to do about text, with ``{name}`` for the column.
 
         Raises:
             ValueError: for a missing column, text, columns of different lengths, or missing values.
         """
         self._check_names(names)
-        return _numbers(self.columns, names)
+        return _numbers(self.columns, names, text)
 
     def labels(self, names: Sequence[str]) -> NDArray[Any]:
         """One column of any type as class labels, ``[N]`` integers.
@@ -62,19 +71,33 @@ class TableFile:
         self._check_names(names)
         return _labels(self.columns, names)
 
-    def kinds(self, names: Sequence[str], discrete: Sequence[str] = ()) -> dict[str, NDArray[Any]]:
+    def categorical(self, names: Sequence[str]) -> bool:
+        """Whether all these columns are categorical.
+
+        Raises:
+            ValueError: for a missing column.
+        """
+        self._check_names(names)
+        return all(_is_categorical(self.columns[name]) for name in names)
+
+    def kinds(self, names: Sequence[str], discrete: Sequence[str] = ()) -> dict[str, Any]:
         """Columns in their own dtypes, those in ``discrete`` as labels.
 
         Raises:
             ValueError: as :meth:`numbers` and :meth:`labels`.
         """
-        plain = [name for name in names if name not in discrete]
+        self._check_names(names)
+        kept = [n for n in names if n not in discrete and _is_categorical(self.columns[n])]
+        plain = [name for name in names if name not in (*discrete, *kept)]
         if plain:
-            self.numbers(plain)
-        found: dict[str, NDArray[Any]] = {}
+            self.numbers(plain, "if it holds class labels pass --discrete {name}")
+        found: dict[str, Any] = {}
         for name in names:
             if name in discrete:
                 found[name] = self.labels([name])
+                continue
+            if name in kept:
+                found[name] = self.columns[name]
                 continue
             matrix = self.columns[name].reshape(len(self.columns[name]), -1)
             for k in range(matrix.shape[1]):
@@ -87,6 +110,8 @@ class TableFile:
             raise ValueError(
                 f"expected columns {missing} in {self.path.name}, found {list(self.columns)}"
             )
+        for name in names:
+            _check_axes(self.columns[name], f"{name} of {self.path.name}")
 
 
 def read_columns(path: Path, names: Sequence[str], *, labels: bool = False) -> NDArray[Any]:
@@ -100,20 +125,46 @@ def read_columns(path: Path, names: Sequence[str], *, labels: bool = False) -> N
     return file.labels(names) if labels else file.numbers(names)
 
 
-def _table(path: Path) -> dict[str, NDArray[Any]]:
+class _FileError(ValueError):
+    """What is wrong with a file that could be read."""
+
+
+def _is_categorical(column: Any) -> bool:
+    return hasattr(column, "codes") and hasattr(column, "categories")
+
+
+def _check_axes(values: Any, what: str) -> None:
+    """Raise unless an array is a column or a matrix."""
+    if values.ndim > 2:
+        raise _FileError(
+            f"expected {what} as a column [N] or a matrix [N, d], got shape {list(values.shape)}; "
+            f"reshape it, or save the columns that you mean"
+        )
+
+
+def _table(path: Path) -> dict[str, Any]:
     """Named columns of a CSV or Parquet file."""
     import pandas
 
     read = pandas.read_csv if path.suffix.lower() == ".csv" else pandas.read_parquet
     frame = read(path)
-    columns: dict[str, NDArray[Any]] = {}
+    columns: dict[str, Any] = {}
+    alone = str(frame.columns[0]) if len(frame.columns) == 1 else ""
+    heads = [mark for mark in _SEPARATORS if mark in alone]
+    if path.suffix.lower() == ".csv" and heads:
+        raise _FileError(
+            f"expected commas between the columns of {path.name}, found {heads[0]!r}; save it with "
+            f"commas and decimal points"
+        )
     for place, key in enumerate(frame.columns):
         name, column = str(key).strip(), frame.iloc[:, place]
         if name in columns:
             raise ValueError(f"its columns need different names, found {name!r} twice; rename one")
         missing = bool(column.isna().any()) and pandas.api.types.is_numeric_dtype(column.dtype)
         plain = getattr(column.dtype, "numpy_dtype", None)  # of columns that may hold pandas.NA
-        if missing:
+        if isinstance(column.dtype, pandas.CategoricalDtype):
+            columns[name] = column.array
+        elif missing:
             columns[name] = column.to_numpy(float, na_value=np.nan)
         else:
             columns[name] = column.to_numpy() if plain is None else column.to_numpy(plain)
@@ -126,19 +177,21 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
         with np.load(path, allow_pickle=False) as file:
             return {name: np.atleast_1d(file[name]) for name in file.files}
     matrix = np.atleast_1d(np.load(path, allow_pickle=False))
-    matrix = matrix.reshape(len(matrix), math.prod(matrix.shape[1:]))
+    _check_axes(matrix, path.name)
+    matrix = matrix[:, None] if matrix.ndim == 1 else matrix
     return {str(i): matrix[:, i] for i in range(matrix.shape[1])}
 
 
-_READERS: dict[str, Callable[[Path], dict[str, NDArray[Any]]]] = {
+_READERS: dict[str, Callable[[Path], dict[str, Any]]] = {
     ".csv": _table, ".parquet": _table, ".npy": _arrays, ".npz": _arrays,
 }  # fmt: skip
 
 
-def _read(path: Path) -> dict[str, NDArray[Any]]:
+def _read(path: Path) -> dict[str, Any]:
     """The columns of a file by name."""
     if not path.is_file():
-        raise ValueError(f"expected a file at {path}, found none")
+        found = "a folder; name a file in it" if path.is_dir() else "none"
+        raise ValueError(f"expected a file at {path}, found {found}")
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise ValueError(f"expected a .csv, .parquet, .npy or .npz file, got {path.name}")
@@ -151,7 +204,7 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
             f"expected pandas and pyarrow to read {path.suffix} files, got {error}; install them "
             f"with pip install 'torchmist-mi[cli]', or pass .npy or .npz files"
         ) from error
-    except PermissionError:
+    except (PermissionError, _FileError):
         raise
     except Exception as error:
         raise ValueError(
@@ -162,18 +215,17 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
     return columns
 
 
-def _numbers(source: dict[str, NDArray[Any]], names: Sequence[str]) -> NDArray[Any]:
+def _numbers(source: dict[str, Any], names: Sequence[str], text: str) -> NDArray[Any]:
     """Columns of numbers side by side, ``[N, d]`` float64, all of them finite."""
     columns = []
     for name in names:
         values = source[name]
-        if values.dtype.kind not in "biuf":
+        if _is_categorical(values) or values.dtype.kind not in "biuf":
             fix = {"M": "convert dates to numbers", "m": "convert times to numbers",
                    "c": "pass real and imaginary part as two columns"}  # fmt: skip
-            labels = f"if it holds class labels pass --discrete {name}"
             raise ValueError(
                 f"expected numbers in column {name}, got {values.dtype} such as {values[0]!r}; "
-                f"{fix.get(values.dtype.kind, labels)}"
+                f"{fix.get(values.dtype.kind, text.format(name=name))}"
             )
         columns.append(values.reshape(len(values), -1).astype(np.float64))
     if len({len(values) for values in columns}) > 1:
@@ -189,7 +241,7 @@ def _numbers(source: dict[str, NDArray[Any]], names: Sequence[str]) -> NDArray[A
     return matrix
 
 
-def _labels(source: dict[str, NDArray[Any]], names: Sequence[str]) -> NDArray[Any]:
+def _labels(source: dict[str, Any], names: Sequence[str]) -> NDArray[Any]:
     """One column of any type as integers ``[N]``."""
     if len(names) != 1 or source[names[0]].ndim != 1:
         raise ValueError(f"expected one column of labels, got {list(names)}")
@@ -200,5 +252,5 @@ def _labels(source: dict[str, NDArray[Any]], names: Sequence[str]) -> NDArray[An
             f"expected labels in every row, got {empty} missing ones in column {names[0]}; drop "
             f"those rows or give them a name"
         )
-    codes: NDArray[Any] = np.unique(values.astype(str), return_inverse=True)[1]
+    codes: NDArray[Any] = np.unique(np.asarray(values).astype(str), return_inverse=True)[1]
     return codes.ravel()

@@ -1,0 +1,158 @@
+"""What the command line refuses before it computes, and what it says to do instead."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import torchmist
+from torchmist.cli import main
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(60, 3)), columns=list("abc"))
+    frame["kind"] = np.where(frame["a"] > 0, "high", "low")
+    path = tmp_path / "data.csv"
+    frame.to_csv(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize(
+    "arguments, fix",
+    [
+        (["estimate", "--x", "kind", "--y", "c"], "pass --discrete kind"),
+        (["pairwise", "--columns", "a,kind"], "pass --discrete kind"),
+        (["audit", "--x", "a,kind"], "leave it out"),
+        (["adapt", "--x", "a", "--y", "kind", "--out", "w.safetensors"], "with --labels"),
+        (["adapt", "--x", "kind", "--y", "a", "--out", "w.safetensors"], "with --labels"),
+    ],
+)
+def test_text_is_refused_with_what_the_command_has(data: Path, arguments, fix, capsys) -> None:
+    assert main([arguments[0], str(data), *arguments[1:]]) == 2
+    err = capsys.readouterr().err
+    assert "expected numbers in column kind" in err and fix in err
+    assert ("--discrete" in err) == (arguments[0] in ("estimate", "pairwise"))
+
+
+COMMANDS = [["estimate", "--x", "a", "--y", "c"], ["audit", "--x", "a"], ["pairwise"]]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda c: c[0])
+def test_a_picture_that_cannot_be_written_is_said_first(command, tmp_path: Path, capsys) -> None:
+    (tmp_path / "made.png").mkdir()
+    for name, message in (
+        ("nowhere/p.png", "expected a folder for"),
+        ("p.xyz", "expected --plot to end in one of ."),
+        ("made.png", "expected a file to write, got the folder"),
+    ):
+        plot = ["--plot", str(tmp_path / name)]
+        assert main([command[0], "missing.csv", *command[1:], *plot]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_a_folder_is_no_file(tmp_path: Path, capsys) -> None:
+    assert main(["estimate", str(tmp_path), "--x", "a", "--y", "c"]) == 2
+    assert "found a folder; name a file in it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("mark", [";", "\t", "|"])
+def test_other_separators_than_commas_are_named(tmp_path: Path, mark: str, capsys) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text(f"a{mark}b\n" + f"1,5{mark}2,5\n" * 9)
+    assert main(["estimate", str(path), "--x", "a", "--y", "b"]) == 2
+    assert f"expected commas between the columns of data.csv, found {mark!r}" in (
+        capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["pairwise", "--columns", "a,b,a"],
+        ["estimate", "--x", "a, b,a", "--y", "c"],
+        ["audit", "--x", "a,a"],
+    ],
+)
+def test_a_column_that_is_named_twice_is_refused(data: Path, arguments, capsys) -> None:
+    assert main([arguments[0], str(data), *arguments[1:]]) == 2
+    assert "to name a column once, got ['a'] more than once" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_arrays_of_more_axes_are_not_flattened(tmp_path: Path, suffix: str, capsys) -> None:
+    path, images = tmp_path / f"data{suffix}", np.random.default_rng(0).normal(size=(50, 2, 2))
+    if suffix == ".npy":
+        np.save(path, images)
+    else:
+        np.savez(path, images=images, a=images[:, 0, 0], b=images[:, 0, 1])
+        assert main(["estimate", str(path), "--x", "a", "--y", "b"]) == 0
+    names = ("0", "1") if suffix == ".npy" else ("images", "a")
+    assert main(["estimate", str(path), "--x", names[0], "--y", names[1]]) == 2
+    assert "a matrix [N, d], got shape [50, 2, 2]; reshape it" in capsys.readouterr().err
+
+
+def test_categorical_columns_are_labels_as_in_python(tmp_path: Path, capsys) -> None:
+    pytest.importorskip("pyarrow")
+    rng, path = np.random.default_rng(0), tmp_path / "data.parquet"
+    a = rng.normal(size=200)
+    frame = pd.DataFrame({"a": a, "kind": pd.Categorical(np.where(a > 0, "v", "u"))})
+    frame.to_parquet(path)
+    exact = torchmist.estimate(frame[["kind"]], frame[["a"]]).mean
+    for extra in ([], ["--discrete", "kind"]):
+        command = ["estimate", str(path), "--x", "kind", "--y", "a", "--json", *extra]
+        assert main(command) == 0
+        assert json.loads(capsys.readouterr().out)["mean"] == pytest.approx(exact)
+    assert main(["pairwise", str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["kinds"] == ["numbers", "labels"]
+    assert main(["audit", str(path), "--x", "kind"]) == 2
+    assert "leave it out" in capsys.readouterr().err
+    assert main(["adapt", str(path), "--x", "kind", "--y", "a", "--out", "w.safetensors"]) == 2
+    assert "expected numbers in column kind, got category" in capsys.readouterr().err
+
+
+def test_missing_categories_are_refused(tmp_path: Path, capsys) -> None:
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "data.parquet"
+    kinds = pd.Categorical(["u", None, "v", "u"] * 10)
+    pd.DataFrame({"a": np.arange(40.0), "kind": kinds}).to_parquet(path)
+    for extra in ([], ["--labels"]):
+        assert main(["estimate", str(path), "--x", "a", "--y", "kind", *extra]) == 2
+        assert "10 missing ones in" in capsys.readouterr().err
+
+
+def test_three_rows_are_no_mini_batch(data: Path, tmp_path: Path, capsys) -> None:
+    few = tmp_path / "few.csv"
+    pd.read_csv(data).iloc[:3].to_csv(few, index=False)
+    for command in (["estimate", "--x", "a", "--y", "c"], ["audit", "--x", "a"]):
+        assert main([command[0], str(few), *command[1:]]) == 2
+        err = capsys.readouterr().err
+        assert "expected at least 4 samples in few.csv, got 3 rows" in err and "batch" not in err
+
+
+@pytest.mark.parametrize("helped", [True, False])
+def test_weights_that_gained_nothing_are_said_to_be_those_of_the_base(
+    data: Path, tmp_path: Path, helped: bool, monkeypatch, capsys
+) -> None:
+    class Report:
+        def __init__(self) -> None:
+            self.helped = helped
+
+        def __str__(self) -> str:
+            return "report"
+
+    class Model:
+        report = Report()
+
+    monkeypatch.setattr("torchmist.adapt.adapt", lambda *_, **__: Model())
+    monkeypatch.setattr("torchmist.weights.save_weights", lambda *_: None)
+    out = str(tmp_path / "w.safetensors")
+    assert main(["adapt", str(data), "--x", "a", "--y", "c", "--out", out]) == 0
+    said = capsys.readouterr().out
+    assert ("its weights are those of mist" in said) == (not helped)
+    assert ("use it as --model" in said) == helped
