@@ -235,6 +235,9 @@ def test_too_few_rows_to_adapt(data: Path, tmp_path: Path, capsys) -> None:
     out = str(tmp_path / "weights.safetensors")
     assert main(["adapt", str(few), "--x", "a", "--y", "c", "--out", out]) == 2
     assert "N of at least 200, got [100, 1]" in capsys.readouterr().err
+    pd.read_csv(data).iloc[:3].to_csv(few, index=False)
+    assert main(["adapt", str(few), "--x", "a", "--y", "c", "--out", out]) == 2
+    assert "N of at least 200, got [3, 1]" in capsys.readouterr().err
 
 
 def test_interruption_is_said(data: Path, monkeypatch, capsys) -> None:

@@ -92,8 +92,9 @@ def both_sides(x: Any, y: Any, seed: int) -> tuple[SplitSide, SplitSide]:
     sides = []
     for index, (name, raw) in enumerate((("x", x), ("y", y))):
         value = as_tensor(raw, name)
-        columns = check_side(value, name)
-        if len(columns) != 1 or columns.shape[1] < _FEWEST:
+        few = 0 < value.dim() < 3 and len(value) < _FEWEST
+        columns = None if few else check_side(value, name)
+        if columns is None or len(columns) != 1 or columns.shape[1] < _FEWEST:
             raise ValueError(
                 f"expected {name} of shape [N, d] with N of at least {_FEWEST}, got "
                 f"{list(value.shape)}; with fewer samples use the base weights"
