@@ -207,3 +207,16 @@ def test_errors_say_what_was_expected(table) -> None:
         mutual_info(x, y, discrete_target="no")
     with pytest.raises(ValueError, match="expected max_samples of at least 10"):
         mutual_info(x, y, max_samples=3)
+    twice = pd.DataFrame(x, columns=list("abcdea"))
+    with pytest.raises(ValueError, match=r"for each column, got \['a'\] more than once; rename"):
+        MutualInfoSelector(1).fit(twice, y)
+
+
+@pytest.mark.parametrize("n_jobs", [0, 1.5, "2", True])
+def test_numbers_of_processes_that_mean_nothing_are_errors(table, n_jobs) -> None:
+    for call in (
+        lambda: mutual_info(*table, n_jobs=n_jobs),
+        lambda: MutualInfoSelector(1, n_jobs=n_jobs).fit(*table),
+    ):
+        with pytest.raises(ValueError, match="expected n_jobs to be None or an int other than 0"):
+            call()

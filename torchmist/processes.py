@@ -19,10 +19,20 @@ from torchmist.joint import joint_scores
 from torchmist.progress import Bar
 from torchmist.scores import Columns, Taken, score_columns
 
-__all__ = ["parallel_joint", "parallel_scores"]
+__all__ = ["check_jobs", "parallel_joint", "parallel_scores"]
 
 _PARTS = 2  # for each process, so that a slow one holds up little
 _Sent = tuple[NDArray[Any], tuple[Taken, ...], tuple[int, ...]]
+
+
+def check_jobs(n_jobs: int | None) -> None:
+    """Raise ``ValueError`` unless ``n_jobs`` is None, or an integer other than 0."""
+    whole = isinstance(n_jobs, (int, np.integer)) and not isinstance(n_jobs, bool)
+    if n_jobs is not None and not (whole and n_jobs != 0):
+        raise ValueError(
+            f"expected n_jobs to be None or an int other than 0, got {n_jobs!r}; 1 is this process "
+            f"alone, -1 as many as there are cores"
+        )
 
 
 def parallel_scores(

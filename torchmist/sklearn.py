@@ -10,6 +10,7 @@ Legend: ``N`` samples, ``F`` features.
 from __future__ import annotations
 
 import numbers
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from torchmist.columns import Discrete
 from torchmist.functional import Model
-from torchmist.processes import parallel_joint, parallel_scores
+from torchmist.processes import check_jobs, parallel_joint, parallel_scores
 from torchmist.progress import Bar
 from torchmist.row_labels import order_notes
 from torchmist.scores import Columns, read_table
@@ -89,6 +90,7 @@ def mutual_info(
         >>> int(scores.argmax())
         1
     """
+    check_jobs(n_jobs)
     count, features = _shape(X)
     order_notes(X=X, y=y)
     target = _read_target(y, discrete_target)
@@ -110,6 +112,17 @@ def _shape(X: Any) -> tuple[int, int]:
     if len(shape) != 2:
         raise ValueError(f"expected X of shape [N, F], got {list(shape)}; reshape your data")
     return shape
+
+
+def _check_names(frame: Any) -> None:
+    """Raise unless the names of a frame differ, as those of selected features have to."""
+    counts = Counter(str(name) for name in frame.columns)
+    twice = [name for name, count in counts.items() if count > 1]
+    if twice:
+        raise ValueError(
+            f"expected X with a name of its own for each column, got {twice} more than once; "
+            f"rename them, or pass X.to_numpy()"
+        )
 
 
 def _tables(X: Any, count: int, discrete: Discrete, target: Columns) -> Iterator[Columns]:
@@ -240,14 +253,16 @@ class MutualInfoSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]
         """Choose features of ``X`` ``[N, F]`` for ``y`` ``[N]``.
 
         Raises:
-            ValueError: for an unknown method, a number of features outside 1 to F, and as
-                :func:`mutual_info`.
+            ValueError: for an unknown method, a number of features outside 1 to F, a frame with
+                two columns of one name, and as :func:`mutual_info`.
         """
         if self.method not in ("relevance", "mrmr", "joint"):
             raise ValueError(f"expected method 'relevance', 'mrmr' or 'joint', got {self.method!r}")
+        check_jobs(self.n_jobs)
         order_notes(X=X, y=y)
         frame = hasattr(X, "columns")  # whose columns have types of their own
         if frame:
+            _check_names(X)
             validate_data(self, X, y, skip_check_array=True)
         else:
             text = self.discrete_features not in ("auto", False)  # text is labels if marked
