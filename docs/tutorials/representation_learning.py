@@ -111,5 +111,5 @@ for name, code in (("without", plain), ("with", forgetful)):
 assert style_with < 0.5 * style_plain and digit_with > digit_plain - 0.1
 
 # %% [markdown]
-# The digit has no use for the style, so the plain frozen term is safe here. Where the task gains
+# The digit has no use for the style, so the plain frozen term will often do. Where the task gains
 # by what is removed, take the [lift](../frozen_or_lift.md).
