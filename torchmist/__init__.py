@@ -1,4 +1,11 @@
-"""Mutual information as a differentiable term of any PyTorch training loop."""
+"""Mutual information as a differentiable term of any PyTorch training loop.
+
+- :func:`mist_mi` is the term, +I in nats; :class:`MIRegularizer` is the same as a module, safer
+  with ``goal="minimize"`` or ``goal="maximize"`` where an encoder is trained against it;
+- :func:`estimate` measures a sample, with an interval; :func:`pairwise` all columns of a table.
+
+``torchmist.adapt`` is a module to import by itself: ``from torchmist.adapt import adapt``.
+"""
 
 from torchmist.audit import AuditReport, audit
 from torchmist.conditional import conditional_mi, estimate_conditional
