@@ -1,6 +1,7 @@
 """MI as a loss term on handwritten digits: forget a nuisance, then learn without labels.
 
-``make demo`` runs this file. Data: scikit-learn's 1797 digits of 8x8 pixels, offline.
+``make demo`` runs this file, which takes minutes on two cores. Data: scikit-learn's 1797 digits of
+8x8 pixels, offline.
 
 **Part 1, minimise.** Every image is given one of two rendering styles at random: dark on light or
 light on dark. An encoder makes a noisy code ``z`` of the image for a linear digit classifier.
@@ -158,13 +159,14 @@ def forget(name: str, data: Digits, term: Term | None, lam: float, steps: int, s
         loss.backward()
         optimizer.step()
         schedule.step()
-        if (step + 1) % 100 == 0:
+        if (step + 1) % 25 == 0:
             took = time.perf_counter() - start
             print(
                 f"  {name:<15} step {step + 1:4d}/{steps}  task loss {task.item():.3f}  "
                 f"loss {loss.item():.3f}  {took:.0f} s",
                 flush=True,
             )
+    print(f"  {name:<15} judging the codes", flush=True)
     return judge(name, data, net, classifier)
 
 
@@ -240,7 +242,7 @@ def infomax(data: Digits, steps: int, seed: int) -> tuple[float, float, list[flo
         optimizer.step()
         schedule.step()
         history.append(-loss.item())
-        if (step + 1) % 50 == 0:
+        if (step + 1) % 25 == 0:
             took = time.perf_counter() - start
             print(
                 f"  infomax         step {step + 1:4d}/{steps}  MI of the views "
