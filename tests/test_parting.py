@@ -9,6 +9,7 @@ from arbiter_draws import assert_learned, draws, fitted_parent, heir_of
 from torchmist.arbiter import Arbiter
 from torchmist.arbiter_fit import Data, evidence_of, rows_of
 from torchmist.parting import Parting
+from torchmist.quantile_head import from_nats
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +45,34 @@ def test_regimes_count_where_they_say_more_than_the_answer_and_than_one(parent: 
     least = more.regimes[:, 1] - 2 / more.sizes[:, 0].sqrt()  # a bound that rows had no part in
     each = arbiter.each(more).exp() - 0.2
     assert (each.amin((0, 2)) > least.clamp(min=-0.19) - 1e-3).all()
+
+
+def test_most_of_an_answer_counts_where_others_bear_it_out() -> None:
+    answer = from_nats(torch.full((20, 24), 2.0))
+    part = Parting(2, 24)
+    for share, others, goes_on in ((0.8, 2.0, True), (0.8, 1.0, False), (0.6, 2.0, False),
+                                   (1.2, 1.0, True)):  # fmt: skip
+        data = _parted(draws(20), torch.full((20,), 2.0 * share))
+        said = ("plain", "local", "opinions", "variates")
+        data.update({name: torch.full_like(data[name], others) for name in said})
+        found = part.candidates(evidence_of(data), answer)
+        assert bool((~found.isnan()).all() if goes_on else found.isnan().all())
+
+
+def test_what_a_single_regime_says_too_is_learned_from_and_left_to_stand() -> None:
+    part, answer = Parting(2, 24), from_nats(torch.full((20, 24), 2.0))
+    each = answer.expand(2, -1, -1)
+    for share, one, linear, trusted in ((0.8, 0.5, 0.5, True), (0.8, 1.4, 0.5, False),
+                                        (0.8, 0.5, 1.4, False), (1.2, 0.5, 1.4, True)):  # fmt: skip
+        data = _parted(draws(20), torch.full((20,), 2.0 * share), one=one)
+        data["linear"] = torch.full_like(data["linear"], linear)
+        data["plain"] = torch.full_like(data["plain"], 2.0)
+        evidence = evidence_of(data)
+        assert (part.trusted(evidence, answer) == trusted).all()
+        assert part.says_more(each, evidence).all()
+        for training in (True, False):
+            found = part.train(training)(each, evidence, lambda network, seen: network(seen))
+            assert torch.equal(found, each) != (training or trusted)
 
 
 def test_what_regimes_say_is_learned_and_all_else_stays(parent: Arbiter) -> None:

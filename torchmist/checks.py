@@ -165,8 +165,8 @@ def _check_count(value: Tensor, least: int = MIN_SAMPLES) -> None:
     """Enough samples in ``[B, N, d]``."""
     if value.shape[1] < least:
         raise ValueError(
-            f"expected at least {MIN_SAMPLES} samples, got {value.shape[1]}; mutual information is "
-            f"a property of a whole sample, so pass the whole mini-batch"
+            f"expected at least {least} samples, got {value.shape[1]}; mutual information is a "
+            f"property of a whole sample, so pass all of its rows at once"
         )
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from torchmist.evidence import Evidence, in_t
 from torchmist.models.variates import SHARPNESS_COUNT, SUMS, VARIATE_OPINIONS
-from torchmist.onward import SIZES_AND_ANSWER, Onward, enough, sizes_and_answer
+from torchmist.onward import Onward, enough
 from torchmist.quantile_head import to_nats
 
 __all__ = ["Further"]
@@ -24,7 +24,7 @@ class Further(Onward):
     """Quantiles that go on where pairs or products of columns say more."""
 
     CANDIDATES = _IN_PAIRS + VARIATE_OPINIONS
-    READ = CANDIDATES + SIZES_AND_ANSWER + 3 + SHARPNESS_COUNT + 2 + 2
+    SEEN = 3 + SHARPNESS_COUNT + 2 + 2
 
     def candidates(self, evidence: Evidence, answer: Tensor) -> Tensor:
         """See :meth:`Onward.candidates`: those of pairs, and of variates that have products.
@@ -47,15 +47,12 @@ class Further(Onward):
         parts = [in_t(v).masked_fill(~some, torch.nan) for v, some in zip(found, (paired, shown))]
         return torch.cat(parts, -1)
 
-    def read(self, evidence: Evidence, candidates: Tensor, answer: Tensor) -> Tensor:
-        """See :meth:`Onward.read`."""
-        middle = answer.mean(-1, keepdim=True)
+    def seen(self, evidence: Evidence, candidates: Tensor, middle: Tensor) -> Tensor:
+        """See :meth:`Onward.seen`."""
         paired, shown = (~candidates[:, [0]].isnan(), ~candidates[:, [-1]].isnan())
         _, linear, pairs = evidence.matched.split(1, -1)
         share = pairs / evidence.sizes[:, 1:].amin(-1, keepdim=True)
         of_pairs = torch.cat([in_t(linear) - middle, pairs.log1p(), share], -1) * paired
         sharpness, kept = evidence.crossed[:, VARIATE_OPINIONS:].split([SHARPNESS_COUNT, 2], -1)
         of_products = torch.cat([sharpness, kept.log1p()], -1) * shown
-        beyond = (candidates - middle).nan_to_num(0.0)
-        own = sizes_and_answer(evidence, answer)
-        return torch.cat([own, beyond, of_pairs, of_products, paired, shown], -1)
+        return torch.cat([of_pairs, of_products, paired, shown], -1)

@@ -17,22 +17,21 @@ from torchmist.evidence import Evidence, in_t
 from torchmist.models.variates import SUMS
 from torchmist.quantile_head import blended_quantiles, blending_network
 
-__all__ = ["OTHERS", "SIZES_AND_ANSWER", "Onward", "enough", "sizes_and_answer", "what_others_say"]
+__all__ = ["OTHERS", "Onward", "enough", "what_others_say"]
 
-SIZES_AND_ANSWER = 6
-"""Numbers of :func:`sizes_and_answer`."""
 OTHERS = 4
 """Numbers of :func:`what_others_say`."""
 _MARGIN, _SHARE = 0.05, 0.05  # nats, and of the answer, by which more must be said
 _USUAL = 400.0  # rows
 _FAR = 5.0
+_SIZES_AND_ANSWER = 6
 _WIDTH = 64
 _FIRST = 2.0  # logit of the share of the answer, at first
 
 
 class Onward(nn.Module):
-    """Quantiles that go on from an answer: ``CANDIDATES`` further estimates, and ``READ`` numbers
-    that its networks read.
+    """Quantiles that go on from an answer: ``CANDIDATES`` further estimates, and ``SEEN`` numbers
+    that its networks read beside them and the answer.
 
     Args:
         members: of the arbiter.
@@ -40,13 +39,13 @@ class Onward(nn.Module):
     """
 
     CANDIDATES: int
-    READ: int
+    SEEN: int
 
     def __init__(self, members: int, quantiles: int) -> None:
         super().__init__()
+        read = _SIZES_AND_ANSWER + self.CANDIDATES + self.SEEN
         self.members = nn.ModuleList(
-            blending_network(self.READ, _WIDTH, 1 + self.CANDIDATES, quantiles)
-            for _ in range(members)
+            blending_network(read, _WIDTH, 1 + self.CANDIDATES, quantiles) for _ in range(members)
         )
         for member in self.members:
             nn.init.constant_(member[-1].bias[:1], _FIRST)  # type: ignore[index]
@@ -56,9 +55,24 @@ class Onward(nn.Module):
         ``[B, Q]``."""
         raise NotImplementedError
 
-    def read(self, evidence: Evidence, candidates: Tensor, answer: Tensor) -> Tensor:
-        """What the networks read, ``[B, R]``, 0 of what does not go beyond the answer."""
+    def seen(self, evidence: Evidence, candidates: Tensor, middle: Tensor) -> Tensor:
+        """What the networks read beside the ``candidates``, ``[B, SEEN]``, where there are some;
+        ``middle`` ``[B, 1]``: the mean of the answer in ``t``."""
         raise NotImplementedError
+
+    def read(self, evidence: Evidence, answer: Tensor, candidates: Tensor) -> Tensor:
+        """What the networks read, ``[B, R]``, 0 of what does not go beyond the ``answer``
+        ``[B, Q]``."""
+        middle = answer.mean(-1, keepdim=True)
+        seen = self.seen(evidence, candidates, middle)
+        seen = seen * ~candidates.isnan().all(-1, keepdim=True)
+        beyond = (candidates - middle).nan_to_num(0.0)
+        return torch.cat([_sizes_and_answer(evidence, answer), beyond, seen], -1)
+
+    def trusted(self, evidence: Evidence, answer: Tensor) -> Tensor:
+        """Of which datasets the networks are asked, ``[B]`` bool, among those from which they
+        learn: of all, unless a part leaves some ``answer`` ``[B, Q]`` to stand."""
+        return torch.ones(len(answer), dtype=torch.bool, device=answer.device)
 
     def floor(self, evidence: Evidence) -> Tensor | None:
         """Nats ``[B, 1]`` below which no quantile goes, where it goes on; None for none."""
@@ -75,17 +89,21 @@ class Onward(nn.Module):
     ) -> Tensor:
         """Quantiles of ``t`` of every member, ``[M, B, Q]``, from those of the answer, ``each``.
 
-        ``run``: how a network is applied to what it sees.
+        ``run``: how a network is applied to what it sees. While it is trained, all that
+        :meth:`candidates` shows is learned from.
         """
         answer = each.mean(0)
         candidates = self.candidates(evidence, answer)
-        read = self.read(evidence, candidates, answer).clamp(-_FAR, _FAR)
+        read = self.read(evidence, answer, candidates).clamp(-_FAR, _FAR)
         blend = torch.cat([answer.mean(-1, keepdim=True), candidates], -1)
         found = torch.stack([blended_quantiles(run(m, read), blend) for m in self.members])
         floor = self.floor(evidence)
         if floor is not None:
             found = torch.maximum(found, in_t(floor))
-        return torch.where(candidates.isnan().all(-1)[:, None], each, found)
+        stays = candidates.isnan().all(-1)
+        if not self.training:
+            stays = stays | ~self.trusted(evidence, answer)
+        return torch.where(stays[:, None], each, found)
 
     def says_more(self, each: Tensor, evidence: Evidence) -> Tensor:
         """Where it goes on from the quantiles ``each`` ``[M, B, Q]``: ``[B]`` bool."""
@@ -97,9 +115,9 @@ def enough(nats: Tensor) -> Tensor:
     return (1 + _SHARE) * nats + _MARGIN
 
 
-def sizes_and_answer(evidence: Evidence, answer: Tensor) -> Tensor:
+def _sizes_and_answer(evidence: Evidence, answer: Tensor) -> Tensor:
     """Logs of N and of the columns of both sides, the mean of the ``answer`` ``[B, Q]`` in ``t``
-    and how far its outer quantiles lie from it, ``[B, SIZES_AND_ANSWER]``."""
+    and how far its outer quantiles lie from it, ``[B, 6]``."""
     middle = answer.mean(-1, keepdim=True)
     n, d = evidence.sizes[:, :1].to(middle.dtype), evidence.sizes[:, 1:].to(middle.dtype)
     sizes = [(n / _USUAL).log(), d.amax(-1, keepdim=True).log(), d.amin(-1, keepdim=True).log()]

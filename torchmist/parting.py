@@ -1,4 +1,4 @@
-r"""What several regimes say beyond an answer, each parted from the others
+r"""What several regimes say beside an answer, each parted from the others
 (``torchmist.models.regimes``).
 
 Legend: ``B`` datasets, ``Q`` quantiles, ``C`` candidates, ``R`` numbers.
@@ -15,10 +15,8 @@ from torchmist.evidence import Evidence, in_t
 from torchmist.models.regimes import CONTRASTED, Regimes, regime_information
 from torchmist.onward import (
     OTHERS,
-    SIZES_AND_ANSWER,
     Onward,
     enough,
-    sizes_and_answer,
     what_others_say,
 )
 from torchmist.quantile_head import to_nats
@@ -26,35 +24,51 @@ from torchmist.quantile_head import to_nats
 __all__ = ["Parting"]
 
 _LEAST, _GAIN = 0.05, 0.02  # nats, and nats a row by which regimes must know rows better than one
+_MOST, _BORNE = 0.7, 0.85  # share of an answer that is said, and of that which the bound bears out
+_SINGLE = 0.5  # share of an answer that a single regime says, from which most of it is not enough
 _ERROR = 2.0  # nats, times the root of the rows
 _HIGH = math.log(CONTRASTED) - 0.7  # nats: a bound that is higher may be held by its rows alone
 
 
 class Parting(Onward):
-    """Quantiles that go on where regimes say more."""
+    """Quantiles that go on where regimes say more, or most of an answer that networks, neighbours
+    and variates bear out: if these blur regimes, a mixture of too few may do so as well."""
 
     CANDIDATES = 2
-    READ = CANDIDATES + SIZES_AND_ANSWER + 4 + OTHERS
+    SEEN = 4 + OTHERS
 
     def candidates(self, evidence: Evidence, answer: Tensor) -> Tensor:
         """See :meth:`Onward.candidates`: what the mixture says, and the bound by its ratios, where
-        the first is above the answer, and the second as well unless it is at its highest."""
+        the first is more than the answer, and the second not far below unless it is at its highest.
+
+        Most of an answer is enough if it is not above all that others say: what pairs, products or
+        components gave is left to stand.
+        """
         found = Regimes(*evidence.regimes.split(1, -1))
-        most = enough(to_nats(answer).mean(-1, keepdim=True))
-        more = _parted(found) & (found.nats > most) & (found.bound > most.clamp(max=_HIGH))
+        middle = to_nats(answer).mean(-1, keepdim=True)
+        others = to_nats(what_others_say(evidence).amax(-1, keepdim=True))
+        most = torch.where(middle < enough(others), _MOST * middle, enough(middle))
+        more = _parted(found) & (found.nats > most)
+        more &= found.bound > (_BORNE * most).clamp(max=_HIGH)
         return in_t(torch.cat([found.nats, found.bound], -1)).masked_fill(~more, torch.nan)
 
-    def read(self, evidence: Evidence, candidates: Tensor, answer: Tensor) -> Tensor:
-        """See :meth:`Onward.read`."""
-        middle = answer.mean(-1, keepdim=True)
+    def trusted(self, evidence: Evidence, answer: Tensor) -> Tensor:
+        """See :meth:`Onward.trusted`: where more than the answer is said, or a single regime and
+        all columns linearly say less than half of it. Heavy tails are several scales of one
+        relation, which nothing blurs."""
+        found = Regimes(*evidence.regimes.split(1, -1))
+        middle = to_nats(answer).mean(-1, keepdim=True)
+        single = torch.maximum(found.one, evidence.linear)
+        out: Tensor = (found.nats > enough(middle)) | (single < _SINGLE * middle)
+        return out.squeeze(-1)
+
+    def seen(self, evidence: Evidence, candidates: Tensor, middle: Tensor) -> Tensor:
+        """See :meth:`Onward.seen`."""
         found = Regimes(*evidence.regimes.split(1, -1))
         single = [in_t(side) - middle for side in (found.one, evidence.linear)]
         others = what_others_say(evidence) - middle
         sizes = [found.gain.clamp(min=0).log1p(), found.number.log()]
-        seen = torch.cat([*single, *sizes, others], -1).nan_to_num(neginf=0.0)
-        seen = seen * ~candidates[:, [0]].isnan()
-        beyond = (candidates - middle).nan_to_num(0.0)
-        return torch.cat([sizes_and_answer(evidence, answer), beyond, seen], -1)
+        return torch.cat([*single, *sizes, others], -1).nan_to_num(neginf=0.0)
 
     def floor(self, evidence: Evidence) -> Tensor:
         """See :meth:`Onward.floor`: the bound, less two standard errors of its mean."""
@@ -70,5 +84,5 @@ class Parting(Onward):
 def _parted(found: Regimes) -> Tensor:
     """Where several regimes say more than a single one, and know the rows better, ``[B, 1]``."""
     least = enough(found.one.clamp(min=_LEAST))
-    more = (found.nats > least) & (found.bound > least.clamp(max=_HIGH))
+    more = (found.nats > least) & (found.bound > (_BORNE * least).clamp(max=_HIGH))
     return more & (found.gain > _GAIN)

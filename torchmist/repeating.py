@@ -13,10 +13,8 @@ from torchmist.models.repeated import repeated_information
 from torchmist.models.told import TOLD_SIZES
 from torchmist.onward import (
     OTHERS,
-    SIZES_AND_ANSWER,
     Onward,
     enough,
-    sizes_and_answer,
     what_others_say,
 )
 from torchmist.quantile_head import to_nats
@@ -28,7 +26,7 @@ class Repeating(Onward):
     """Quantiles that go back where the answer counts what variates repeat."""
 
     CANDIDATES = 2
-    READ = CANDIDATES + SIZES_AND_ANSWER + 3 + OTHERS
+    SEEN = 3 + OTHERS
 
     def candidates(self, evidence: Evidence, answer: Tensor) -> Tensor:
         """See :meth:`Onward.candidates`: what variates say once, and what is new on either side.
@@ -44,17 +42,13 @@ class Repeating(Onward):
         less = less & (entropy == 0)
         return in_t(torch.cat([once, either], -1)).masked_fill(~less, torch.nan)
 
-    def read(self, evidence: Evidence, candidates: Tensor, answer: Tensor) -> Tensor:
-        """See :meth:`Onward.read`: beside the variates, what both networks say and the most that
+    def seen(self, evidence: Evidence, candidates: Tensor, middle: Tensor) -> Tensor:
+        """See :meth:`Onward.seen`: of the variates, what both networks say and the most that
         neighbours and bounds do."""
-        middle = answer.mean(-1, keepdim=True)
         linear, _, _, number, new = evidence.repeated.split(1, -1)
         sizes = [number.log1p(), new / number.clamp(min=1)]
         others = what_others_say(evidence) - middle
-        seen = torch.cat([in_t(linear) - middle, *sizes, others], -1)
-        beyond = (candidates - middle).nan_to_num(0.0)
-        seen = seen * ~candidates[:, [0]].isnan()
-        return torch.cat([sizes_and_answer(evidence, answer), beyond, seen], -1)
+        return torch.cat([in_t(linear) - middle, *sizes, others], -1)
 
     @staticmethod
     def may_say_more(x: Tensor, y: Tensor) -> Tensor:

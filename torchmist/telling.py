@@ -10,7 +10,7 @@ from torch import Tensor
 
 from torchmist.evidence import Evidence, in_t
 from torchmist.models.told import TOLD_SIZES, told_of_labels
-from torchmist.onward import SIZES_AND_ANSWER, Onward, enough, sizes_and_answer
+from torchmist.onward import Onward, enough
 from torchmist.quantile_head import to_nats
 
 __all__ = ["Telling"]
@@ -22,7 +22,7 @@ class Telling(Onward):
     """Quantiles that go on where a classifier of a label shows more."""
 
     CANDIDATES = TOLD_SIZES[0] + 1
-    READ = CANDIDATES + SIZES_AND_ANSWER + TOLD_SIZES[1] + 1
+    SEEN = TOLD_SIZES[1] + 1
 
     def candidates(self, evidence: Evidence, answer: Tensor) -> Tensor:
         """See :meth:`Onward.candidates`: the bounds of the classifiers and the entropy of the
@@ -32,12 +32,10 @@ class Telling(Onward):
         more = (bounds > most).any(-1, keepdim=True)
         return in_t(torch.cat([bounds, entropy], -1)).masked_fill(~more, torch.nan)
 
-    def read(self, evidence: Evidence, candidates: Tensor, answer: Tensor) -> Tensor:
-        """See :meth:`Onward.read`."""
+    def seen(self, evidence: Evidence, candidates: Tensor, middle: Tensor) -> Tensor:
+        """See :meth:`Onward.seen`."""
         _, sharpness, _, rows = evidence.told.split(TOLD_SIZES, -1)
-        of_label = torch.cat([sharpness, rows], -1) * ~candidates[:, [0]].isnan()
-        beyond = (candidates - answer.mean(-1, keepdim=True)).nan_to_num(0.0)
-        return torch.cat([sizes_and_answer(evidence, answer), beyond, of_label], -1)
+        return torch.cat([sharpness, rows], -1)
 
     def floor(self, evidence: Evidence) -> Tensor:
         """See :meth:`Onward.floor`: the higher bound, less two standard errors of its mean."""

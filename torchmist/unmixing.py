@@ -11,7 +11,7 @@ from torch import Tensor
 from torchmist.evidence import Evidence, in_t
 from torchmist.models.linear import linear_information
 from torchmist.models.unmixed import FRAMES, unmixed_information
-from torchmist.onward import SIZES_AND_ANSWER, Onward, enough, sizes_and_answer
+from torchmist.onward import Onward, enough
 from torchmist.quantile_head import to_nats
 
 __all__ = ["Unmixing"]
@@ -24,7 +24,7 @@ class Unmixing(Onward):
     """Quantiles that go on where components in pairs say more."""
 
     CANDIDATES = 3 * FRAMES
-    READ = CANDIDATES + SIZES_AND_ANSWER + 3 * FRAMES + 1
+    SEEN = 3 * FRAMES + 1
 
     def candidates(self, evidence: Evidence, answer: Tensor) -> Tensor:
         """See :meth:`Onward.candidates`: of each frame, the sum over its pairs; what all columns
@@ -39,16 +39,12 @@ class Unmixing(Onward):
         more = (sums[-1] > most).any(-1, keepdim=True) & (evidence.linear <= most)
         return in_t(torch.cat(sums, -1)).masked_fill(~more, torch.nan)
 
-    def read(self, evidence: Evidence, candidates: Tensor, answer: Tensor) -> Tensor:
-        """See :meth:`Onward.read`."""
-        middle = answer.mean(-1, keepdim=True)
+    def seen(self, evidence: Evidence, candidates: Tensor, middle: Tensor) -> Tensor:
+        """See :meth:`Onward.seen`."""
         _, linear, tied, pairs = evidence.unmixed.split(FRAMES, -1)
         share = pairs / evidence.sizes[:, 1:].amax(-1, keepdim=True)
         above = in_t(evidence.linear) - middle
-        of_frames = torch.cat([in_t(linear) - middle, tied.log1p(), share, above], -1)
-        of_frames = of_frames * ~candidates[:, [0]].isnan()
-        beyond = (candidates - middle).nan_to_num(0.0)
-        return torch.cat([sizes_and_answer(evidence, answer), beyond, of_frames], -1)
+        return torch.cat([in_t(linear) - middle, tied.log1p(), share, above], -1)
 
     @staticmethod
     def may_say_more(x: Tensor, y: Tensor) -> Tensor:

@@ -5,17 +5,19 @@ Normal mixtures of scores of both sides,
 .. math:: q(x, y) = \sum_k \pi_k\, N\big((x, y); \mu_k, \Sigma_k\big),
 
 are fitted to half of the rows by expectation maximisation from several starts, for several numbers
-of regimes, and asked of the other half, in turn. That with the best density there says
+of regimes, and asked of the other half, in turn; so is one of partners among strangers, where in
+one of two regimes the sides are those of all rows and share nothing. That with the best density
+there says
 
 .. math:: E \log \frac{q(x, y)}{q(x)\, q(y)},
 
 with the margins of the mixture itself: what is chosen by a hidden class, pairs among strangers,
 relations that differ by group, noise of several sizes. It is no bound, for its margins may be off;
 how much better it knows the partner of a row than the other rows of its half is one (InfoNCE),
-beside it. Regimes are sought where the joint scores are not normal, as their fourth moments tell
-(Mardia, Biometrika 57, 519, 1970). Mixtures are constants of the backward pass; the gradient goes
-through the scores. Legend: ``B`` datasets, ``N`` samples, ``D`` columns of both sides, ``R``
-starts, ``k`` regimes.
+beside it. Several regimes are sought where the joint scores are not normal, as their fourth moments
+tell (Mardia, Biometrika 57, 519, 1970), or partners among strangers are found. Mixtures are
+constants of the backward pass; the gradient goes through the scores. Legend: ``B`` datasets, ``N``
+samples, ``D`` columns of both sides, ``R`` starts, ``k`` regimes.
 """
 
 from __future__ import annotations
@@ -42,18 +44,19 @@ _WIDEST, _ROWS, _FEWEST = 40, 6, 60  # columns of both sides, rows for each of t
 _MOST_ROWS = 2048
 CONTRASTED = 200
 """Rows of each half that are told apart, at most: the bound is at most the logarithm of it."""
-_NUMBERS = (2, 3, 6)  # of regimes
+_NUMBERS = (2, 3, 4, 6)  # of regimes
 _STARTS, _FIRST_STEPS, _STEPS = 4, 10, 20  # steps of all starts, then of the best
-_UNEVEN = 4  # power of the first shares of regimes
+_OTHERS = 0.02  # first share of rows that no regime starts from
 _PRIOR, _RIDGE = 0.1, 1e-4  # rows whose covariance is that of all, and variance added
+_GAIN = 0.02  # nats a row by which strangers must be seen where moments are not odd
 _ODD = (-3.0, 2.0)  # deviations outside of which fourth moments are off; few scores lie below 0
 
 
 class Regimes(NamedTuple):
     """What the best mixture says, ``nats``, the bound by its ratios, ``bound``, what a single
     regime says, ``one``, in nats; how much better the rows left out are known than by a single
-    one, ``gain``, in nats a row, and the ``number`` of regimes: ``[B, 1]`` each, and all 0 where
-    none are sought."""
+    one, ``gain``, in nats a row, and the ``number`` of regimes, 1 for partners among strangers:
+    ``[B, 1]`` each, and all 0 where none are sought."""
 
     nats: Tensor
     bound: Tensor
@@ -76,8 +79,8 @@ class _Mixture(NamedTuple):
 
 def regime_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Regimes:
     """What ``[B, N, dx]`` and ``[B, N, dy]`` share by regimes; none are sought in more than 40
-    columns of both sides, in fewer than 60 rows or 6 for each column, where scores look normal, nor
-    while a graph is traced.
+    columns of both sides, in fewer than 60 rows or 6 for each column, where scores look normal
+    beside strangers, nor while a graph is traced.
 
     ``mask``: ``[B, N]`` bool, True for real samples.
     """
@@ -89,9 +92,10 @@ def regime_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Regi
     scores = torch.cat([normal_scores(side, mask) for side in (x, y)], -1)
     real = torch.full((len(x), 1), x.shape[1], device=x.device)
     real = real if mask is None else mask.sum(-1, keepdim=True)
-    some = _odd(scores.detach(), real) & (real[:, 0] >= least)
+    some = real[:, 0] >= least
     if visible(some.any()) is not True:
         return _parts(out)
+    odd = _odd(scores.detach(), real)
     order = sample_order(scores.mT, mask, real[..., None])
     for place in some.nonzero()[:, 0].tolist():
         count = int(real[place])
@@ -99,7 +103,7 @@ def regime_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Regi
         if count > _MOST_ROWS:
             at, _ = even_places(real[[place]], _MOST_ROWS)
             rows = rows.gather(1, at)
-        found = _by_halves(rows_at(scores[[place]], rows)[0], x.shape[-1])
+        found = _by_halves(rows_at(scores[[place]], rows)[0], x.shape[-1], bool(odd[place]))
         out = out.index_put((torch.tensor([place], device=x.device),), found[None])
     return _parts(out)
 
@@ -119,39 +123,70 @@ def _odd(z: Tensor, real: Tensor) -> Tensor:
     return (away < _ODD[0]) | (away > _ODD[1])
 
 
-def _by_halves(z: Tensor, dx: int) -> Tensor:
-    """The numbers of :class:`Regimes` from scores ``[N, D]``, of which the first ``dx`` are of
-    X."""
+def _by_halves(z: Tensor, dx: int, odd: bool) -> Tensor:
+    """The numbers of :class:`Regimes` from scores ``[N, D]``, of which the first ``dx`` are of X;
+    0 unless moments are ``odd`` or partners among strangers are found."""
     n = len(z) // 2
     halves = torch.stack([z[0 : 2 * n : 2], z[1 : 2 * n : 2]])
     with no_gradient():
-        tried = [_fitted(halves.detach().flip(0), k) for k in (1, *_NUMBERS)]
+        others = halves.detach().flip(0)
+        tried = [_fitted(others, 1), _among_strangers(others, dx)]
         known = [_log_density(halves, mixture).mean() for mixture in tried]
+        if not odd and known[1] - known[0] < _GAIN:
+            return z.new_zeros(REGIMES_COUNT)
+        tried += [_fitted(others, k) for k in _NUMBERS]
+        known += [_log_density(halves, mixture).mean() for mixture in tried[2:]]
     best = max(range(1, len(tried)), key=lambda k: float(known[k]))
     nats = [_log_ratio(halves, dx, tried[k]).mean() for k in (best, 0)]
-    shown = halves[:, :: max(1, n // CONTRASTED)][:, :CONTRASTED]
-    bound = _contrast(shown, dx, tried[best])
-    number = nats[0].new_tensor(float(_NUMBERS[best - 1]))
+    shown = torch.arange(min(n, CONTRASTED), device=z.device) * n // min(n, CONTRASTED)
+    bound = _contrast(halves[:, shown], dx, tried[best])
+    number = nats[0].new_tensor(float((1, *_NUMBERS)[best - 1]))
     return torch.stack([nats[0], bound, nats[1], known[best] - known[0], number])
 
 
 def _fitted(z: Tensor, k: int) -> _Mixture:
     """Mixtures of ``k`` regimes, fitted to rows ``[2, N, D]``: the best of several starts."""
-    halves, n = z.shape[:2]
-    starts = 1 if k == 1 else _STARTS
-    fixed = cached(fixed_numbers, n, starts * k, like=z).view(n, starts, k).transpose(0, 1)
-    share = (fixed + 0.5).clamp(min=1e-3).pow(_UNEVEN)
-    share = (share / share.sum(-1, keepdim=True)).expand(halves, -1, -1, -1)
-    rows = z[:, None]
+    halves, n, d = z.shape
     whole = z.mT @ z / n
+    if k == 1:
+        return _moments(z, torch.ones_like(z[..., :1]), whole, single=True)
+    rows = z[:, None]
+    share = cached(_first_shares, n, k, d, like=z).expand(halves, -1, -1, -1)
     mixture = _moments(rows, share, whole)
-    for _ in range(0 if k == 1 else _FIRST_STEPS):
+    for _ in range(_FIRST_STEPS):
         mixture = _moments(rows, _log_parts(rows, mixture).softmax(-1), whole)
     best = _log_density(rows, mixture).mean(-1).argmax(-1)
     at = torch.arange(halves, device=z.device), best
     mixture = _Mixture(*(part[at] for part in mixture))
-    for _ in range(0 if k == 1 else _STEPS):
+    for _ in range(_STEPS):
         mixture = _moments(z, _log_parts(z, mixture).softmax(-1), whole, single=True)
+    return mixture
+
+
+def _first_shares(n: int, k: int, d: int, *, like: Tensor) -> Tensor:
+    """Shares ``[R, N, k]`` from which regimes start, each from about as many rows of its own as
+    its covariance needs."""
+    rank = fixed_numbers(n, _STARTS, like=like).argsort(0).argsort(0).T[..., None]
+    own = rank // max(1, min(2 * d + 2, n // k)) == torch.arange(k, device=like.device)
+    return own.to(like.dtype).clamp(min=_OTHERS)
+
+
+def _among_strangers(z: Tensor, dx: int) -> _Mixture:
+    """Two regimes of rows ``[2, N, D]``, in the second of which sides are those of all rows and
+    share nothing."""
+    n, d = z.shape[1:]
+    own = torch.arange(d, device=z.device) < dx
+    whole = z.mT @ z / n
+    ridge = _RIDGE * torch.eye(d, dtype=z.dtype, device=z.device)
+    apart = torch.where(own[:, None] == own, whole, 0.0) + ridge
+    even = z.new_full((len(z), 2), math.log(0.5))
+    means = torch.zeros_like(z[:, :2])
+    mixture = _Mixture(even, means, torch.stack([whole + ridge, apart], 1))
+    for _ in range(_FIRST_STEPS + _STEPS):
+        found = _moments(z, _log_parts(z, mixture).softmax(-1), whole, single=True)
+        covariance = torch.stack([found.covariance[:, 0], apart], 1)
+        first = torch.stack([found.means[:, 0], means[:, 1]], 1)
+        mixture = _Mixture(found.logs, first, covariance)
     return mixture
 
 
