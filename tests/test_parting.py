@@ -70,9 +70,10 @@ def test_what_a_single_regime_says_too_is_learned_from_and_left_to_stand() -> No
         evidence = evidence_of(data)
         assert (part.trusted(evidence, answer) == trusted).all()
         assert part.says_more(each, evidence).all()
-        for training in (True, False):
-            found = part.train(training)(each, evidence, lambda network, seen: network(seen))
-            assert torch.equal(found, each) != (training or trusted)
+        for part.learns in (True, False):
+            for module in (part.train(), part.eval()):  # of which a host decides
+                found = module(each, evidence, lambda network, seen: network(seen))
+                assert torch.equal(found, each) != (part.learns or trusted)
 
 
 def test_what_regimes_say_is_learned_and_all_else_stays(parent: Arbiter) -> None:

@@ -36,8 +36,12 @@ class Onward(nn.Module):
     Args:
         members: of the arbiter.
         quantiles: of the arbiter.
+
+    ``learns`` is set while its networks are fitted: they learn from all that :meth:`candidates`
+    shows, and are asked only where that is :meth:`trusted`.
     """
 
+    learns = False
     CANDIDATES: int
     SEEN: int
 
@@ -89,8 +93,7 @@ class Onward(nn.Module):
     ) -> Tensor:
         """Quantiles of ``t`` of every member, ``[M, B, Q]``, from those of the answer, ``each``.
 
-        ``run``: how a network is applied to what it sees. While it is trained, all that
-        :meth:`candidates` shows is learned from.
+        ``run``: how a network is applied to what it sees.
         """
         answer = each.mean(0)
         candidates = self.candidates(evidence, answer)
@@ -101,7 +104,7 @@ class Onward(nn.Module):
         if floor is not None:
             found = torch.maximum(found, in_t(floor))
         stays = candidates.isnan().all(-1)
-        if not self.training:
+        if not self.learns:
             stays = stays | ~self.trusted(evidence, answer)
         return torch.where(stays[:, None], each, found)
 

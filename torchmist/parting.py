@@ -13,12 +13,7 @@ from torch import Tensor
 
 from torchmist.evidence import Evidence, in_t
 from torchmist.models.regimes import CONTRASTED, Regimes, regime_information
-from torchmist.onward import (
-    OTHERS,
-    Onward,
-    enough,
-    what_others_say,
-)
+from torchmist.onward import OTHERS, Onward, enough, what_others_say
 from torchmist.quantile_head import to_nats
 
 __all__ = ["Parting"]

@@ -122,6 +122,7 @@ def fit(
     networks, schedule = None, fresh_schedule(epochs)
     if onward:
         networks = arbiter.onward()[-1].members
+        arbiter.onward()[-1].learns = True
         schedule = dataclasses.replace(schedule, rate=4e-3, dropout=0.15, batch=256, warmup=50)
     else:
         arbiter.standardise(arbiter.read(evidence_of(train)))
@@ -140,6 +141,8 @@ def fit(
     if not onward:
         train_doubt(arbiter, learned[0], learned[1:], levels, doubt_steps)
     _report(found, "arbiter", arbiter.doubt, asked, levels)
+    if onward:
+        arbiter.onward()[-1].learns = False
     return found
 
 
