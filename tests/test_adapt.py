@@ -14,6 +14,7 @@ from conftest import hasten, make_duo
 from safetensors import safe_open
 
 import torchmist
+from torchmist import finetuning
 from torchmist.adapt import FlowReport, adapt
 from torchmist.adapt.report import AdaptReport, loss_or_no_gain
 from torchmist.adapt.sides import both_sides
@@ -87,19 +88,19 @@ def test_adapt_keeps_its_budget(adapted) -> None:
 def test_adapt_goes_on_after_an_interruption(small_duo, tmp_path, monkeypatch, quick) -> None:
     x, y, path = mixed(240, 3), torch.arange(220) % 3, tmp_path / "state.pt"
     options = {"base": small_duo, "show": False, "budget": 60, "checkpoint": path}
-    hear, count = torchmist.finetune.__globals__["hear"], iter(range(1000))
+    hear, count = finetuning.hear, iter(range(1000))
 
     def stop(*arguments):
         if next(count) == 30:
             raise KeyboardInterrupt
         return hear(*arguments)
 
-    monkeypatch.setitem(torchmist.finetune.__globals__, "hear", stop)
+    monkeypatch.setattr(finetuning, "hear", stop)
     with pytest.raises(KeyboardInterrupt):
         adapt(x, y, **options)
     kept = torch.load(path, weights_only=True)
     assert len(kept["check"]) + len(kept["learn"]) == 30 and "flow_x" in kept
-    monkeypatch.setitem(torchmist.finetune.__globals__, "hear", hear)
+    monkeypatch.setattr(finetuning, "hear", hear)
     model = adapt(x, y, **options)
     assert 50 < model.report.seconds < 66
     again = torch.load(path, weights_only=True)

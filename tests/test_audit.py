@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from torchmist.audit import AuditReport, AuditRow, audit, noisy_bins_mi
+from torchmist.auditing import AuditReport, AuditRow, audit, noisy_bins_mi
 from torchmist.ranked import Ranked
 
 

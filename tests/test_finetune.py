@@ -11,9 +11,9 @@ import torch
 from conftest import make_duo
 
 import torchmist
-from torchmist import arbiter_fit
+from torchmist import arbiter_fit, finetuning
 from torchmist.arbiter_fit import Data, Schedule, evidence_of, rows_of, train_members
-from torchmist.finetune import Draw, hear, tune
+from torchmist.finetuning import Draw, hear, tune
 from torchmist.held_out import estimates
 
 
@@ -72,7 +72,7 @@ def test_where_nothing_is_to_learn_the_weights_come_back(small_duo, monkeypatch)
             member[-1].bias.data += 1
         return arbiter, steps
 
-    monkeypatch.setitem(torchmist.finetune.__globals__, "tune", worse)
+    monkeypatch.setattr(finetuning, "tune", worse)
     tuned = torchmist.finetune(small_duo, source(10), show=False)
     assert not tuned.report.helped and "no gain" in str(tuned.report)
     own, found = small_duo.arbiter.state_dict(), tuned.arbiter.state_dict()
@@ -95,7 +95,7 @@ def test_intervals_hold_on_draws_that_train_nothing(small_duo, data) -> None:
 def test_a_family_that_loses_is_guarded_by_an_average_with_the_base(
     small_duo, data, monkeypatch
 ) -> None:
-    monkeypatch.setitem(torchmist.finetune.__globals__, "_widen", lambda *_: None)
+    monkeypatch.setattr(finetuning, "_widen", lambda *_: None)
     family = (torch.arange(len(data["mi"])) // 8 % 2).float()
     own, _, _ = estimates(small_duo, small_duo.arbiter, data)
     mi = torch.where(family == 0, data["mi"], own.clamp(min=0))  # nothing to learn of the second

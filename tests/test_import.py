@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pkgutil
 import subprocess
 import sys
+from importlib import import_module
+from types import ModuleType
 
 import torchmist
 
@@ -18,6 +21,20 @@ def test_every_public_name_resolves_and_they_are_sorted() -> None:
     assert torchmist.__all__ == sorted(torchmist.__all__)
     for name in torchmist.__all__:
         assert hasattr(torchmist, name)
+
+
+def test_no_name_hides_a_module() -> None:
+    """``import torchmist.x`` and ``torchmist.x`` are the same module, in every package."""
+    walk = pkgutil.walk_packages(torchmist.__path__, "torchmist.")
+    packages = [torchmist, *(import_module(info.name) for info in walk if info.ispkg)]
+    hidden = [
+        f"{package.__name__}.{info.name}"
+        for package in packages
+        for info in pkgutil.iter_modules(package.__path__)
+        if info.name in getattr(package, "__all__", ())
+        or not isinstance(vars(package).get(info.name, package), ModuleType)
+    ]
+    assert len(packages) > 4 and hidden == []
 
 
 def test_import_adds_the_core_packages_and_nothing_else_to_torch() -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import torchmist
-from torchmist.lagged import block_length, lagged, transfer_entropy
+from torchmist.lags import block_length, lagged, transfer_entropy
 
 
 def memory(rng: np.random.Generator, n: int, phi: float) -> np.ndarray:

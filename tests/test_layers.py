@@ -14,9 +14,9 @@ BASE = {
     "sorting", "trained_range", "weight_files",
 }  # fmt: skip
 DOORS = {
-    "audit", "causal", "club", "conditional", "estimate", "export", "finetune", "functional", "hub",
-    "independence", "joint", "lagged", "lightning", "metrics", "pairwise", "planes", "processes",
-    "regularizer", "scores", "sklearn",
+    "auditing", "causal", "club", "column_pairs", "conditional", "estimation", "export",
+    "finetuning", "functional", "hub", "independence", "joint", "lags", "lightning", "metrics",
+    "planes", "processes", "regularizer", "scores", "sklearn",
 }  # fmt: skip
 COMMANDS = {"__main__", "cli", "cli_options", "cli_pairwise"}
 LAYERS = ("base", "models", "parts", "doors", "adapt", "commands", "training", "benchmarks")

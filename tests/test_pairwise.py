@@ -11,7 +11,7 @@ import pytest
 
 import torchmist
 from torchmist.cli import main
-from torchmist.pairwise import Pairwise, pairwise
+from torchmist.column_pairs import Pairwise, pairwise
 from torchmist.scores import read_table, score_columns
 
 

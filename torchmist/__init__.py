@@ -7,14 +7,14 @@
 ``torchmist.adapt`` is a module to import by itself: ``from torchmist.adapt import adapt``.
 """
 
-from torchmist.audit import AuditReport, audit
+from torchmist.auditing import AuditReport, audit
+from torchmist.column_pairs import Pairwise, pairwise
 from torchmist.conditional import conditional_mi, estimate_conditional
-from torchmist.estimate import MIEstimate, estimate
-from torchmist.finetune import finetune
+from torchmist.estimation import MIEstimate, estimate
+from torchmist.finetuning import finetune
 from torchmist.functional import mist_mi
 from torchmist.independence import conditional_independence_test, independence_test
-from torchmist.lagged import Lagged, TransferEntropy, lagged, transfer_entropy
-from torchmist.pairwise import Pairwise, pairwise
+from torchmist.lags import Lagged, TransferEntropy, lagged, transfer_entropy
 from torchmist.regularizer import MIRegularizer
 from torchmist.target import MITarget
 from torchmist.weights import load_pretrained

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torchmist.autocorrelation import block_length
 from torchmist.columns import Discrete
 from torchmist.conditional import estimate_conditional
-from torchmist.estimate import estimate
+from torchmist.estimation import estimate
 from torchmist.functional import Model
 from torchmist.independence import check_options, independence_test, sorted_given, sorted_pair
 from torchmist.kinds import Sorted
@@ -155,7 +155,7 @@ class TigramiteTest(CondIndTest):  # type: ignore[misc]
     labels.
 
     Without a condition, rows are permuted in blocks that are longer than the series remember
-    (``sig_blocklength``, by default :func:`torchmist.lagged.block_length` of the first columns).
+    (``sig_blocklength``, by default :func:`torchmist.lags.block_length` of the first columns).
     Given a condition they are permuted among rows that are alike in it, which takes series for
     independent rows given their parents, as in the second step of PCMCI.
 

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from torchmist import __version__
-from torchmist.audit import audit
+from torchmist.auditing import audit
 from torchmist.checks import check_level
 from torchmist.cli_options import check_folder, check_picture, check_rows, split_names
 from torchmist.cli_pairwise import add_pairwise
-from torchmist.estimate import MIEstimate, estimate
+from torchmist.estimation import MIEstimate, estimate
 from torchmist.table_files import TableFile, read_columns
 
 __all__ = ["main", "read_columns"]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from torchmist.cli_options import split_names
-from torchmist.pairwise import Pairwise, pairwise
+from torchmist.column_pairs import Pairwise, pairwise
 from torchmist.table_files import TableFile
 
 __all__ = ["add_pairwise"]

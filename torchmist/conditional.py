@@ -23,7 +23,7 @@ from torchmist.checks import check_side, check_tensors, check_third, warn_once
 from torchmist.columns import Discrete, Kind, Side, read_side
 from torchmist.degenerate import touching_zero
 from torchmist.entropy import code_entropy, label_bound
-from torchmist.estimate import MIEstimate, estimate_sorted
+from torchmist.estimation import MIEstimate, estimate_sorted
 from torchmist.functional import Model, resolve_model
 from torchmist.given import (
     SortedGiven,

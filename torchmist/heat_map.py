@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from torchmist.pairwise import Pairwise
+    from torchmist.column_pairs import Pairwise
 
 __all__ = ["heat_map"]
 

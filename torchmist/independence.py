@@ -24,7 +24,7 @@ from torchmist.checks import check_pair, check_third, warn_once
 from torchmist.columns import Discrete, Side, read_side
 from torchmist.conditional import estimate_given
 from torchmist.dependence import BLOCK, MOST, Dependence, block_sizes, kernels, score_columns
-from torchmist.estimate import MIEstimate, estimate_sorted
+from torchmist.estimation import MIEstimate, estimate_sorted
 from torchmist.functional import Model, resolve_model
 from torchmist.given import SortedGiven, sort_given, told_by_given
 from torchmist.kinds import Sorted, SortedPair, joint_codes, network_columns, sort_pair
@@ -89,7 +89,7 @@ def independence_test(
         stop: early end, exact as well (Besag and Clifford 1991): the number of permutations that
             score as high as the data; None draws all.
         block: rows that stay together, for series, whose rows are not independent
-            (:func:`torchmist.lagged.block_length`); of more than 8,192 the first are tested. The
+            (:func:`torchmist.lags.block_length`); of more than 8,192 the first are tested. The
             level is exact for 1 alone.
         discrete_x, discrete_y: which columns are class labels, as for :func:`~torchmist.estimate`.
         generator: of the permutations (on the CPU); by default one of seed 0.

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from torchmist.columns import Kind, Side
-from torchmist.estimate import estimate_sides
+from torchmist.estimation import estimate_sides
 from torchmist.functional import Model
 from torchmist.kinds import bearable, joint_codes
 from torchmist.scores import Columns, Taken, score_columns

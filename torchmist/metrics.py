@@ -11,7 +11,7 @@ from torch import Tensor
 
 from torchmist.checks import MIN_SAMPLES, check_tensors, warn_once
 from torchmist.columns import Discrete
-from torchmist.estimate import MIEstimate, estimate
+from torchmist.estimation import MIEstimate, estimate
 from torchmist.functional import Model
 from torchmist.models.network import QuantileNetwork
 from torchmist.weights import check_name

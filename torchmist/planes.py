@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from torchmist.checks import MIN_SAMPLES
-from torchmist.estimate import MIEstimate, estimate
+from torchmist.estimation import MIEstimate, estimate
 from torchmist.functional import Model
 
 __all__ = ["InformationPlane", "PlaneRecord", "trainer_callback"]

@@ -22,7 +22,7 @@ from torchmist.checks import MIN_SAMPLES
 from torchmist.columns import Discrete, Kind, Side, read_side
 from torchmist.copula import rank_transform
 from torchmist.entropy import code_entropy
-from torchmist.estimate import MIEstimate, estimate_sorted
+from torchmist.estimation import MIEstimate, estimate_sorted
 from torchmist.functional import Model
 from torchmist.kinds import bearable, sort_pair
 from torchmist.models.pair_network import PairNetwork, is_pair_model, load_pair_network

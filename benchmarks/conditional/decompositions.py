@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 import torchmist
 from benchmarks.conditional.registry import Sample, Side, columns_of
-from torchmist.estimate import MIEstimate
+from torchmist.estimation import MIEstimate
 from torchmist.models.network import QuantileNetwork
 
 __all__ = ["DECOMPOSITIONS", "Answer", "answer"]

@@ -23,7 +23,7 @@ from torchmist.arbiter import Arbiter
 from torchmist.arbiter_fit import Data
 from torchmist.checks import check_count
 from torchmist.duo import DuoMIST
-from torchmist.finetune import Draw, check_budget, collect, reported, resolve_duo, tune
+from torchmist.finetuning import Draw, check_budget, collect, reported, resolve_duo, tune
 from torchmist.functional import Model
 from torchmist.held_out import HeldOut
 from torchmist.models.network import QuantileNetwork

@@ -14,7 +14,7 @@ from torch import Tensor
 from torchmist.adapt.cells import Pool
 from torchmist.adapt.partitions import clustered, column_scale, sliced
 from torchmist.checks import check_side
-from torchmist.estimate import as_tensor
+from torchmist.estimation import as_tensor
 
 __all__ = ["Kind", "Part", "SplitSide", "both_sides"]
 

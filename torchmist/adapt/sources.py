@@ -14,7 +14,7 @@ from torchmist.adapt.cells import CellMeta
 from torchmist.adapt.flows import Flow
 from torchmist.adapt.sides import Kind, Part, SplitSide
 from torchmist.adapt.warp import WarpedMeta
-from torchmist.finetune import Draw
+from torchmist.finetuning import Draw
 from torchmist.synthetic.general import GeneralMeta
 from torchmist.synthetic.general.canonical_meta import CanonicalMeta
 

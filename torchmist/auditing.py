@@ -23,7 +23,7 @@ from torch import Tensor
 
 from torchmist.checks import check_side
 from torchmist.columns import read_side
-from torchmist.estimate import as_tensor, estimate_sorted
+from torchmist.estimation import as_tensor, estimate_sorted
 from torchmist.functional import Model
 from torchmist.interval_figure import draw_intervals
 from torchmist.kinds import settled_pair, sort_kinds

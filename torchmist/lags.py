@@ -35,7 +35,7 @@ from torchmist.autocorrelation import block_length, block_rows, spacing
 from torchmist.checks import check_count, check_level
 from torchmist.columns import Discrete
 from torchmist.conditional import estimate_conditional
-from torchmist.estimate import MIEstimate, estimate
+from torchmist.estimation import MIEstimate, estimate
 from torchmist.functional import Model
 from torchmist.progress import Bar
 from torchmist.row_labels import order_notes
