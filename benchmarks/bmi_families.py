@@ -19,7 +19,7 @@ from bmi.samplers import (
 from bmi.transforms import half_cube
 from numpy.typing import NDArray
 
-from torchmist.synthetic import Family, PaperParameters
+from torchmist.synthetic import PaperFamily, PaperParameters
 
 __all__ = ["BMISampler", "bmi_sampler"]
 
@@ -64,7 +64,7 @@ def bmi_sampler(family: str, parameters: PaperParameters) -> BMISampler:
     Raises:
         ValueError: for an unknown family.
     """
-    kind, dim = Family.from_name(family), parameters.dim
+    kind, dim = PaperFamily.from_name(family), parameters.dim
     if kind.base == "additive_noise":
         columns = [AdditiveUniformSampler(epsilon) for epsilon in parameters.epsilon]
         sampler: Any = IndependentConcatenationSampler(columns)

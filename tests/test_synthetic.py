@@ -16,7 +16,7 @@ from torchmist.synthetic import (
     IMD_FAMILIES,
     OOMD_FAMILIES,
     TRAIN_FAMILIES,
-    Family,
+    PaperFamily,
     PaperMeta,
     PaperParameters,
     draw_parameters,
@@ -249,7 +249,7 @@ def test_the_device_argument_moves_every_field():
              "additive_noise-dense-base", "uniform-dense-base", "normal-dense-base-base", 3],
 )  # fmt: skip
 def test_unknown_families_are_refused(name: str):
-    for refuse in (Family.from_name, lambda f: PaperMeta([f]),
+    for refuse in (PaperFamily.from_name, lambda f: PaperMeta([f]),
                    lambda f: draw_parameters(f, 3, generator())):  # fmt: skip
         with pytest.raises(ValueError, match="expected a family named base"):
             refuse(name)

@@ -1,7 +1,7 @@
 """Synthetic joint distributions whose mutual information is known exactly."""
 
 from torchmist.synthetic.batch import Batch
-from torchmist.synthetic.families import IMD_FAMILIES, OOMD_FAMILIES, TRAIN_FAMILIES, Family
+from torchmist.synthetic.families import IMD_FAMILIES, OOMD_FAMILIES, TRAIN_FAMILIES, PaperFamily
 from torchmist.synthetic.paper import PaperMeta, family_mi, sample_family
 from torchmist.synthetic.parameters import PaperParameters, draw_parameters
 
@@ -10,7 +10,7 @@ __all__ = [
     "OOMD_FAMILIES",
     "TRAIN_FAMILIES",
     "Batch",
-    "Family",
+    "PaperFamily",
     "PaperMeta",
     "PaperParameters",
     "draw_parameters",

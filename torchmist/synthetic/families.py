@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torchmist.synthetic.warps import WARPS
 
-__all__ = ["IMD_FAMILIES", "OOMD_FAMILIES", "TRAIN_FAMILIES", "Family"]
+__all__ = ["IMD_FAMILIES", "OOMD_FAMILIES", "TRAIN_FAMILIES", "PaperFamily"]
 
 TRAIN_FAMILIES = (
     "normal-dense-base",
@@ -57,12 +57,12 @@ _STRUCTURES = {
 
 
 @dataclass(frozen=True)
-class Family:
+class PaperFamily:
     """The parts of a family's name; ``structure`` is empty for additive noise.
 
     Example:
-        >>> Family.from_name("student-2pair-asinh")
-        Family(base='student', structure='2pair', warp='asinh')
+        >>> PaperFamily.from_name("student-2pair-asinh")
+        PaperFamily(base='student', structure='2pair', warp='asinh')
     """
 
     base: str
@@ -70,7 +70,7 @@ class Family:
     warp: str
 
     @classmethod
-    def from_name(cls, name: str) -> Family:
+    def from_name(cls, name: str) -> PaperFamily:
         """Parses ``base[-structure]-warp``; any known combination, not only those of the paper.
 
         Raises:

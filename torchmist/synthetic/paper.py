@@ -12,7 +12,7 @@ from torch import Tensor
 
 from torchmist.synthetic.additive import additive_mi, sample_additive
 from torchmist.synthetic.batch import Batch
-from torchmist.synthetic.families import TRAIN_FAMILIES, Family
+from torchmist.synthetic.families import TRAIN_FAMILIES, PaperFamily
 from torchmist.synthetic.latent import LatentParameters, latent_mi, sample_latent
 from torchmist.synthetic.parameters import PaperParameters, ParameterBatch, check_dim
 from torchmist.synthetic.warps import WARPS
@@ -42,7 +42,7 @@ class PaperMeta:
         self.families = tuple(TRAIN_FAMILIES if families is None else families)
         if not self.families:
             raise ValueError("expected at least one family, got none")
-        self._parts = [Family.from_name(name) for name in self.families]
+        self._parts = [PaperFamily.from_name(name) for name in self.families]
 
     def sample(
         self,

@@ -12,7 +12,7 @@ from numbers import Integral
 import torch
 from torch import Tensor
 
-from torchmist.synthetic.families import Family
+from torchmist.synthetic.families import PaperFamily
 
 __all__ = ["PaperParameters", "ParameterBatch", "draw_parameters"]
 
@@ -144,6 +144,6 @@ def draw_parameters(family: str, dim: int, generator: torch.Generator) -> PaperP
         >>> draw_parameters("student-sparse-base", 3, torch.Generator().manual_seed(0)).dim
         3
     """
-    Family.from_name(family)
+    PaperFamily.from_name(family)
     check_dim(dim)
     return ParameterBatch.draw(1, dim, generator=generator).unbind()[0]
