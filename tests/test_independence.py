@@ -10,7 +10,7 @@ from torchmist.columns import read_side
 from torchmist.dependence import Dependence, kernels, score_columns
 from torchmist.independence import conditional_independence_test, independence_test
 from torchmist.kinds import sort_kinds
-from torchmist.shuffles import near_order, sequential_p_value, shuffled
+from torchmist.shuffles import near_order, permutation_p_value, sequential_p_value, shuffled
 
 
 def _draw(seed: int, n: int = 80) -> tuple[np.ndarray, np.ndarray, np.random.Generator]:
@@ -98,6 +98,9 @@ def test_the_level_holds_where_few_orders_exist(rows: int) -> None:
 def test_scores_that_rounding_moves_are_ties() -> None:
     scores = torch.tensor([5.0 - 1e-6, 5.0 + 1e-6, 4.0])
     assert sequential_p_value(5.0, lambda count: scores, 3, None, 3) == (3 / 4, 3)
+    assert permutation_p_value(5.0, scores.numpy()) == 3 / 4
+    several = np.array([[2.0, -1.0], [1.0, -1.1]])
+    assert permutation_p_value(np.array([2.0, -1.0]), several).tolist() == [2 / 3, 2 / 3]
 
 
 @pytest.mark.parametrize("shape", ["wave", "circle", "parity", "labels"])

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from torchmist.checks import check_count
 
-__all__ = ["block_length", "block_rows", "spacing"]
+__all__ = ["block_length", "block_rows", "check_block", "spacing"]
 
 _BLOCKS = 8  # fewest blocks of a permutation
 _MEMORY = 2.0  # standard errors below which an autocorrelation counts as none
@@ -41,15 +41,22 @@ def block_rows(block: int | None, x: Tensor, y: Tensor, rows: int | None = None)
     order; :func:`block_length` for None.
 
     Raises:
+        ValueError: as :func:`check_block`.
+    """
+    return block_length(x, y) if block is None else check_block(block, rows or len(x))
+
+
+def check_block(block: int, rows: int) -> int:
+    """A block of a permutation of ``rows`` rows, as an int.
+
+    Raises:
         ValueError: for a block of no rows, or of more than half of those.
     """
-    if block is None:
-        return block_length(x, y)
-    block, most = check_count(block, "block", 1), (rows or len(x)) // 2
-    if block > most:
+    block = check_count(block, "block", 1)
+    if block > rows // 2:
         raise ValueError(
-            f"expected block of at most {most} rows, half of those that are put in order, got "
-            f"{block}; leave block out, or take a longer record"
+            f"expected block of at most {rows // 2} rows, half of the {rows} that are put in order "
+            f"together, got {block}; take a smaller one"
         )
     return block
 

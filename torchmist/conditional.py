@@ -37,7 +37,7 @@ from torchmist.given import (
     warn_of_codes,
 )
 from torchmist.kinds import Sorted, SortedPair, joint_codes, sort_pair
-from torchmist.quantile_head import quantile_levels
+from torchmist.quantile_head import QUANTILES, quantile_levels
 from torchmist.quantiles import (
     Statistic,
     answer,
@@ -52,7 +52,6 @@ from torchmist.sample import Sample, term_sample
 __all__ = ["conditional_mi", "estimate_conditional", "estimate_given"]
 
 _ARRAYS = "torchmist.estimate_conditional"
-_LEVELS = 24  # quantiles of an estimate that is known to be 0
 _DRAWS = 4096  # of the sums of independent errors
 
 
@@ -235,7 +234,7 @@ def estimate_given(sorted_: SortedGiven, model: Model = "mist") -> MIEstimate:
     why = told_by_given(a.values, b.values, c.values)
     if why:
         warn_once(f"torchmist: {why}")
-        return MIEstimate(torch.zeros(1, _LEVELS), quantile_levels(_LEVELS), (why,), False)
+        return MIEstimate(torch.zeros(1, QUANTILES), quantile_levels(), (why,), False)
     member, numbers = classes_of(c)
     rng = np.random.default_rng(0)
     total, parts = np.zeros(_DRAWS), []

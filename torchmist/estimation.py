@@ -20,6 +20,7 @@ from torchmist.diagnostics import data_notes
 from torchmist.discrete import table_quantiles
 from torchmist.functional import Model, resolve_model
 from torchmist.kinds import SortedPair, countable, network_sample, sort_pair
+from torchmist.quantile_head import quantile_levels
 from torchmist.quantiles import answer, reduce_quantiles
 from torchmist.resolution import beyond_resolution, resolution, thin_notes
 from torchmist.row_labels import order_notes
@@ -30,7 +31,6 @@ from torchmist.trained_range import TrainedRange
 __all__ = ["MIEstimate", "as_tensor", "estimate", "estimate_sides", "estimate_sorted"]
 
 Number = float | NDArray[np.float64]
-_LEVELS = 24  # quantiles of what was counted, as many as those of the network
 _ONCE = 0.5  # share of the rows whose pair of labels is seen once
 
 
@@ -212,7 +212,7 @@ def _from_counts(pair: SortedPair) -> MIEstimate:
     """The posterior of the counts of joint codes ``[B, N]``."""
     x, y = pair.x, pair.y
     assert x.codes is not None and y.codes is not None
-    levels = (torch.arange(_LEVELS, dtype=torch.float64) + 0.5) / _LEVELS
+    levels = quantile_levels(dtype=torch.float64)
     tables = [count_pairs(u, v) for u, v in zip(x.codes.cpu().numpy(), y.codes.cpu().numpy())]
     quantiles = torch.stack([table_quantiles(table, levels) for table in tables])
     notes = (*pair.notes, *data_notes(x, y, counted=True, names=pair.names))

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from torchmist.alike import alike, predictors
+from torchmist.autocorrelation import check_block
 from torchmist.checks import check_pair, check_third, warn_once
 from torchmist.columns import Discrete, Side, read_side
 from torchmist.conditional import estimate_given
@@ -108,7 +109,7 @@ def independence_test(
     generator = _generator(generator)
     pair = sorted_pair((x, y), (discrete_x, discrete_y))
     n, device = pair.x.values.shape[1], pair.x.values.device
-    _check_block(block, n)
+    check_block(block, min(n, BLOCK))
     if score == "network":
         assert model is not None
         groups = torch.zeros(1, n, dtype=torch.int64, device=device)
@@ -216,11 +217,6 @@ def check_options(
             raise TypeError(f"expected {name} to be an int, got {type(value).__name__}")
         if value < 1:
             raise ValueError(f"expected {name} of at least 1, got {value}")
-
-
-def _check_block(block: int, n: int) -> None:
-    if block > (most := min(n, BLOCK) // 2):
-        raise ValueError(f"expected block of at most {most} rows, got {block}")
 
 
 def _read(names: Sequence[str], values: Sequence[Any], discrete: Sequence[Discrete]) -> list[Side]:

@@ -40,7 +40,7 @@ from torchmist.functional import Model
 from torchmist.progress import Bar
 from torchmist.row_labels import order_notes
 from torchmist.scores import Columns, read_table, score_columns
-from torchmist.shuffles import shuffled_blocks
+from torchmist.shuffles import permutation_p_value, shuffled_blocks
 
 __all__ = ["Lagged", "TransferEntropy", "block_length", "lagged", "transfer_entropy"]
 
@@ -219,7 +219,7 @@ def transfer_entropy(
     with Bar(1 + permutations, "estimate", progress) as bar:
         whole, chance = _gains(now, past_x, past_y, orders, model, bar)
     effective = max(0.0, float(found.mean) - max(0.0, float(chance.mean())))
-    return TransferEntropy(found, _p_value(whole, chance), effective, size)
+    return TransferEntropy(found, float(permutation_p_value(whole, chance)), effective, size)
 
 
 def _gains(
@@ -260,10 +260,6 @@ def _histories(
     return target[times], past_x, past_y
 
 
-def _p_value(found: float, chance: NDArray[np.float64]) -> float:
-    return float((1 + (chance >= found).sum()) / (1 + len(chance)))
-
-
 def _block_orders(n: int, size: int, count: int, seed: int) -> Iterator[Tensor]:
     """Orders ``[N]`` of the rows of a series that keep ``size`` of them together, one by one."""
     generator = torch.Generator().manual_seed(seed)
@@ -281,8 +277,8 @@ def _over_lags(
     p_value = quantile = np.full(len(steps), np.nan)
     p_any = math.nan
     if len(chance):
-        p_value = (1 + (chance >= whole).sum(0)) / (1 + len(chance))
-        p_any = _p_value(float(whole.max()), chance.max(1))
+        p_value = permutation_p_value(whole, chance)
+        p_any = float(permutation_p_value(float(whole.max()), chance.max(1)))
         quantile = np.quantile(chance, 0.95, axis=0)
     low, high = np.minimum(ends[0], whole), np.maximum(ends[1], whole)
     return Lagged(np.array(steps), whole, low, high, p_value, p_any, quantile, block, level)

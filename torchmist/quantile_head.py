@@ -11,11 +11,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 __all__ = [
-    "OFFSET", "QuantileHead", "blended_quantiles", "blending_network", "from_nats",
+    "OFFSET", "QUANTILES", "QuantileHead", "blended_quantiles", "blending_network", "from_nats",
     "quantile_levels", "to_nats",
 ]  # fmt: skip
 
 OFFSET = 0.2
+QUANTILES = 24
+"""How many quantiles an estimate has: those of networks, and of what is counted or known."""
+
 _NARROW = 3.0  # before training neighbouring quantiles are close
 _FLOOR, _CEILING = -8.0, 6.5  # t of -0.2 and 665 nats: finite values and gradients always
 
@@ -30,9 +33,9 @@ def to_nats(t: Tensor) -> Tensor:
     return torch.exp(t.clamp(_FLOOR, _CEILING)) - OFFSET
 
 
-def quantile_levels(count: int) -> Tensor:
+def quantile_levels(count: int = QUANTILES, dtype: torch.dtype | None = None) -> Tensor:
     """Levels ``(q + 1/2) / Q``, for which the mean of the quantiles is the mean."""
-    return (torch.arange(count) + 0.5) / count
+    return (torch.arange(count, dtype=dtype) + 0.5) / count
 
 
 def blending_network(read: int, width: int, candidates: int, quantiles: int) -> nn.Sequential:

@@ -28,6 +28,7 @@ from torchmist.kinds import bearable, sort_pair
 from torchmist.models.pair_network import PairNetwork, is_pair_model, load_pair_network
 from torchmist.models.pair_statistics import label_statistics, mixed_statistics, number_statistics
 from torchmist.ordered import order_matters
+from torchmist.quantile_head import QUANTILES, quantile_levels
 from torchmist.quantiles import reduce_quantiles
 from torchmist.resolution import beyond_resolution, resolution
 
@@ -38,7 +39,6 @@ _CHUNK = 64  # most pairs in one pass
 _FEW, _PER_VALUE = 20, 5  # most values of a number that is taken for labels, and rows for each
 _ROWS = 20_000  # most rows to see from whether the order of integers matters
 _NEAR = 0.6  # share of what the sample resolves from which a pair is looked at for near copies
-_QUANTILES = 24  # of weights for sets of columns, and of counts
 _CLASSES = 60  # most classes of a table; beside numbers, the rarest beyond are one
 
 Taken = Literal["numbers", "labels"]
@@ -210,7 +210,7 @@ def score_columns(
     target, groups = _Target(y), dict[str, list[int]]()
     for k in range(len(x)):
         groups.setdefault(_way(x, k, target, network), []).append(k)
-    count = network.quantiles if network is not None else _QUANTILES
+    count = network.quantiles if network is not None else QUANTILES
     out = torch.zeros(len(x), count)
     chunk = max(1, min(_CHUNK, _ELEMENTS // len(x.values)))
     for way, places in groups.items():
@@ -292,7 +292,7 @@ def _one_by_one(x: Columns, y: Columns, model: Model) -> Tensor:
     """Quantiles ``[F, Q]`` through :func:`torchmist.estimate`: numbers as one batch."""
     sides = [_side(x, "x"), _side(y, "y")]
     numbers = [k for k, kind in enumerate(x.taken) if kind == "numbers"]
-    out = torch.zeros(len(x), _QUANTILES)
+    out = torch.zeros(len(x), QUANTILES)
     if numbers:
         values = x.values[:, numbers].mT[..., None]
         batch = replace(sides[0], values=values, kinds=("real",), names=("x",))
@@ -306,12 +306,12 @@ def _one_by_one(x: Columns, y: Columns, model: Model) -> Tensor:
 
 
 def _resampled(found: MIEstimate) -> Tensor:
-    """Quantiles ``[B, 24]`` at the usual levels."""
-    if found.quantiles.shape[1] == _QUANTILES:
+    """Quantiles ``[B, Q]`` at the usual levels."""
+    if found.quantiles.shape[1] == QUANTILES:
         return found.quantiles
-    levels = (torch.arange(_QUANTILES) + 0.5) / _QUANTILES
+    levels = quantile_levels().tolist()
     return torch.stack(
-        [reduce_quantiles(found.quantiles, found.levels, float(level)) for level in levels], -1
+        [reduce_quantiles(found.quantiles, found.levels, level) for level in levels], -1
     )
 
 

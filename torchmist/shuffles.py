@@ -6,12 +6,18 @@ Legend: ``N`` rows, ``B`` blocks of ``m`` rows, ``q`` columns, ``P`` permutation
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["near_order", "sequential_p_value", "shuffled", "shuffled_blocks"]
+__all__ = [
+    "near_order", "permutation_p_value", "sequential_p_value", "shuffled", "shuffled_blocks",
+]  # fmt: skip
 
+Value = TypeVar("Value", float, NDArray[np.float64])
 _ROUNDING = 1e-3  # share of a score by which single precision may move it: of one order in batches
 # of different sizes up to 1e-4
 
@@ -66,6 +72,24 @@ def shuffled_blocks(groups: Tensor, size: int, count: int, generator: torch.Gene
     return ((order + start) % m).to(groups.device)
 
 
+def permutation_p_value(observed: Value, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """P-values ``(1 + #{>=}) / (1 + P)`` of all permutations, one for each score of the data.
+
+    Scores that differ from that of the data by rounding alone count as equal to it.
+
+    Args:
+        observed: scores of the data, of any shape.
+        scores: those of permuted data, ``[P, ...]``.
+    """
+    reached = scores >= _least(observed)
+    return np.asarray((1 + reached.sum(0)) / (1 + len(scores)))
+
+
+def _least(observed: Value) -> Value:
+    """The least score that counts as that of the data."""
+    return observed - _ROUNDING * abs(observed)
+
+
 def sequential_p_value(
     observed: float, draw: Callable[[int], Tensor], permutations: int, stop: int | None, chunk: int
 ) -> tuple[float, int]:
@@ -85,8 +109,7 @@ def sequential_p_value(
         stop: exceeding ones after which to stop; None: never.
         chunk: how many are drawn at once.
     """
-    exceeding, drawn = 0, 0
-    least = observed - _ROUNDING * abs(observed)
+    exceeding, drawn, least = 0, 0, _least(observed)
     while drawn < permutations:
         scores = draw(min(chunk, permutations - drawn))
         over = (scores >= least).cpu()
