@@ -11,6 +11,7 @@ from torchmist.models.crossed import CROSSED_COUNT
 from torchmist.models.neighbourhood import FEATURE_COUNT, OPINION_COUNT
 from torchmist.models.regimes import REGIMES_COUNT
 from torchmist.models.repeated import REPEATED_COUNT
+from torchmist.models.settled import SETTLED_COUNT
 from torchmist.models.told import TOLD_SIZES
 from torchmist.models.unmixed import UNMIXED_COUNT
 from torchmist.models.variates import SHARPNESS_COUNT, VARIATE_COUNT, VARIATE_OPINIONS
@@ -42,7 +43,7 @@ def draws(count: int = 4000) -> Data:
         (plain[:, None]).exp() - 0.2, torch.zeros(count, 3),
         torch.zeros(count, CROSSED_COUNT), torch.zeros(count, UNMIXED_COUNT),
         torch.zeros(count, sum(TOLD_SIZES)), torch.zeros(count, REPEATED_COUNT),
-        torch.zeros(count, REGIMES_COUNT), sizes,
+        torch.zeros(count, REGIMES_COUNT), torch.zeros(count, SETTLED_COUNT), sizes,
     )  # fmt: skip
     check = (torch.arange(count) // 2 % 8 == 0).float()
     return {**evidence._asdict(), "mi": t.exp() - 0.2, "family": family, "check": check}

@@ -18,6 +18,7 @@ from torchmist.models.mist import MIST, MISTConfig
 from torchmist.models.neighbourhood import FEATURE_COUNT, OPINION_COUNT
 from torchmist.models.regimes import REGIMES_COUNT
 from torchmist.models.repeated import REPEATED_COUNT
+from torchmist.models.settled import SETTLED_COUNT
 from torchmist.models.told import TOLD_SIZES
 from torchmist.models.unmixed import UNMIXED_COUNT
 from torchmist.models.variates import SHARPNESS_COUNT, VARIATE_COUNT, VARIATE_OPINIONS
@@ -101,7 +102,7 @@ def evidence(opinions: float) -> Evidence:
     found = [torch.full((1, VARIATE_OPINIONS), opinions)]
     found += [torch.zeros(1, count) for count in (VARIATE_COUNT, SHARPNESS_COUNT)]
     found += [torch.full((1, 1), opinions), torch.zeros(1, 3), torch.zeros(1, CROSSED_COUNT)]
-    counts = UNMIXED_COUNT, sum(TOLD_SIZES), REPEATED_COUNT, REGIMES_COUNT
+    counts = UNMIXED_COUNT, sum(TOLD_SIZES), REPEATED_COUNT, REGIMES_COUNT, SETTLED_COUNT
     found += [torch.zeros(1, k) for k in counts]
     features = torch.zeros(1, FEATURE_COUNT)
     return Evidence(plain, local, said, torch.zeros(1), features, *found, sizes)

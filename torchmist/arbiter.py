@@ -13,8 +13,9 @@ stretches them by how far they disagree. Where pairs or products of columns say 
 :class:`~torchmist.further.Further` goes on from there, where independent components do, an
 :class:`~torchmist.unmixing.Unmixing`, where classifiers of a label do, a
 :class:`~torchmist.telling.Telling`, where variates repeat each other, a
-:class:`~torchmist.repeating.Repeating`, and where several regimes say more, a
-:class:`~torchmist.parting.Parting`. All that is read is free of the order of samples and columns
+:class:`~torchmist.repeating.Repeating`, where several regimes say more, a
+:class:`~torchmist.parting.Parting`, and where neighbours have settled, a
+:class:`~torchmist.settling.Settling`. All that is read is free of the order of samples and columns
 and of the swap of the sides. Legend: ``B`` datasets, ``Q`` quantiles, ``C`` candidates.
 """
 
@@ -34,12 +35,13 @@ from torchmist.onward import Onward
 from torchmist.parting import Parting
 from torchmist.quantile_head import blended_quantiles, blending_network, to_nats
 from torchmist.repeating import Repeating
+from torchmist.settling import Settling
 from torchmist.telling import Telling
 from torchmist.unmixing import Unmixing
 
 __all__ = ["ONWARD", "Arbiter"]
 
-ONWARD = ("further", "unmixed", "told", "repeated", "regimes")
+ONWARD = ("further", "unmixed", "told", "repeated", "regimes", "settled")
 """Arguments of :class:`Arbiter`: what goes on from its answer, one after the other."""
 
 _SIZES = 5
@@ -59,6 +61,7 @@ class Arbiter(nn.Module):
         told: whether classifiers of a label are read where they say more.
         repeated: whether what variates say once is read where it is less.
         regimes: whether mixtures of several regimes are read where they say more.
+        settled: whether neighbours among all rows are read.
     """
 
     mean: Tensor
@@ -67,7 +70,7 @@ class Arbiter(nn.Module):
     def __init__(
         self, width: int = 128, members: int = 4, quantiles: int = 24, further: bool = False,
         unmixed: bool = False, told: bool = False, repeated: bool = False,
-        regimes: bool = False,
+        regimes: bool = False, settled: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
         self.width, self.quantiles = width, quantiles
@@ -85,6 +88,7 @@ class Arbiter(nn.Module):
         self.telling = Telling(members, quantiles) if told else None
         self.repeating = Repeating(members, quantiles) if repeated else None
         self.parting = Parting(members, quantiles) if regimes else None
+        self.settling = Settling(members, quantiles) if settled else None
 
     def onward(self) -> list[Onward]:
         """What goes on from the answer of its members, in order."""
@@ -92,7 +96,8 @@ class Arbiter(nn.Module):
 
     def _parts(self) -> tuple[Onward | None, ...]:
         """What goes on, as :data:`ONWARD` names it."""
-        return self.further, self.unmixing, self.telling, self.repeating, self.parting
+        parts = (self.further, self.unmixing, self.telling, self.repeating)
+        return *parts, self.parting, self.settling
 
     def networks(self) -> nn.ModuleList:
         """All small networks: its own members and those of what goes on from them."""

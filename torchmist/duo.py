@@ -23,6 +23,7 @@ from torchmist.models.mist import MIST
 from torchmist.models.network import QuantileNetwork
 from torchmist.models.regimes import REGIMES_COUNT, regime_information
 from torchmist.models.repeated import REPEATED_COUNT, repeated_information
+from torchmist.models.settled import SETTLED_COUNT, settled_information
 from torchmist.models.told import TOLD_SIZES, told_of_labels
 from torchmist.models.unmixed import UNMIXED_COUNT, unmixed_information
 from torchmist.models.variates import VARIATE_COUNT, variate_opinions, variates
@@ -70,14 +71,16 @@ class DuoMIST(QuantileNetwork):
                 linear = linear_information(x, y, mask, through)
             elif x.shape[1] >= enough:  # with fewer rows it is what the first network says
                 linear = torch.where(n >= enough, linear_information(x, y, mask, None), linear)
-            matched, crossed, unmixed, told, repeated, regimes = self._further(x, y, mask, through)
+            matched, crossed, unmixed, told, repeated, regimes, settled = self._further(
+                x, y, mask, through
+            )
         local, around = self.local.with_surroundings(x, y, mask, through=through)
         dims = torch.tensor([[x.shape[-1], y.shape[-1]]], dtype=n.dtype, device=n.device)
         sizes = torch.cat([n, dims.expand(len(n), -1)], -1)
         return Evidence(
             plain, local, around.opinions, around.centre, around.features, said,
             found.correlations[:, :VARIATE_COUNT], sharpness, linear, matched,
-            crossed, unmixed, told, repeated, regimes, sizes,
+            crossed, unmixed, told, repeated, regimes, settled, sizes,
         )  # fmt: skip
 
     def _further(
@@ -93,6 +96,7 @@ class DuoMIST(QuantileNetwork):
             (arbiter.telling, sum(TOLD_SIZES), lambda: told_of_labels(x, y, mask, through)),
             (arbiter.repeating, REPEATED_COUNT, lambda: repeated_information(x, y, mask)),
             (arbiter.parting, REGIMES_COUNT, lambda: regime_information(x, y, mask)),
+            (arbiter.settling, SETTLED_COUNT, lambda: settled_information(x, y, mask)),
         )
         return [
             torch.zeros(len(x), count, device=x.device) if part is None else torch.cat(read(), -1)

@@ -30,9 +30,10 @@ class Evidence(NamedTuple):
     ``[B, L]``: what classifiers of a label show (:class:`~torchmist.models.told.Told`);
     ``repeated`` ``[B, R]``: what variates say once
     (:class:`~torchmist.models.repeated.Repeated`); ``regimes`` ``[B, S]``: what mixtures say
-    (:class:`~torchmist.models.regimes.Regimes`); ``centre`` ``[B]``: the ``t`` that the second
-    network measures from; ``features``: means and deviations of its local statistics ``[B, F]``;
-    ``sizes`` ``[B, 3]``: N, dx and dy.
+    (:class:`~torchmist.models.regimes.Regimes`); ``settled`` ``[B, W]``: what neighbours say among
+    all rows (:class:`~torchmist.models.settled.Settled`); ``centre`` ``[B]``: the
+    ``t`` that the second network measures from; ``features``: means and deviations of its local
+    statistics ``[B, F]``; ``sizes`` ``[B, 3]``: N, dx and dy.
     """
 
     plain: Tensor
@@ -50,6 +51,7 @@ class Evidence(NamedTuple):
     told: Tensor
     repeated: Tensor
     regimes: Tensor
+    settled: Tensor
     sizes: Tensor
 
 

@@ -78,6 +78,11 @@ class Onward(nn.Module):
         learn: of all, unless a part leaves some ``answer`` ``[B, Q]`` to stand."""
         return torch.ones(len(answer), dtype=torch.bool, device=answer.device)
 
+    def taught(self, each: Tensor) -> Tensor:
+        """The answer ``[M, B, Q]`` from which a step of the fit goes on: as it is, unless a part is
+        to learn from answers of other quality as well."""
+        return each
+
     def floor(self, evidence: Evidence) -> Tensor | None:
         """Nats ``[B, 1]`` below which no quantile goes, where it goes on; None for none."""
         return None
@@ -95,6 +100,8 @@ class Onward(nn.Module):
 
         ``run``: how a network is applied to what it sees.
         """
+        if self.learns and torch.is_grad_enabled():
+            each = self.taught(each)
         answer = each.mean(0)
         candidates = self.candidates(evidence, answer)
         read = self.read(evidence, answer, candidates).clamp(-_FAR, _FAR)

@@ -33,7 +33,7 @@ from training.stream import FAMILIES, stream_data
 
 __all__ = ["collect", "collected", "main"]
 
-PLAIN, LOCAL, RECIPE = "mist-v1", "mist-v2-preview", "mist-duo-v15"
+PLAIN, LOCAL, RECIPE = "mist-v1", "mist-v2-preview", "mist-duo-v16"
 _CPU = torch.device("cpu")
 _CHECK = 8  # every eighth step's draws train nothing
 _SAVED = 25  # steps between writes

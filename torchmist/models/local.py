@@ -33,10 +33,11 @@ from torchmist.models.kernel_table import kernel_table
 from torchmist.models.statistics import Features
 from torchmist.no_gradient import no_gradient
 
-__all__ = ["LOCAL", "NEIGHBOURS", "OPINIONS", "Local", "Subset", "local_statistics", "nearest",
-           "sample_order", "subset", "whitened"]  # fmt: skip
+__all__ = ["LOCAL", "NEIGHBOURS", "OPINIONS", "SCALES", "Local", "Subset", "kraskov",
+           "local_statistics", "nearest", "sample_order", "subset", "whitened"]  # fmt: skip
 
 SCALES = 4
+"""Scales of the kernels."""
 NEIGHBOURS = (3, 8)
 OPINIONS = SCALES + len(NEIGHBOURS)
 """Estimates of mutual information of one view: kernels at equal scales, then neighbours."""
@@ -222,20 +223,24 @@ def _rates(near: Tensor, mean: Tensor) -> Tensor:
     return torch.cat([fine, middle, (middle * broad).sqrt(), broad], -1).reciprocal()
 
 
-def _kraskov(joint: Tensor, sides: tuple[Tensor, Tensor], others: Tensor) -> Tensor:
-    """Local estimates ``[B, Q, 2]`` in nats with each number of neighbours, without gradient.
+def kraskov(
+    joint: Tensor, sides: tuple[Tensor, Tensor], others: Tensor,
+    neighbours: tuple[int, ...] = NEIGHBOURS,
+) -> Tensor:  # fmt: skip
+    """Local estimates ``[B, Q, K]`` in nats with each number of ``neighbours``, without gradient.
 
-    ``joint``: the larger of both sides' squared distances. Where the radius is 0, all that coincide
+    ``joint``: the larger of both ``sides``' squared distances ``[B, Q, M]``, over about their mean;
+    ``others``: how many other references each query has. Where the radius is 0, all that coincide
     are the neighbours (Mesner and Shalizi 2020). A single row, which has none, says 0.
     """
-    most = min(max(NEIGHBOURS), joint.shape[-1] - 1)
+    most = min(max(neighbours), joint.shape[-1] - 1)
     if most < 1:
-        return joint.new_zeros(*joint.shape[:-1], len(NEIGHBOURS))
+        return joint.new_zeros(*joint.shape[:-1], len(neighbours))
     radius = joint.topk(most, largest=False).values
-    radius = radius[..., [min(k, most) - 1 for k in NEIGHBOURS]]
+    radius = radius[..., [min(k, most) - 1 for k in neighbours]]
     tied = radius <= _TIED
     coincide = _within(joint, torch.full_like(radius[..., :1], _TIED))
-    size = torch.tensor([float(min(k, most)) for k in NEIGHBOURS], device=joint.device)
+    size = torch.tensor([float(min(k, most)) for k in neighbours], device=joint.device)
     near = torch.where(tied, coincide, size)
     reach = torch.where(tied, _TIED, radius * (1 - _EDGE) - _TIED / 2)
     out = torch.digamma(others + 1) + torch.digamma(near)
@@ -248,7 +253,7 @@ def nearest(rows: tuple[Tensor, Tensor], chosen: Subset) -> Tensor:
     """Estimates ``[B, 2]`` in nats by nearest neighbours alone, without gradient, of rows
     ``[B, Q, kx]`` and ``[B, Q, ky]``."""
     dx, dy = (_squares(side, chosen)[0] for side in rows)
-    return chosen.mean(_kraskov(torch.maximum(dx, dy), (dx, dy), chosen.others))
+    return chosen.mean(kraskov(torch.maximum(dx, dy), (dx, dy), chosen.others))
 
 
 def _within(square: Tensor, reach: Tensor) -> Tensor:
@@ -272,7 +277,7 @@ def local_statistics(views: Sequence[tuple[Tensor, Tensor]], chosen: Subset) -> 
     with no_gradient():
         most = min(_NEAR, dx.shape[-1] - 1)
         near = [d.topk(most, largest=False).values.clamp(0.0, 4.0) for d in (dx, dy)]
-        neighbours = _kraskov(torch.maximum(dx, dy), (dx, dy), others)
+        neighbours = kraskov(torch.maximum(dx, dy), (dx, dy), others)
         dims = [_growth(v, mean) for v, mean in zip(near, (mean_x, mean_y))]
         first = near[0][..., :1], near[1][..., :1]
         rate = _rates(near[0], mean_x), _rates(near[1], mean_y)

@@ -1,0 +1,85 @@
+"""Neighbours that have settled change an answer near them, and no other."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from arbiter_draws import assert_learned, draws, fitted_parent, heir_of
+
+from torchmist.arbiter import Arbiter
+from torchmist.arbiter_fit import Data, evidence_of
+from torchmist.models.settled import FEWEST_ROWS, SETTLED_COUNT
+from torchmist.quantile_head import from_nats
+from torchmist.settling import Settling
+
+
+@pytest.fixture(scope="module")
+def parent() -> Arbiter:
+    return fitted_parent(5)
+
+
+def _settled(data: Data, nats: torch.Tensor) -> Data:
+    return {**data, "settled": nats[:, None].expand(-1, SETTLED_COUNT)}
+
+
+def test_neighbours_count_near_an_answer_of_enough_rows(parent: Arbiter) -> None:
+    data = draws(300)
+    answer = parent(evidence_of(data)).mean(-1)
+    arbiter = heir_of(parent)
+    short = {**data, "sizes": torch.tensor([FEWEST_ROWS - 1.0, 2.0, 3.0]).expand(300, -1)}
+    for silent in (_settled(data, 0.6 * answer - 0.1), _settled(short, answer + 0.5)):
+        assert not arbiter.says_more(evidence_of(silent)).any()
+        assert torch.equal(arbiter(evidence_of(silent)), parent(evidence_of(silent)))
+    for share in (0.8, 1.0, 1.5):
+        heard = evidence_of(_settled(data, share * answer.clamp(min=0)))
+        assert arbiter.says_more(heard).all()
+        assert ((arbiter(heard) - parent(heard)).abs().amax(-1) > 1e-3).any()
+
+
+def test_what_neighbours_say_is_learned_and_all_else_stays(parent: Arbiter) -> None:
+    data = draws()
+    data["mi"] = data["mi"].clamp(min=0) + 1.0
+    assert_learned(parent, _settled(data, data["mi"]), share=0.6, epochs=10)
+
+
+def test_steps_of_the_fit_see_answers_that_are_off_by_what_they_say() -> None:
+    part = Settling(2, 24)
+    each = from_nats(torch.full((2, 4000, 24), 1.0))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        taught = part.taught(each)
+    middle, width = taught.mean((0, -1)) - each[0, 0, 0], taught.std(-1)[0]
+    kept = width < 1e-4
+    assert kept.float().mean() == pytest.approx(1 / 3, abs=0.03)
+    assert torch.equal(taught[:, kept], each[:, kept])
+    assert (taught.diff(dim=-1) >= 0).all() and torch.equal(taught[0], taught[1])
+    off = (middle / width)[~kept]
+    assert off.abs().median() == pytest.approx(0.7, abs=0.1)
+    assert float((off.abs() > 2).float().mean()) == pytest.approx(0.05, abs=0.02)
+
+
+def test_answers_are_changed_in_steps_of_the_fit_alone(parent: Arbiter) -> None:
+    data = draws(20)
+    evidence = evidence_of(_settled(data, data["mi"]))
+    arbiter = heir_of(parent)
+    plain = arbiter.each(evidence)
+    part = arbiter.onward()[-1]
+    part.learns = True
+    with torch.no_grad():
+        assert torch.equal(arbiter.each(evidence), plain)
+    assert not torch.equal(arbiter.each(evidence), plain)
+
+
+def test_long_enough_samples_are_asked() -> None:
+    x = torch.randn(2, FEWEST_ROWS, 3, generator=torch.Generator().manual_seed(0))
+    assert Settling.may_say_more(x, x).all()
+    assert not Settling.may_say_more(x[:, 1:], x[:, 1:]).any()
+
+
+def test_estimates_among_all_rows_have_the_gradient_of_those_among_fewer() -> None:
+    data = draws(10)
+    evidence = evidence_of(_settled(data, torch.full((10,), 3.0)))
+    evidence = evidence._replace(opinions=evidence.opinions.requires_grad_())
+    found = Settling(2, 24).candidates(evidence, from_nats(torch.full((10, 24), 2.0)))
+    (gradient,) = torch.autograd.grad(found.sum(), evidence.opinions)
+    assert sorted(gradient[0].nonzero().flatten().tolist()) == [4, 10]
