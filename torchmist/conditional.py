@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from torchmist.checks import check_side, check_tensors, check_third, warn_once
 from torchmist.columns import Discrete, Kind, Side, read_side
 from torchmist.degenerate import touching_zero
 from torchmist.entropy import code_entropy, label_bound
+from torchmist.error_sums import DRAWS, draws_of, quantiles_of
 from torchmist.estimation import MIEstimate, estimate_sorted
 from torchmist.functional import Model, resolve_model
 from torchmist.given import (
@@ -52,7 +52,6 @@ from torchmist.sample import Sample, term_sample
 __all__ = ["conditional_mi", "estimate_conditional", "estimate_given"]
 
 _ARRAYS = "torchmist.estimate_conditional"
-_DRAWS = 4096  # of the sums of independent errors
 
 
 def _split_given(given: Tensor | Sequence[Tensor], x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
@@ -237,7 +236,7 @@ def estimate_given(sorted_: SortedGiven, model: Model = "mist") -> MIEstimate:
         return MIEstimate(torch.zeros(1, QUANTILES), quantile_levels(), (why,), False)
     member, numbers = classes_of(c)
     rng = np.random.default_rng(0)
-    total, parts = np.zeros(_DRAWS), []
+    total, parts = np.zeros(DRAWS), []
     for code in member.unique():
         rows = member == code
         u, v = _rows(a, rows), _rows(b, rows)
@@ -246,11 +245,12 @@ def estimate_given(sorted_: SortedGiven, model: Model = "mist") -> MIEstimate:
             z = _rows(numbers, rows)
             seconds = [(joined([v, z]), "(y, given)"), (z, "given")]
         found = [estimate_sorted(_sorted_pair(u, *second), model) for second in seconds]
-        draws = _draws(found[0], rng) - (_draws(found[1], rng) if len(found) > 1 else 0.0)
+        each = [draws_of(part.quantiles[0], part.levels, rng) for part in found]
+        draws = each[0] - (each[1] if len(each) > 1 else 0.0)
         total += float(rows.double().mean()) * np.minimum(draws, _bound((a, b), rows))
         parts += found
     levels = parts[0].levels
-    quantiles = torch.from_numpy(np.quantile(total, levels.numpy())).float()
+    quantiles = quantiles_of(total, levels)
     if len(parts) == 1:  # as it is, without draws
         quantiles = parts[0].quantiles[0]
     told = tuple(dict.fromkeys([*sorted_.notes, *(n for part in parts for n in part.warnings)]))
@@ -286,10 +286,3 @@ def _bound(sides: Sequence[Side], rows: Tensor) -> float:
         if all(kind == "label" for kind in side.kinds)
     ]
     return min([float(code_entropy(code)[0]) for code in codes], default=np.inf)
-
-
-def _draws(part: MIEstimate, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Draws ``[S]`` from the quantiles of one dataset, one from each of ``S`` equal levels."""
-    place = (rng.permutation(_DRAWS) + 0.5) / _DRAWS
-    out: NDArray[np.float64] = np.interp(place, part.levels.numpy(), part.quantiles[0].numpy())
-    return out

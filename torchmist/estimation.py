@@ -5,7 +5,7 @@ Legend: ``B`` datasets, ``N`` samples, ``Q`` quantiles.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,13 +18,16 @@ from torchmist.collinear import collinear_notes
 from torchmist.columns import Discrete, Side, read_side
 from torchmist.diagnostics import data_notes
 from torchmist.discrete import table_quantiles
+from torchmist.error_sums import draws_of, quantiles_of
 from torchmist.functional import Model, resolve_model
+from torchmist.given import pooled_classes
 from torchmist.kinds import SortedPair, countable, network_sample, sort_pair
 from torchmist.quantile_head import quantile_levels
 from torchmist.quantiles import answer, reduce_quantiles
 from torchmist.resolution import beyond_resolution, resolution, thin_notes
 from torchmist.row_labels import order_notes
 from torchmist.sample import Sample
+from torchmist.shared_labels import SharedLabels, entropy_draws, shared_labels
 from torchmist.tables import count_pairs
 from torchmist.trained_range import TrainedRange
 
@@ -119,9 +122,11 @@ def estimate(
     """I(X;Y) of a sample, with quantiles, in one forward pass without gradients.
 
     Where both sides are labels there is no network: their counts give the posterior
-    (``torchmist.discrete``). ``torchmist.kinds`` has the rules that tell labels from numbers. More
-    samples or columns than the weights were trained on take a route of their own
-    (``torchmist.routes``), which ``warnings`` names.
+    (``torchmist.discrete``). ``torchmist.kinds`` has the rules that tell labels from numbers.
+    Labels that columns of both sides hold count by their entropy, and what else both share is
+    estimated in each class (``torchmist.shared_labels``); a note says so. More samples or columns
+    than the weights were trained on take a route of their own (``torchmist.routes``), which
+    ``warnings`` names.
 
     Args:
         x: ``[N]``, ``[N, d]`` or ``[B, N, d]``: array, nested list, tensor, sparse matrix, or a
@@ -167,6 +172,9 @@ def estimate_sorted(pair: SortedPair, model: Model = "mist") -> MIEstimate:
     """As :func:`estimate`, of checked sides whose kinds are settled."""
     if countable(pair.x, pair.y):
         return _from_counts(pair)
+    shared = shared_labels(pair)
+    if shared is not None:
+        return _with_shared_labels(pair, shared, model)
     sample = network_sample(pair)
     if sample.x is pair.x.values and sample.y is pair.y.values:
         sample = sample._replace(ranked=(pair.x.ranked, pair.y.ranked))
@@ -185,6 +193,27 @@ def estimate_sorted(pair: SortedPair, model: Model = "mist") -> MIEstimate:
     _warn((*notes, *unresolved))
     levels = network.levels.cpu()
     return MIEstimate(quantiles, levels, (*notes, *unresolved), pair.batched, beyond)
+
+
+def _with_shared_labels(pair: SortedPair, shared: SharedLabels, model: Model) -> MIEstimate:
+    """What labels that both sides hold share, and what is left within each class of them."""
+    rng = np.random.default_rng(0)
+    total, parts = entropy_draws(shared.codes, rng), []
+    if shared.x.values.shape[1] and shared.y.values.shape[1]:
+        member = pooled_classes(shared.codes)
+        for code in member.unique():
+            rows = member == code
+            x, y = (replace(side, values=side.values[rows]) for side in (shared.x, shared.y))
+            inside = sort_pair(x, y, (x.values[None], y.values[None]))._replace(names=pair.names)
+            parts.append(estimate_sorted(inside, model))
+            draws = draws_of(parts[-1].quantiles[0], parts[-1].levels, rng)
+            total += float(rows.double().mean()) * draws
+    levels = parts[0].levels if parts else quantile_levels()
+    quantiles = quantiles_of(total, levels).clamp(min=0)[None]
+    told = dict.fromkeys([*pair.notes, shared.note, *(n for part in parts for n in part.warnings)])
+    beyond = torch.tensor([any(p.open_above is not None and bool(p.open_above) for p in parts)])
+    _warn((shared.note,))
+    return MIEstimate(quantiles, levels, tuple(told), False, beyond)
 
 
 def _limits(

@@ -1,0 +1,93 @@
+"""Labels that both sides hold count by their entropy, and nothing else changes."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import torchmist
+from torchmist.columns import read_side
+from torchmist.error_sums import DRAWS
+from torchmist.kinds import sort_pair
+from torchmist.shared_labels import entropy_draws, shared_labels
+
+N, TRUTH = 900, math.log(3) - math.log(0.6)  # three classes, and a pair of correlation 0.8
+
+
+def _columns(seed: int = 1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    u = rng.normal(size=N)
+    return u, 0.8 * u + 0.6 * rng.normal(size=N), rng.integers(0, 3, N)
+
+
+def _found(x: object, y: object) -> object:
+    return shared_labels(sort_pair(read_side(x, "x", "auto"), read_side(y, "y", "auto")))
+
+
+@pytest.mark.parametrize("form", ["frames", "one-hot", "codes", "other names"])
+def test_a_common_label_adds_its_entropy(form) -> None:
+    u, v, s = _columns()
+    x, y = {
+        "frames": (pd.DataFrame({"u": u, "s": pd.Categorical(s)}),
+                   pd.DataFrame({"s": pd.Categorical(s), "v": v})),
+        "one-hot": (np.c_[u, np.eye(3)[s]], np.c_[np.eye(3)[s], v]),
+        "codes": (np.c_[u, s], np.c_[v, s]),
+        "other names": (np.c_[u, s], np.c_[v, np.array([5.0, -1.0, 2.5])[s]]),
+    }[form]  # fmt: skip
+    found = torchmist.estimate(x, y)
+    assert "are the same 3 labels: both sides share their entropy" in found.warnings[-1]
+    low, high = found.interval()
+    assert low < TRUTH < high and found.mean == pytest.approx(TRUTH, abs=0.1)
+    assert high - low < 0.3
+    swapped = torchmist.estimate(y, x)
+    assert swapped.mean == pytest.approx(found.mean, abs=1e-3)
+
+
+def test_a_side_that_holds_nothing_else_shares_the_entropy_alone() -> None:
+    u, _, s = _columns()
+    found = torchmist.estimate(np.c_[s, s == 1].astype(float), np.c_[u, s])
+    share = np.bincount(s) / N
+    assert found.mean == pytest.approx(-(share @ np.log(share)), abs=0.01)
+
+
+def test_columns_that_follow_from_the_label_are_left_out() -> None:
+    u, v, s = _columns()
+    found = _found(np.c_[u, s, s == 0], np.c_[v, s])
+    assert found.x.values.shape == (N, 1) and found.x.names == ("column 0 of x",)
+    assert torch.equal(found.y.values[:, 0], torch.from_numpy(v).to(found.y.values))
+
+
+def test_two_labels_are_joint_classes() -> None:
+    u, v, s = _columns()
+    t = (np.arange(N) % 2).astype(float)
+    found = _found(np.c_[u, s, t], np.c_[t, v, s])
+    assert int(found.codes.max()) == 5 and found.y.names == ("column 1 of y",)
+
+
+def test_nothing_is_found_without_a_label_on_both_sides() -> None:
+    u, v, s = _columns()
+    noisy = np.where(np.arange(N) == 5, (s + 1) % 3, s)
+    assert _found(np.c_[u, s], np.c_[v, noisy]) is None
+    assert _found(np.c_[u, np.ones(N)], np.c_[v, np.ones(N)]) is None
+    assert _found(np.c_[u, v], np.c_[v, u]) is None
+    many = np.arange(N) % 60  # 15 rows each
+    frames = (pd.DataFrame({"u": w, "s": pd.Categorical(many)}) for w in (u, v))
+    assert _found(*frames) is None
+    batch = torch.from_numpy(np.c_[u, s])[None]
+    assert _found(batch, batch) is None
+
+
+def test_draws_of_an_entropy_have_its_mean_and_its_error() -> None:
+    rng = np.random.default_rng(0)
+    p = np.array([0.7, 0.2, 0.1])
+    truth = -(p @ np.log(p))
+    each = [entropy_draws(torch.from_numpy(rng.choice(3, 300, p=p)), rng) for _ in range(300)]
+    means = np.array([draws.mean() for draws in each])
+    assert each[0].shape == (DRAWS,)
+    assert means.mean() == pytest.approx(truth, abs=0.01)
+    spread = np.mean([draws.std() for draws in each])
+    assert spread == pytest.approx(means.std(), rel=0.15)

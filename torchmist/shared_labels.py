@@ -1,0 +1,104 @@
+r"""Labels that both sides hold: their entropy, and what is left within each class.
+
+If :math:`C` is a function of X and of Y alike,
+
+.. math:: I(X;Y) = H(C) + \sum_c P(c)\, I(X;Y|C = c),
+
+exactly, by the chain rule (Cover and Thomas 2006, section 2.5). To a network the common columns
+look like those of a copy, whose information has no limit. Legend: ``N`` samples, ``d`` columns,
+``S`` draws.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from torchmist.columns import Kind, Side
+from torchmist.error_sums import DRAWS
+from torchmist.kinds import Sorted, SortedPair, joint_codes
+
+__all__ = ["SharedLabels", "entropy_draws", "shared_labels"]
+
+_PER_CLASS = 20  # fewest samples of a class, on average
+_MOST = 64  # columns of a side that are compared
+
+
+class SharedLabels(NamedTuple):
+    """Labels that both sides hold: ``codes`` from 0 ``[N]``, what is left of either side, ``x`` and
+    ``y`` ``[N, d]`` with ``d`` from 0, and a ``note`` on it."""
+
+    codes: Tensor
+    x: Side
+    y: Side
+    note: str
+
+
+def shared_labels(pair: SortedPair) -> SharedLabels | None:
+    """The labels, or numbers of few values, that columns of both sides of one dataset hold under
+    any names of the classes; None without such, and where a class has fewer than 20 samples on
+    average."""
+    if pair.batched:
+        return None
+    keys = [_partitions(side) for side in pair[:2]]
+    common = set(keys[0].values()) & set(keys[1].values())
+    if not common:
+        return None
+    held = [[k for k, key in of.items() if key in common] for of in keys]
+    codes = joint_codes(pair.x.values[..., held[0]].cpu())[0]
+    classes = int(codes.max()) + 1
+    if classes * _PER_CLASS > len(codes):
+        return None
+    x, y = (_rest(side, codes) for side in pair[:2])
+    named = [", ".join(side.side.names[k] for k in some) for side, some in zip(pair[:2], held)]
+    note = (
+        f"{named[0]} and {named[1]} are the same {classes} labels: both sides share their entropy, "
+        f"and what else they share is estimated in each class"
+    )
+    return SharedLabels(codes, x, y, note)
+
+
+def _partitions(side: Sorted) -> dict[int, bytes]:
+    """For each column of labels or of few values, but constant ones, which rows are of one class:
+    equal where two columns part the rows alike."""
+    some = [k for k, (a, b) in enumerate(zip(side.label, side.few)) if a or b][:_MOST]
+    out = {}
+    for k in some:
+        code = side.values[0, :, k].unique(return_inverse=True)[1].cpu().numpy()
+        first = np.unique(code, return_index=True)[1]
+        if len(first) > 1:
+            out[k] = first[code].tobytes()
+    return out
+
+
+def _rest(side: Sorted, codes: Tensor) -> Side:
+    """The columns ``[N, d]`` of a side that are not the same in all rows of a class."""
+    values, classes = side.values[0].cpu(), int(codes.max()) + 1
+    first = torch.zeros(classes, dtype=torch.int64)
+    first[codes] = torch.arange(len(codes))
+    varies = (values != values[first][codes]).any(0).tolist()
+    left = [k for k, some in enumerate(varies) if some]
+    kinds: list[Kind] = [
+        "label" if side.label[k] else "real" if side.side.kinds[k] == "integer" else "number"
+        for k in left
+    ]
+    names = tuple(side.side.names[k] for k in left)
+    return replace(side.side, values=values[:, left], kinds=tuple(kinds), names=names)
+
+
+def entropy_draws(codes: Tensor, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Draws ``[S]`` of the entropy in nats of labels ``[N]``, less the bias of Miller and Madow
+    (1955), of normal error."""
+    share = np.bincount(codes.numpy()) / len(codes)
+    share = share[share > 0]
+    surprise = -np.log(share)
+    entropy = float(share @ surprise)
+    deviation = np.sqrt(max(float(share @ surprise**2) - entropy**2, 0.0) / len(codes))
+    bias = (len(share) - 1) / (2 * len(codes))
+    out: NDArray[np.float64] = entropy + bias + deviation * rng.standard_normal(DRAWS)
+    return out
