@@ -15,7 +15,7 @@ from torch import Tensor
 
 from torchmist.checks import visible
 
-__all__ = ["sort_columns", "tie_groups"]
+__all__ = ["counts_within", "lexical_order", "sort_columns", "sorted_values", "tie_groups"]
 
 _FEW_THREADS = 4
 _FEW = 0.05  # share of the samples that tie
@@ -25,8 +25,7 @@ _MAGNITUDE = 2**31 - 1
 
 def sort_columns(columns: Tensor) -> tuple[Tensor, Tensor]:
     """Values ``[..., N]`` sorted along the last axis, and their places, with ties in any order."""
-    arrays = columns.device.type == "cpu" and not torch.compiler.is_compiling()
-    if arrays and torch.get_num_threads() <= _FEW_THREADS:
+    if _as_arrays(columns):
         try:
             if columns.dtype == torch.float32 and columns.numel() >= _LARGE:
                 return _sort_keys(columns.detach())
@@ -36,6 +35,55 @@ def sort_columns(columns: Tensor) -> tuple[Tensor, Tensor]:
             pass
     ordered, order = columns.sort(-1)
     return ordered, order
+
+
+def sorted_values(columns: Tensor) -> Tensor:
+    """Values ``[..., N]`` sorted along the last axis, without gradient."""
+    if _as_arrays(columns):
+        try:
+            return torch.from_numpy(np.sort(columns.detach().numpy(), axis=-1))
+        except RuntimeError:  # vmap: no arrays
+            pass
+    return columns.detach().sort(-1).values
+
+
+def lexical_order(first: Tensor, second: Tensor) -> Tensor:
+    """Places ``[..., N]`` in the order of the first and, where it ties, of the second; those that
+    tie in both in any order."""
+    if first.dtype == second.dtype == torch.float32 and _as_arrays(first):
+        try:
+            high, low = (_as_ordered((side.detach() + 0.0).view(torch.int32)).to(torch.int64)
+                         for side in (first, second))  # fmt: skip
+            keys = high.bitwise_left_shift_(32).add_(low)
+            return torch.from_numpy(np.argsort(keys.numpy(), axis=-1))
+        except RuntimeError:  # vmap: no arrays
+            pass
+    order = second.argsort(-1)
+    return order.gather(-1, first.gather(-1, order).argsort(dim=-1, stable=True))
+
+
+def counts_within(columns: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """How many values of each column ``[P, N]`` lie from ``low`` to ``high``, both ``[P, N]`` and
+    counted, for each of them."""
+    n = columns.shape[-1]
+    many = columns.dtype == torch.float32 and columns.numel() >= _LARGE
+    if many and _as_arrays(columns):
+        try:  # one sort of all: of what is equal, lower ends come first and upper ends last
+            place = _sort_keys(torch.cat([low, columns, high], -1).detach())[1]
+        except RuntimeError:  # vmap: no arrays
+            pass
+        else:
+            seen = ((place >= n) & (place < 2 * n)).cumsum(-1, dtype=torch.int32)
+            below = torch.empty_like(seen).scatter_(-1, place, seen)
+            return below[:, 2 * n :] - below[:, :n]
+    ordered = sorted_values(columns)
+    return torch.searchsorted(ordered, high, right=True) - torch.searchsorted(ordered, low)
+
+
+def _as_arrays(columns: Tensor) -> bool:
+    """Whether NumPy sorts these faster than torch."""
+    arrays = columns.device.type == "cpu" and not torch.compiler.is_compiling()
+    return arrays and torch.get_num_threads() <= _FEW_THREADS
 
 
 def _sort_keys(columns: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,17 +1,11 @@
 r"""What columns share in pairs: each with the one of the other side that it goes with.
 
 Columns are compared by slow waves of their ranks; a pair are two columns each of which goes best
-with the other, beyond chance. In each pair the estimator of Kraskov, Stoegbauer and Grassberger
-(Phys. Rev. E 69, 066138, 2004),
-
-.. math:: \psi(k) + \psi(n) - \langle \psi(n_x + 1) + \psi(n_y + 1) \rangle,
-
-reads normal scores; where more than ``k`` rows coincide, their number is the ``k`` (Gao and others,
-NeurIPS 2017). In one column a side neighbours see noise of any shape and any strength, where those
-of many columns see the first few nats; noisy channels side by side share the sum over the pairs.
-Pairs that show the same, as columns of a side that go with each other tell, count less.
-The nearest rows are sought among those next in the order of either column. Legend: ``B`` datasets,
-``N`` samples, ``d`` columns, ``P`` pairs of one dataset or many.
+with the other, beyond chance. In each pair neighbours (``torchmist.models.kraskov``) read normal
+scores. In one column a side neighbours see noise of any shape and any strength, where those of many
+columns see the first few nats; noisy channels side by side share the sum over the pairs. Pairs that
+show the same, as columns of a side that go with each other tell, count less.
+Legend: ``B`` datasets, ``N`` samples, ``d`` columns, ``P`` pairs of one dataset or many.
 """
 
 from __future__ import annotations
@@ -25,18 +19,16 @@ from torch import Tensor
 from torchmist.checks import visible
 from torchmist.copula import rank_transform, standardise
 from torchmist.models.directions import WIDEST
+from torchmist.models.kraskov import FAR, kraskov
 from torchmist.models.local import sample_order
 from torchmist.models.variates import even_places, rows_at, unit_columns
 from torchmist.no_gradient import no_gradient
 
 __all__ = ["Matched", "chance_square", "matched_information", "neighbour_information"]
 
-_NEIGHBOURS = 3
 _WAVES = 4
 _MOST_ROWS = 4096
-_FAR = 1e6  # where scores of padding are put
 _HIGHEST = 0.9999  # squared correlation
-_ROUNDING = 1e-5  # of a radius, at which no row is within it
 _SURE = 2.0  # more than the logarithm of the pairs among which chance would find the best
 
 
@@ -129,69 +121,20 @@ def neighbour_information(
     """What neighbours say of each pair of columns of ``[B, N, d]`` and ``[B, N, d]``, in nats and
     times ``own`` ``[B, d]``, of which ``n`` ``[B]`` rows are real: ``[B, d]``."""
     good = own > 0
+    some = visible(good.any())
+    if some is False:
+        return torch.zeros_like(own)
     if x.shape[1] > _MOST_ROWS:
         order = sample_order(torch.cat([x, y], -1).mT, mask, float(x.shape[1]))
         at, mask = even_places(n[:, None], _MOST_ROWS)
         rows = order.gather(1, at)
         x, y = rows_at(x, rows), rows_at(y, rows)
     real = torch.ones_like(x[..., 0], dtype=torch.bool) if mask is None else mask
-    sides = [side.masked_fill(~real[..., None], _FAR).mT for side in (x, y)]
+    sides = [side.masked_fill(~real[..., None], FAR).mT for side in (x, y)]
     real = real[:, None].expand(sides[0].shape)
-    if visible(good.any()) is None:
-        each = _kraskov(*(v.flatten(0, 1) for v in (*sides, real))).view(good.shape)
+    if some is None:
+        each = kraskov(*(v.flatten(0, 1) for v in (*sides, real))).view(good.shape)
         return each * own
     out = torch.zeros_like(own)
-    out[good] = _kraskov(*(v[good] for v in (*sides, real)))
+    out[good] = kraskov(*(v[good] for v in (*sides, real)))
     return out * own
-
-
-def _kraskov(x: Tensor, y: Tensor, real: Tensor) -> Tensor:
-    """Estimates ``[P]`` in nats of pairs of columns ``[P, N]``."""
-    count = real.sum(-1, keepdim=True)
-    order = _lexical(x, y)
-    radius = torch.minimum(_radius(x, y, order), _radius(y, x, _lexical(y, x)))
-    within = [_within(side, radius) for side in (x, y)]
-    tied = radius == 0
-    joint = torch.where(tied, _coinciding(x, y, order), float(_NEIGHBOURS))
-    each = torch.digamma(joint) + torch.digamma(count.to(x.dtype))
-    each = each - torch.digamma(within[0]) - torch.digamma(within[1])
-    return (each * real).sum(-1) / count.squeeze(-1)
-
-
-def _lexical(first: Tensor, second: Tensor) -> Tensor:
-    """The order ``[P, N]`` by the first and, where it ties, the second."""
-    order = second.argsort(-1)
-    return order.gather(-1, first.gather(-1, order).argsort(dim=-1, stable=True))
-
-
-def _radius(first: Tensor, second: Tensor, order: Tensor) -> Tensor:
-    """Distances ``[P, N]`` in the larger of both columns to the third nearest row, of those next in
-    the ``order`` ``[P, N]`` of the first."""
-    n = first.shape[-1]
-    a, b = first.gather(-1, order), second.gather(-1, order)
-    nearest = torch.stack([torch.zeros_like(a), *[torch.full_like(a, _FAR)] * _NEIGHBOURS])
-    for step in range(1, min(n - 1, math.ceil(math.sqrt(_NEIGHBOURS * n))) + 1):
-        gap = torch.maximum(a[:, step:] - a[:, :-step], (b[:, step:] - b[:, :-step]).abs())
-        for part in (slice(None, -step), slice(step, None)):
-            known = nearest[:, :, part]  # in rising order, from 0: the gap is put in its place
-            known[1:] = gap.clamp(known[:-1], known[1:])
-    return torch.empty_like(a).scatter_(-1, order, nearest[-1])
-
-
-def _within(column: Tensor, radius: Tensor) -> Tensor:
-    """Rows ``[P, N]`` nearer than the radius in one column, or at it where it is 0, with the row
-    itself."""
-    ordered, radius = column.sort(-1).values, (1 - _ROUNDING) * radius
-    start = torch.searchsorted(ordered, column - radius)
-    end = torch.searchsorted(ordered, column + radius, right=True)
-    return (end - start).to(column.dtype)
-
-
-def _coinciding(x: Tensor, y: Tensor, order: Tensor) -> Tensor:
-    """Rows ``[P, N]`` that coincide with each in both columns, with itself; ``order``: that of
-    :func:`_lexical`."""
-    a, b = x.gather(-1, order), y.gather(-1, order)
-    new = (a[:, 1:] != a[:, :-1]) | (b[:, 1:] != b[:, :-1])
-    group = torch.nn.functional.pad(new.long().cumsum(-1), (1, 0))
-    size = torch.zeros_like(a).scatter_add_(-1, group, torch.ones_like(a)).gather(-1, group)
-    return torch.empty_like(a).scatter_(-1, order, size)

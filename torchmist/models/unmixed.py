@@ -25,12 +25,14 @@ import torch
 from torch import Tensor
 
 from torchmist.cache import cached
+from torchmist.checks import visible
 from torchmist.copula import normal_scores, standardise
 from torchmist.eigen import whitening
 from torchmist.models.directions import fixed_numbers
 from torchmist.models.local import sample_order
 from torchmist.models.matched import chance_square, neighbour_information
 from torchmist.no_gradient import no_gradient
+from torchmist.sorting import sorted_values
 
 __all__ = ["FRAMES", "UNMIXED_COUNT", "Unmixed", "unmixed_information"]
 
@@ -71,11 +73,14 @@ def unmixed_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Unm
     the Gaussian ones.
     """
     most = max(x.shape[-1], y.shape[-1])
+    none = torch.zeros(4, len(x), FRAMES, device=x.device)
     if not 1 < most <= _WIDEST or x.shape[1] < _ROWS * most:
-        return Unmixed(*torch.zeros(4, len(x), FRAMES, device=x.device))
+        return Unmixed(*none)
     scores = [normal_scores(side, mask) for side in (x, y)]
     n = torch.full((len(x),), x.shape[1], device=x.device) if mask is None else mask.sum(-1)
     sought = (n >= _ROWS * most) & ~(_repeats(scores[0], n) & _repeats(scores[1], n))
+    if visible(sought.any()) is False:
+        return Unmixed(*none)
     twice = None if mask is None else mask.repeat(2, 1)
     found = []
     for own, other in (scores, scores[::-1]):
@@ -93,7 +98,7 @@ def unmixed_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Unm
 def _repeats(scores: Tensor, n: Tensor) -> Tensor:
     """Whether a column of ``[B, N, d]`` has more than a twentieth of its ``n`` rows alike,
     ``[B]``."""
-    new = (scores.detach().sort(dim=1).values.diff(dim=1) > 0).sum(1)
+    new = (sorted_values(scores.mT.contiguous()).diff() > 0).sum(-1)
     return (new < (1 - _ALIKE) * n[:, None]).any(-1)
 
 

@@ -1,0 +1,78 @@
+r"""What two columns share, by nearest neighbours: the estimator of Kraskov, Stoegbauer and
+Grassberger (Phys. Rev. E 69, 066138, 2004),
+
+.. math:: \psi(k) + \psi(n) - \langle \psi(n_x + 1) + \psi(n_y + 1) \rangle.
+
+Where more than ``k`` rows coincide, their number is the ``k`` (Gao and others, NeurIPS 2017). The
+nearest rows are sought among those next in the order of either column.
+Legend: ``P`` pairs of columns, ``N`` samples.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from torchmist.sorting import counts_within, lexical_order
+
+__all__ = ["FAR", "kraskov"]
+
+FAR = 1e6
+"""Where values of padding are put."""
+_NEIGHBOURS = 3
+_ROUNDING = 1e-5  # of a radius, at which no row is within it
+
+
+def kraskov(x: Tensor, y: Tensor, real: Tensor) -> Tensor:
+    """Estimates ``[P]`` in nats of pairs of columns ``[P, N]``."""
+    count = real.sum(-1, keepdim=True)
+    order = lexical_order(x, y)
+    radius = torch.minimum(_radius(x, y, order), _radius(y, x, lexical_order(y, x)))
+    within = [_within(side, radius) for side in (x, y)]
+    joint = torch.where(radius == 0, _coinciding(x, y, order), _NEIGHBOURS)
+    of = torch.digamma(torch.arange(x.shape[-1] + 1, dtype=x.dtype, device=x.device))
+    each = of[joint] + of[count] - of[within[0]] - of[within[1]]
+    return (each * real).sum(-1) / count.squeeze(-1)
+
+
+def _radius(first: Tensor, second: Tensor, order: Tensor) -> Tensor:
+    """Distances ``[P, N]`` in the larger of both columns to the third nearest row, of those next in
+    the ``order`` ``[P, N]`` of the first."""
+    n = first.shape[-1]
+    # samples first, so that those a step apart lie side by side in memory
+    a, b = (column.gather(-1, order).mT.contiguous() for column in (first, second))
+    nearest = [torch.full_like(a, FAR) for _ in range(_NEIGHBOURS)]
+    for step in range(1, min(n - 1, math.ceil(math.sqrt(_NEIGHBOURS * n))) + 1):
+        gap = torch.maximum(a[step:] - a[:-step], (b[step:] - b[:-step]).abs_())
+        for part in (slice(None, -step), slice(step, None)):
+            _keep_nearest(gap, [known[part] for known in nearest])
+    return torch.empty_like(first).scatter_(-1, order, nearest[-1].mT)
+
+
+def _keep_nearest(gap: Tensor, known: list[Tensor]) -> None:
+    """Put ``gap`` in its place among what is ``known``, in rising order, and drop the largest."""
+    for below, own in zip(known[-2::-1], known[:0:-1]):
+        try:
+            torch.clamp(gap, below, own, out=own)
+        except RuntimeError:  # vmap: no tensors to write to
+            own.copy_(gap.clamp(below, own))
+    known[0].clamp_(max=gap)
+
+
+def _within(column: Tensor, radius: Tensor) -> Tensor:
+    """Rows ``[P, N]`` nearer than the radius in one column, or at it where it is 0, with the row
+    itself."""
+    radius = (1 - _ROUNDING) * radius
+    return counts_within(column, column - radius, column + radius)
+
+
+def _coinciding(x: Tensor, y: Tensor, order: Tensor) -> Tensor:
+    """Rows ``[P, N]`` that coincide with each in both columns, with itself; ``order``: that of
+    :func:`~torchmist.sorting.lexical_order`."""
+    a, b = x.gather(-1, order), y.gather(-1, order)
+    new = (a[:, 1:] != a[:, :-1]) | (b[:, 1:] != b[:, :-1])
+    group = torch.nn.functional.pad(new.long().cumsum(-1), (1, 0))
+    size = torch.zeros_like(group).scatter_add_(-1, group, torch.ones_like(group))
+    return torch.empty_like(group).scatter_(-1, order, size.gather(-1, group))
