@@ -207,13 +207,22 @@ def _moments(rows: Tensor, share: Tensor, whole: Tensor, *, single: bool = False
 def _log_parts(rows: Tensor, mixture: _Mixture) -> Tensor:
     """Log densities of the regimes, with their shares, at ``rows`` ``[..., N, D]``:
     ``[..., N, k]``."""
-    lower = torch.linalg.cholesky_ex(mixture.covariance).L
-    away = (rows.unsqueeze(-3) - mixture.means.unsqueeze(-2)).mT
-    away = torch.linalg.solve_triangular(lower, away, upper=False).square().sum(-2)
-    size = lower.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-    size = size + rows.shape[-1] / 2 * math.log(2 * math.pi)
-    out: Tensor = (mixture.logs - size)[..., None] - away / 2
+    inverse, highest = _frames(mixture)
+    away = rows.unsqueeze(-3) - mixture.means.unsqueeze(-2)
+    out: Tensor = highest[..., None] - (inverse @ away.mT).square().sum(-2) / 2
     return out.mT
+
+
+def _frames(mixture: _Mixture) -> tuple[Tensor, Tensor]:
+    """Lower triangular maps ``[..., k, D, D]`` that whiten the regimes, and the highest values of
+    their log densities, with their shares, ``[..., k]``."""
+    lower = torch.linalg.cholesky_ex(mixture.covariance).L
+    eye = torch.eye(lower.shape[-1], dtype=lower.dtype, device=lower.device)
+    # the inverse and a product take a third of the time of a solution for all rows
+    inverse = torch.linalg.solve_triangular(lower, eye.expand_as(lower), upper=False)
+    size = lower.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    size = size + lower.shape[-1] / 2 * math.log(2 * math.pi)
+    return inverse, mixture.logs - size
 
 
 def _log_density(rows: Tensor, mixture: _Mixture) -> Tensor:
@@ -222,20 +231,38 @@ def _log_density(rows: Tensor, mixture: _Mixture) -> Tensor:
     return out
 
 
+def _log_margins(rows: Tensor, dx: int, mixture: _Mixture) -> list[Tensor]:
+    """Log densities of both sides of rows ``[..., N, D]`` alone, ``[..., N]`` each."""
+    sides = (slice(None, dx), slice(dx, None))
+    return [_log_density(rows[..., some], mixture.of(some)) for some in sides]
+
+
 def _log_ratio(rows: Tensor, dx: int, mixture: _Mixture) -> Tensor:
     """Log of the density of rows ``[..., N, D]`` over the product of its margins, ``[..., N]``."""
-    joint = _log_density(rows, mixture)
-    for some in (slice(None, dx), slice(dx, None)):
-        joint = joint - _log_density(rows[..., some], mixture.of(some))
-    return joint
+    of_x, of_y = _log_margins(rows, dx, mixture)
+    return _log_density(rows, mixture) - of_x - of_y
 
 
 def _contrast(rows: Tensor, dx: int, mixture: _Mixture) -> Tensor:
     """The InfoNCE bound in nats of rows ``[2, m, D]``, the mean of both directions and halves."""
     m = rows.shape[1]
-    x = rows[:, :, None, :dx].expand(-1, -1, m, -1)
-    y = rows[:, None, :, dx:].expand(-1, m, -1, -1)
-    score = _log_ratio(torch.cat([x, y], -1).flatten(1, 2), dx, mixture).unflatten(1, (m, m))
+    of_x, of_y = _log_margins(rows, dx, mixture)
+    score = _log_of_pairs(rows, dx, mixture) - of_x[:, :, None] - of_y[:, None]
     own = score.diagonal(dim1=1, dim2=2)
     out: Tensor = (own - (score.logsumexp(1) + score.logsumexp(2)) / 2).mean() + math.log(m)
+    return out
+
+
+def _log_of_pairs(rows: Tensor, dx: int, mixture: _Mixture) -> Tensor:
+    """Log densities ``[2, m, m]`` of the X of one of ``rows`` ``[2, m, D]`` with the Y of another.
+
+    Whitened, a pair is the sum of what either row gives, whose squares a product has.
+    """
+    inverse, highest = _frames(mixture)
+    away = (rows.unsqueeze(-3) - mixture.means.unsqueeze(-2)).mT
+    of_x = (inverse[..., :dx] @ away[..., :dx, :]).double()
+    of_y = (inverse[..., dx:] @ away[..., dx:, :]).double()
+    squares = of_x.square().sum(-2)[..., None] + of_y.square().sum(-2)[..., None, :]
+    squares = (squares + 2 * of_x.mT @ of_y).to(rows.dtype)
+    out: Tensor = (highest[..., None, None] - squares / 2).logsumexp(1)
     return out
