@@ -149,25 +149,25 @@ def _fitted(z: Tensor, k: int) -> _Mixture:
     halves, n, d = z.shape
     whole = z.mT @ z / n
     if k == 1:
-        return _moments(z, torch.ones_like(z[..., :1]), whole, single=True)
+        return _moments(z, torch.ones_like(z[:, None, :, 0]), whole, single=True)
     rows = z[:, None]
     share = cached(_first_shares, n, k, d, like=z).expand(halves, -1, -1, -1)
     mixture = _moments(rows, share, whole)
     for _ in range(_FIRST_STEPS):
-        mixture = _moments(rows, _log_parts(rows, mixture).softmax(-1), whole)
+        mixture = _moments(rows, _log_parts(rows, mixture).softmax(-2), whole)
     best = _log_density(rows, mixture).mean(-1).argmax(-1)
     at = torch.arange(halves, device=z.device), best
     mixture = _Mixture(*(part[at] for part in mixture))
     for _ in range(_STEPS):
-        mixture = _moments(z, _log_parts(z, mixture).softmax(-1), whole, single=True)
+        mixture = _moments(z, _log_parts(z, mixture).softmax(-2), whole, single=True)
     return mixture
 
 
 def _first_shares(n: int, k: int, d: int, *, like: Tensor) -> Tensor:
-    """Shares ``[R, N, k]`` from which regimes start, each from about as many rows of its own as
+    """Shares ``[R, k, N]`` from which regimes start, each from about as many rows of its own as
     its covariance needs."""
-    rank = fixed_numbers(n, _STARTS, like=like).argsort(0).argsort(0).T[..., None]
-    own = rank // max(1, min(2 * d + 2, n // k)) == torch.arange(k, device=like.device)
+    rank = fixed_numbers(n, _STARTS, like=like).argsort(0).argsort(0).T[:, None]
+    own = rank // max(1, min(2 * d + 2, n // k)) == torch.arange(k, device=like.device)[:, None]
     return own.to(like.dtype).clamp(min=_OTHERS)
 
 
@@ -183,7 +183,7 @@ def _among_strangers(z: Tensor, dx: int) -> _Mixture:
     means = torch.zeros_like(z[:, :2])
     mixture = _Mixture(even, means, torch.stack([whole + ridge, apart], 1))
     for _ in range(_FIRST_STEPS + _STEPS):
-        found = _moments(z, _log_parts(z, mixture).softmax(-1), whole, single=True)
+        found = _moments(z, _log_parts(z, mixture).softmax(-2), whole, single=True)
         covariance = torch.stack([found.covariance[:, 0], apart], 1)
         first = torch.stack([found.means[:, 0], means[:, 1]], 1)
         mixture = _Mixture(found.logs, first, covariance)
@@ -191,13 +191,13 @@ def _among_strangers(z: Tensor, dx: int) -> _Mixture:
 
 
 def _moments(rows: Tensor, share: Tensor, whole: Tensor, *, single: bool = False) -> _Mixture:
-    """The mixture of ``rows`` ``[..., N, D]`` whose ``share`` of each regime is ``[..., N, k]``;
+    """The mixture of ``rows`` ``[..., N, D]`` whose ``share`` of each regime is ``[..., k, N]``;
     ``whole`` ``[2, D, D]``: the covariance of all."""
     whole = whole[:, None] if single else whole[:, None, None]
-    size = share.sum(-2) + 1e-3
-    means = share.mT @ rows / (size + 1)[..., None]
-    away = rows.unsqueeze(-3) - means.unsqueeze(-2)
-    covariance = (away * share.mT[..., None]).mT @ away + _PRIOR * whole
+    size = share.sum(-1) + 1e-3
+    means = share @ rows / (size + 1)[..., None]
+    away = _away(rows, means)
+    covariance = (away * share[..., None, :]) @ away.mT + _PRIOR * whole
     covariance = covariance / (size + _PRIOR)[..., None, None]
     eye = torch.eye(rows.shape[-1], dtype=rows.dtype, device=rows.device)
     logs = (size / size.sum(-1, keepdim=True)).log()
@@ -206,11 +206,16 @@ def _moments(rows: Tensor, share: Tensor, whole: Tensor, *, single: bool = False
 
 def _log_parts(rows: Tensor, mixture: _Mixture) -> Tensor:
     """Log densities of the regimes, with their shares, at ``rows`` ``[..., N, D]``:
-    ``[..., N, k]``."""
+    ``[..., k, N]``."""
     inverse, highest = _frames(mixture)
-    away = rows.unsqueeze(-3) - mixture.means.unsqueeze(-2)
-    out: Tensor = highest[..., None] - (inverse @ away.mT).square().sum(-2) / 2
-    return out.mT
+    out: Tensor = highest[..., None] - (inverse @ _away(rows, mixture.means)).square().sum(-2) / 2
+    return out
+
+
+def _away(rows: Tensor, means: Tensor) -> Tensor:
+    """Rows ``[..., N, D]`` less each of ``means`` ``[..., k, D]``, ``[..., k, D, N]``: rows last,
+    which many pass at a time."""
+    return rows.mT.contiguous().unsqueeze(-3) - means[..., None]
 
 
 def _frames(mixture: _Mixture) -> tuple[Tensor, Tensor]:
@@ -227,7 +232,7 @@ def _frames(mixture: _Mixture) -> tuple[Tensor, Tensor]:
 
 def _log_density(rows: Tensor, mixture: _Mixture) -> Tensor:
     """At ``rows`` ``[..., N, D]``, ``[..., N]``."""
-    out: Tensor = _log_parts(rows, mixture).logsumexp(-1)
+    out: Tensor = _log_parts(rows, mixture).logsumexp(-2)
     return out
 
 
@@ -259,7 +264,7 @@ def _log_of_pairs(rows: Tensor, dx: int, mixture: _Mixture) -> Tensor:
     Whitened, a pair is the sum of what either row gives, whose squares a product has.
     """
     inverse, highest = _frames(mixture)
-    away = (rows.unsqueeze(-3) - mixture.means.unsqueeze(-2)).mT
+    away = _away(rows, mixture.means)
     of_x = (inverse[..., :dx] @ away[..., :dx, :]).double()
     of_y = (inverse[..., dx:] @ away[..., dx:, :]).double()
     squares = of_x.square().sum(-2)[..., None] + of_y.square().sum(-2)[..., None, :]
