@@ -15,11 +15,13 @@ from torch import Tensor
 
 from torchmist.checks import visible
 
-__all__ = ["counts_within", "lexical_order", "sort_columns", "sorted_values", "tie_groups"]
+__all__ = ["counts_within", "lexical_order", "smallest", "sort_columns", "sorted_values",
+           "tie_groups"]  # fmt: skip
 
 _FEW_THREADS = 4
 _FEW = 0.05  # share of the samples that tie
 _LARGE = 2**13
+_SHORT = 128  # values that NumPy sorts at once
 _MAGNITUDE = 2**31 - 1
 
 
@@ -45,6 +47,26 @@ def sorted_values(columns: Tensor) -> Tensor:
         except RuntimeError:  # vmap: no arrays
             pass
     return columns.detach().sort(-1).values
+
+
+def smallest(values: Tensor, count: int) -> Tensor:
+    """The least ``count`` values of the last axis of ``[..., N]``, ``[..., count]``, in rising
+    order, without gradient."""
+    n = values.shape[-1]
+    parts = max(1, min(-(-n // _SHORT), n // (2 * count)))
+    if _as_arrays(values) and values.dtype == torch.float32:
+        try:
+            array = values.detach().numpy()
+            body = array[..., : n - n % parts].reshape(*array.shape[:-1], parts, n // parts)
+            found = np.sort(body, axis=-1)
+            if parts > 1:  # short parts are sorted much faster than whole rows
+                least = found[..., :count].reshape(*array.shape[:-1], -1)
+                rest = array[..., n - n % parts :]
+                found = np.sort(np.concatenate([least, rest], axis=-1), axis=-1)
+            return torch.from_numpy(found.reshape(*array.shape[:-1], -1)[..., :count].copy())
+        except RuntimeError:  # vmap: no arrays
+            pass
+    return values.detach().topk(count, largest=False).values
 
 
 def lexical_order(first: Tensor, second: Tensor) -> Tensor:

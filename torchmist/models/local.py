@@ -32,6 +32,7 @@ from torchmist.cache import cached
 from torchmist.models.kernel_table import kernel_table
 from torchmist.models.statistics import Features
 from torchmist.no_gradient import no_gradient
+from torchmist.sorting import smallest
 
 __all__ = ["LOCAL", "NEIGHBOURS", "OPINIONS", "SCALES", "Local", "Subset", "kraskov",
            "local_statistics", "nearest", "sample_order", "subset", "whitened"]  # fmt: skip
@@ -236,7 +237,7 @@ def kraskov(
     most = min(max(neighbours), joint.shape[-1] - 1)
     if most < 1:
         return joint.new_zeros(*joint.shape[:-1], len(neighbours))
-    radius = joint.topk(most, largest=False).values
+    radius = smallest(joint, most)
     radius = radius[..., [min(k, most) - 1 for k in neighbours]]
     tied = radius <= _TIED
     coincide = _within(joint, torch.full_like(radius[..., :1], _TIED))
@@ -276,7 +277,7 @@ def local_statistics(views: Sequence[tuple[Tensor, Tensor]], chosen: Subset) -> 
     others = _repeated(chosen.others, count)
     with no_gradient():
         most = min(_NEAR, dx.shape[-1] - 1)
-        near = [d.topk(most, largest=False).values.clamp(0.0, 4.0) for d in (dx, dy)]
+        near = [smallest(d, most).clamp(0.0, 4.0) for d in (dx, dy)]
         neighbours = kraskov(torch.maximum(dx, dy), (dx, dy), others)
         dims = [_growth(v, mean) for v, mean in zip(near, (mean_x, mean_y))]
         first = near[0][..., :1], near[1][..., :1]
