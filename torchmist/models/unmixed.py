@@ -130,15 +130,7 @@ def _components(z: Tensor, order: Tensor, n: Tensor, real: Tensor) -> tuple[Tens
     fixed = cached(fixed_numbers, z.shape[1], d, like=z)
     w = _orthogonal(z.gather(1, order[..., None].expand_as(z)).mT @ fixed)
     for step in range(_STEPS + _LAST):
-        s = z @ w
-        if step < _STEPS:
-            contrast = s.tanh()
-            slope = (1 - contrast.square()) * real
-        else:
-            skew, excess = _cumulants(s, real, size)
-            s = s.clamp(-_EDGE, _EDGE)
-            contrast = skew * (s.square() - 1) / 2 + excess * (s.square() - 3) * s / 6
-            slope = (skew * s + excess * (s.square() - 1) / 2) * real
+        contrast, slope = _contrasts(z @ w, step < _STEPS, real, size)
         w = _orthogonal(z.mT @ contrast / size - w * (slope.sum(1, keepdim=True) / size))
     skew, excess = _cumulants(z @ w, real, size)
     odd = n[:, None] * (skew.square() / 6 + excess.square() / 24).squeeze(1)
@@ -146,11 +138,26 @@ def _components(z: Tensor, order: Tensor, n: Tensor, real: Tensor) -> tuple[Tens
     return w, upper < _USUAL * (1 + (_USUAL_ROWS * d / n) ** 2 * d / _USUAL_ROWS)
 
 
+def _contrasts(s: Tensor, first: bool, real: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
+    """The contrast of each component ``[B, N, d]`` and its slope, by the hyperbolic tangent at
+    ``first``, then by cumulants; written over ``s`` where memory would be asked for anew."""
+    if first:
+        contrast = s.tanh_()
+        return contrast, contrast.square().neg_().add_(1).mul_(real)
+    skew, excess = _cumulants(s, real, size)
+    s = s.clamp_(-_EDGE, _EDGE)
+    square = s.square()
+    slope = (square - 1).mul_(excess).div_(2)
+    contrast = (square - 1).mul_(skew).div_(2).add_(square.sub_(3).mul_(excess).mul_(s).div_(6))
+    return contrast, slope.add_(s.mul_(skew)).mul_(real)
+
+
 def _cumulants(s: Tensor, real: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
     """Skewness and excess kurtosis ``[B, 1, d]`` of components ``[B, N, d]``."""
-    cube = s * s.square()
-    skew = cube.sum(1, keepdim=True) / size
-    return skew, (cube * s).sum(1, keepdim=True) / size - 3 * (real.sum(1, keepdim=True) / size)
+    power = s.square().mul_(s)
+    skew = power.sum(1, keepdim=True) / size
+    fourth = power.mul_(s).sum(1, keepdim=True) / size
+    return skew, fourth - 3 * (real.sum(1, keepdim=True) / size)
 
 
 def _orthogonal(w: Tensor) -> Tensor:
