@@ -27,7 +27,7 @@ def test_neighbours_count_near_an_answer_of_enough_rows(parent: Arbiter) -> None
     answer = parent(evidence_of(data)).mean(-1)
     arbiter = heir_of(parent)
     short = {**data, "sizes": torch.tensor([FEWEST_ROWS - 1.0, 2.0, 3.0]).expand(300, -1)}
-    for silent in (_settled(data, 0.6 * answer - 0.1), _settled(short, answer + 0.5)):
+    for silent in (_settled(data, 0.5 * answer - 0.1), _settled(short, answer + 0.5)):
         assert not arbiter.says_more(evidence_of(silent)).any()
         assert torch.equal(arbiter(evidence_of(silent)), parent(evidence_of(silent)))
     for share in (0.8, 1.0, 1.5):

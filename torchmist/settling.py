@@ -22,7 +22,7 @@ __all__ = ["Settling"]
 _ALIKE = [view * OPINIONS + SCALES for view in range(SETTLED_VIEWS)]  # opinions of the same views
 _AS_IT_IS = 1 / 3  # share of the answers from which it learns unchanged
 _WIDTHS = (math.log(0.025), math.log(0.5))  # of the others, deviations in t
-_SHARE, _MARGIN = 0.7, 0.05  # of an answer, and nats, from which neighbours have seen most of it
+_SHARE, _MARGIN = 0.6, 0.05  # of an answer, and nats, from which neighbours have seen most of it
 
 
 class Settling(Onward):

@@ -34,8 +34,8 @@ from torchmist.models.statistics import Features
 from torchmist.no_gradient import no_gradient
 from torchmist.sorting import smallest
 
-__all__ = ["LOCAL", "NEIGHBOURS", "OPINIONS", "SCALES", "Local", "Subset", "kraskov",
-           "local_statistics", "nearest", "sample_order", "subset", "whitened"]  # fmt: skip
+__all__ = ["LOCAL", "NEIGHBOURS", "OPINIONS", "SCALES", "Local", "Subset", "local_statistics",
+           "nearest", "neighbour_estimates", "sample_order", "subset", "whitened"]  # fmt: skip
 
 SCALES = 4
 """Scales of the kernels."""
@@ -224,7 +224,7 @@ def _rates(near: Tensor, mean: Tensor) -> Tensor:
     return torch.cat([fine, middle, (middle * broad).sqrt(), broad], -1).reciprocal()
 
 
-def kraskov(
+def neighbour_estimates(
     joint: Tensor, sides: tuple[Tensor, Tensor], others: Tensor,
     neighbours: tuple[int, ...] = NEIGHBOURS,
 ) -> Tensor:  # fmt: skip
@@ -254,7 +254,7 @@ def nearest(rows: tuple[Tensor, Tensor], chosen: Subset) -> Tensor:
     """Estimates ``[B, 2]`` in nats by nearest neighbours alone, without gradient, of rows
     ``[B, Q, kx]`` and ``[B, Q, ky]``."""
     dx, dy = (_squares(side, chosen)[0] for side in rows)
-    return chosen.mean(kraskov(torch.maximum(dx, dy), (dx, dy), chosen.others))
+    return chosen.mean(neighbour_estimates(torch.maximum(dx, dy), (dx, dy), chosen.others))
 
 
 def _within(square: Tensor, reach: Tensor) -> Tensor:
@@ -278,7 +278,7 @@ def local_statistics(views: Sequence[tuple[Tensor, Tensor]], chosen: Subset) -> 
     with no_gradient():
         most = min(_NEAR, dx.shape[-1] - 1)
         near = [smallest(d, most).clamp(0.0, 4.0) for d in (dx, dy)]
-        neighbours = kraskov(torch.maximum(dx, dy), (dx, dy), others)
+        neighbours = neighbour_estimates(torch.maximum(dx, dy), (dx, dy), others)
         dims = [_growth(v, mean) for v, mean in zip(near, (mean_x, mean_y))]
         first = near[0][..., :1], near[1][..., :1]
         rate = _rates(near[0], mean_x), _rates(near[1], mean_y)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from torchmist.copula import normal_scores, standardise
-from torchmist.models.local import NEIGHBOURS, kraskov, sample_order, whitened
+from torchmist.models.local import NEIGHBOURS, neighbour_estimates, sample_order, whitened
 from torchmist.models.variates import even_places, rows_at
 from torchmist.no_gradient import no_gradient
 
@@ -100,7 +100,7 @@ def _estimates(sides: list[Tensor], present: Tensor, neighbours: tuple[int, ...]
     ``present`` ``[B, M]``."""
     others = (present.sum(-1)[:, None, None] - 1).to(sides[0].dtype)
     found = [
-        kraskov(torch.maximum(a, b), (a, b), others, neighbours)
+        neighbour_estimates(torch.maximum(a, b), (a, b), others, neighbours)
         for a, b in zip(*(_distances(side, present) for side in sides))
     ]
     shares = present[..., None] / (others + 1)
