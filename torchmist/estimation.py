@@ -212,7 +212,7 @@ def _with_shared_labels(pair: SortedPair, shared: SharedLabels, model: Model) ->
     quantiles = quantiles_of(total, levels).clamp(min=0)[None]
     told = dict.fromkeys([*pair.notes, shared.note, *(n for part in parts for n in part.warnings)])
     beyond = torch.tensor([any(p.open_above is not None and bool(p.open_above) for p in parts)])
-    _warn((shared.note,))
+    _warn((*pair.notes, shared.note))
     return MIEstimate(quantiles, levels, tuple(told), False, beyond)
 
 
