@@ -13,7 +13,7 @@ import torchmist
 from torchmist.critic import Critic, CriticConfig
 from torchmist.floor import kernel_floor
 from torchmist.probe import probe_bounds
-from torchmist.pull import kernel_information
+from torchmist.pull import PLAIN, SHARP, kernel_information
 from torchmist.views import RunningDirections, rotated_view, whitened_view
 
 GOALS = ("minimize", "maximize")
@@ -56,6 +56,7 @@ def test_between_the_calls_that_ask_the_last_value_stands_with_the_gradient_of_n
 ) -> None:
     said: list[dict[str, torch.Tensor]] = []
     reg, values = term(small, goal, log=said.append), []
+    seen = {"minimize": PLAIN, "maximize": SHARP}[goal]
     for k in range(18):
         z, y = draw(50 + k, 3, seed=k).requires_grad_(), draw(50 + k, 2, seed=99 + k)
         weights = reg.pursuit.critic.weights
@@ -63,7 +64,7 @@ def test_between_the_calls_that_ask_the_last_value_stands_with_the_gradient_of_n
         values.append(value.item())
         gradient, pull = (
             torch.autograd.grad(v.sum(), z)[0]
-            for v in (value, kernel_information(z[None], y[None]))
+            for v in (value, kernel_information(z[None], y[None], resolution=seen))
         )
         asked = k in (0, 1, 8, 16)
         assert (reg.pursuit.critic.weights is not weights) == asked

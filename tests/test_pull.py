@@ -8,45 +8,49 @@ from torch import Tensor
 
 import torchmist
 from torchmist import goals
-from torchmist.pull import kernel_information
+from torchmist.pull import PLAIN, SHARP, Resolution, kernel_information
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def smoother(side: Tensor) -> Tensor:
-    """K (K + 1 / 2)^-1 of a Gaussian kernel whose width is the mean squared distance, a constant
-    as is all else that columns and the kernel are divided by."""
+def smoother(side: Tensor, seen: Resolution) -> Tensor:
+    """K (K + noise)^-1 of a Gaussian kernel whose width is some of the mean squared distance, a
+    constant as is all else that columns and the kernel are divided by."""
     side = (side - side.mean(0)) / side.std(0, correction=0).detach()
     square, n = (side[:, None] - side).square().sum(-1), len(side)
-    kernel = torch.exp(-square * n * (n - 1) / square.sum().detach())
+    kernel = torch.exp(-square * n * (n - 1) / (seen.width * square.sum().detach()))
     centre = torch.eye(n, dtype=side.dtype) - 1 / n
     kernel = centre @ kernel @ centre
     kernel = kernel / kernel.diagonal().mean().detach()
-    return kernel @ torch.linalg.inv(kernel + 0.5 * torch.eye(n, dtype=side.dtype))
+    return kernel @ torch.linalg.inv(kernel + seen.noise * torch.eye(n, dtype=side.dtype))
 
 
-def naive(x: Tensor, y: Tensor) -> Tensor:
+def naive(x: Tensor, y: Tensor, seen: Resolution) -> Tensor:
     """The formula on two samples, 0-dim."""
-    a, b = smoother(x), smoother(y)
+    a, b = smoother(x, seen), smoother(y, seen)
     value = -0.5 * torch.linalg.slogdet(torch.eye(len(x), dtype=x.dtype) - a @ b).logabsdet
     return value - 0.5 * a.trace() * b.trace() / (len(x) - 1)
 
 
-def test_it_is_the_kernel_generalised_variance_less_its_first_order_under_independence() -> None:
+@pytest.mark.parametrize("seen", [PLAIN, SHARP])
+def test_it_is_the_kernel_generalised_variance_less_its_first_order_under_independence(
+    seen,
+) -> None:
     x, y = draw(40, 3).double(), draw(40, 2, seed=1).double()
     y = y + x[:, :2]
-    found = kernel_information(x.float()[None], y.float()[None])
-    torch.testing.assert_close(found, naive(x, y).float()[None], atol=1e-3, rtol=1e-3)
+    found = kernel_information(x.float()[None], y.float()[None], resolution=seen)
+    torch.testing.assert_close(found, naive(x, y, seen).float()[None], atol=1e-3, rtol=1e-3)
 
 
-def test_the_gradient_that_is_written_down_is_the_one_of_the_formula() -> None:
+@pytest.mark.parametrize("seen", [PLAIN, SHARP])
+def test_the_gradient_that_is_written_down_is_the_one_of_the_formula(seen) -> None:
     x, y = draw(2, 40, 3).requires_grad_(), draw(2, 40, 2, seed=1)
     y = (y + x[..., :2]).detach().requires_grad_()
     weight = torch.tensor([1.0, -3.0])
-    expected = torch.stack([naive(*pair) for pair in zip(x.double(), y.double())])
-    found = kernel_information(x, y)
+    expected = torch.stack([naive(*pair, seen) for pair in zip(x.double(), y.double())])
+    found = kernel_information(x, y, resolution=seen)
     for a, b in zip(
         torch.autograd.grad((weight * found).sum(), (x, y)),
         torch.autograd.grad((weight * expected).sum(), (x, y)),
@@ -112,7 +116,8 @@ def test_a_term_has_the_value_of_its_opinions_and_mostly_the_gradient_of_the_pro
     with torch.no_grad():
         values.append(term(z, y))
     assert max(values) - min(values) < 1e-5
-    (pull,) = torch.autograd.grad(kernel_information(z[None], y[None]).sum(), z)
+    seen = {"minimize": PLAIN, "maximize": SHARP}[goal]
+    (pull,) = torch.autograd.grad(kernel_information(z[None], y[None], None, seen).sum(), z)
     torch.testing.assert_close(gradients[0], pull, atol=1e-6, rtol=1e-4)
     mixed = pull + goals._SHARE * (gradients[1] - pull)
     torch.testing.assert_close(gradients[2], mixed, atol=1e-5, rtol=1e-3)

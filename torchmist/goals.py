@@ -13,7 +13,8 @@ depends on the direction:
 A soft extreme of opinions is a number to trust and a poor guide: its gradient belongs to whichever
 opinion leads on the codes of now. The gradient is therefore mostly that of the information of two
 Gaussian processes (:mod:`torchmist.pull`), which moves every sample, and :data:`_SHARE` of that of
-the value, for what such a kernel is too coarse to see.
+the value, for what such a kernel is too coarse to see. When maximising the processes see finer: a
+broad kernel rests once a few directions of both sides agree.
 
 In training mode, with gradients, the opinions are asked at the first two calls and at every
 :data:`_EVERY`-th after them, and what learns takes its steps there. The calls in between have the
@@ -39,7 +40,7 @@ from torchmist.eager import outside_graphs
 from torchmist.floor import kernel_floor
 from torchmist.memory import weighed
 from torchmist.models.network import QuantileNetwork
-from torchmist.pull import kernel_information
+from torchmist.pull import PLAIN, SHARP, kernel_information
 from torchmist.quantiles import (
     LOW,
     Statistic,
@@ -154,7 +155,7 @@ class Goal(nn.Module):
                 opinions = last.of(len(z), z.device)
             value = opinions.value
             if torch.is_grad_enabled() and (z.requires_grad or targets.requires_grad):
-                value = weighed(value, _SHARE) + _pull(z, targets, mask, own)
+                value = weighed(value, _SHARE) + self._pull(z, targets, mask, own)
             if learns and last is None:
                 self._last = opinions.mean()
                 self._learn(z, y, targets, mask)
@@ -228,14 +229,15 @@ class Goal(nn.Module):
             found.append(kernel_floor(standardise(of_y.mT, mask).mT, scores, mask))
         return torch.stack(found).amax(0)
 
-
-def _pull(z: Tensor, y: Tensor, mask: Tensor | None, own: int | None) -> Tensor:
-    """0 ``[B]`` with the gradient of the processes' information, on some samples."""
-    rows = min(z.shape[1], _ROWS)
-    factor = 1.0 if own is None else rows / min(own, rows)
-    a, b = (weighed(side[:, :rows], factor) for side in (z, y))
-    found = kernel_information(a, b, None if mask is None else mask[:, :rows])
-    return found - found.detach()
+    def _pull(self, z: Tensor, y: Tensor, mask: Tensor | None, own: int | None) -> Tensor:
+        """0 ``[B]`` with the gradient of the processes' information, on some samples."""
+        rows = min(z.shape[1], _ROWS)
+        factor = 1.0 if own is None else rows / min(own, rows)
+        a, b = (weighed(side[:, :rows], factor) for side in (z, y))
+        some = None if mask is None else mask[:, :rows]
+        resolution = PLAIN if self.goal == "minimize" else SHARP
+        found = kernel_information(a, b, some, resolution)
+        return found - found.detach()
 
 
 def _soft(opinions: Tensor, goal: Pursued) -> Tensor:

@@ -35,13 +35,28 @@ from torch import Tensor
 
 from torchmist.copula import first_order
 
-__all__ = ["kernel_information"]
+__all__ = ["PLAIN", "SHARP", "Resolution", "kernel_information"]
 
-_NOISE = 0.5  # of a process, where the variance of the other part is 1
 _TINY = 1e-12
 
 
-def kernel_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
+class Resolution(NamedTuple):
+    """How finely the processes see: the ``noise`` of one, where the variance of the other part is
+    1, and the squared ``width`` of the kernels, over the mean squared distance of the columns."""
+
+    noise: float
+    width: float
+
+
+PLAIN = Resolution(0.5, 1.0)
+"""Sees what is broad: few directions at once, so that nothing is left to pull at by chance."""
+SHARP = Resolution(0.2, 0.5)
+"""Tells more items apart: what is to be joined does not rest once its broad directions agree."""
+
+
+def kernel_information(
+    x: Tensor, y: Tensor, mask: Tensor | None = None, resolution: Resolution = PLAIN
+) -> Tensor:
     """Information of two Gaussian processes on the sides, ``[B]`` nats, differentiable in both.
 
     A second derivative is an error.
@@ -50,6 +65,7 @@ def kernel_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Tens
         x: ``[B, N, dx]`` float32; columns that are constant do not count.
         y: the same, ``[B, N, dy]``.
         mask: ``[B, N]`` bool, True for the samples that count.
+        resolution: of both processes.
 
     Example:
         >>> import torch
@@ -57,7 +73,7 @@ def kernel_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Tens
         >>> float(kernel_information(x, x.square())) > 0.5
         True
     """
-    out: Tensor = _Information.apply(x, y, mask)  # type: ignore[no-untyped-call]
+    out: Tensor = _Information.apply(x, y, mask, resolution)  # type: ignore[no-untyped-call]
     return out
 
 
@@ -65,11 +81,13 @@ class _Information(torch.autograd.Function):
     """The value, and its gradient in the sides that need one, in one pass."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, y: Tensor, mask: Tensor | None) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, y: Tensor, mask: Tensor | None, resolution: Resolution
+    ) -> Tensor:
         n = x.shape[1]
         present = torch.ones(x.shape[:2], device=x.device) if mask is None else mask.to(x.dtype)
         count = present.sum(-1)
-        own = [_kernel(side, present, count) for side in (x, y)]
+        own = [_kernel(side, present, count, resolution) for side in (x, y)]
         kernels = torch.stack([own[0].values, own[1].values, own[0].values + own[1].values])
         kernels.diagonal(dim1=-2, dim2=-1).add_(1.0)
         lower = torch.linalg.cholesky_ex(kernels).L
@@ -96,7 +114,7 @@ class _Information(torch.autograd.Function):
                 if torch.is_grad_enabled():
                     gradient = first_order(gradient, side)
             found.append(gradient)
-        return (*found, None)
+        return (*found, None, None)
 
 
 class _Kernel(NamedTuple):
@@ -110,21 +128,27 @@ class _Kernel(NamedTuple):
     unit: Tensor  # [B, 1, 1], what the centred kernel is divided by
 
 
-def _kernel(side: Tensor, present: Tensor, count: Tensor) -> _Kernel:
-    """The centred kernel of mean diagonal ``1 / _NOISE``, 0 for what is masked."""
+def _kernel(side: Tensor, present: Tensor, count: Tensor, resolution: Resolution) -> _Kernel:
+    """The centred kernel of mean diagonal 1 over the noise, 0 for what is masked."""
     present, count = present[..., None], count[:, None, None].clamp(min=1)
     side = (side - (side * present).sum(1, keepdim=True) / count) * present
     variance = side.square().sum(1, keepdim=True) / count
     moves = variance > _TINY
     scale = torch.where(moves, variance, torch.inf).rsqrt()
-    width = 2 * moves.sum(-1, keepdim=True).clamp(min=1) * count / (count - 1).clamp(min=1)
+    width = (
+        resolution.width
+        * 2
+        * moves.sum(-1, keepdim=True).clamp(min=1)
+        * count
+        / (count - 1).clamp(min=1)
+    )
     side = side * scale
     square = side.square().sum(-1)
     distance = (square[..., None] + square[..., None, :] - 2 * side @ side.mT).clamp_(min=0)
     raw = distance.div_(-width).exp_().mul_(present * present.mT)
     values = _centred(raw, present, count)
     mean = values.diagonal(dim1=-2, dim2=-1).sum(-1)[:, None, None] / count
-    unit = _NOISE * torch.where(mean > _TINY, mean, torch.inf)
+    unit = resolution.noise * torch.where(mean > _TINY, mean, torch.inf)
     return _Kernel(values / unit, raw, side, scale, width, unit)
 
 
