@@ -65,6 +65,13 @@ def test_nothing_depends_on_the_order_of_rows_nor_on_the_swap() -> None:
         )
 
 
+def test_double_precision_is_read_as_single() -> None:
+    x, y = _pair(300, 2)
+    found = settled_information(x.double(), y.double())
+    assert found.near.dtype == torch.float32
+    torch.testing.assert_close(_whole(found), _whole(settled_information(x, y)))
+
+
 def test_padding_counts_for_nothing_and_datasets_do_not_mix() -> None:
     x, y = _pair(600, 2)
     other = _pair(700, 2, rho=0.3, seed=3)

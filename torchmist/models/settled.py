@@ -60,7 +60,7 @@ def settled_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Set
             *torch.zeros(SETTLED_COUNT // SETTLED_VIEWS, len(x), SETTLED_VIEWS, device=x.device)
         )
     with no_gradient():
-        scores = [normal_scores(side.detach(), mask) for side in (x, y)]
+        scores = [normal_scores(side.detach(), mask).float() for side in (x, y)]
         total = (
             torch.full((len(x), 1), n, device=x.device) if mask is None else mask.sum(-1)[:, None]
         )
@@ -68,7 +68,7 @@ def settled_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Set
         at, present = even_places(total, min(n, _MOST_ROWS))
         rows = order.gather(1, at)
         plain = [standardise(rows_at(side, rows).mT, present) for side in scores]
-        count = present.sum(-1)[:, None, None].to(x.dtype)
+        count = present.sum(-1)[:, None, None].float()
         white = [whitened(side, count) for side in plain]
         views = [_numbers(a.mT, b.mT, present) for a, b in (plain, white)]
     return Settled(*torch.stack(views, -1).unbind(1))
