@@ -36,6 +36,20 @@ def test_neighbours_count_near_an_answer_of_enough_rows(parent: Arbiter) -> None
         assert ((arbiter(heard) - parent(heard)).abs().amax(-1) > 1e-3).any()
 
 
+def test_an_answer_stands_where_both_networks_are_of_its_opinion() -> None:
+    part, answer = Settling(2, 24), from_nats(torch.full((20, 24), 2.0))
+    for plain, local, trusted in ((2.0, 2.2, False), (2.3, 2.0, True), (2.0, 1.5, True)):
+        data = _settled(draws(20), torch.full((20,), 2.5))
+        data["plain"] = torch.full_like(data["plain"], plain)
+        data["local"] = torch.full_like(data["local"], local)
+        evidence, each = evidence_of(data), answer.expand(2, -1, -1)
+        assert (part.trusted(evidence, answer) == trusted).all()
+        for part.learns in (True, False):
+            with torch.no_grad():
+                found = part(each, evidence, lambda network, seen: network(seen))
+            assert torch.equal(found, each) != (part.learns or trusted)
+
+
 def test_what_neighbours_say_is_learned_and_all_else_stays(parent: Arbiter) -> None:
     data = draws()
     data["mi"] = data["mi"].clamp(min=0) + 1.0
