@@ -18,16 +18,17 @@ def parent() -> Arbiter:
     return fitted_parent(5)
 
 
-def _settled(data: Data, nats: torch.Tensor) -> Data:
-    return {**data, "settled": nats[:, None].expand(-1, SETTLED_COUNT)}
+def _settled(data: Data, nats: torch.Tensor, rows: float = 600.0) -> Data:
+    sizes = torch.tensor([rows, 2.0, 3.0]).expand(len(nats), -1)
+    return {**data, "settled": nats[:, None].expand(-1, SETTLED_COUNT), "sizes": sizes}
 
 
 def test_neighbours_count_near_an_answer_of_enough_rows(parent: Arbiter) -> None:
     data = draws(300)
     answer = parent(evidence_of(data)).mean(-1)
     arbiter = heir_of(parent)
-    short = {**data, "sizes": torch.tensor([FEWEST_ROWS - 1.0, 2.0, 3.0]).expand(300, -1)}
-    for silent in (_settled(data, 0.5 * answer - 0.1), _settled(short, answer + 0.5)):
+    short = _settled(data, answer + 0.5, FEWEST_ROWS - 1.0)
+    for silent in (_settled(data, 0.5 * answer - 0.1), short):
         assert not arbiter.says_more(evidence_of(silent)).any()
         assert torch.equal(arbiter(evidence_of(silent)), parent(evidence_of(silent)))
     for share in (0.8, 1.0, 1.5):
@@ -36,10 +37,14 @@ def test_neighbours_count_near_an_answer_of_enough_rows(parent: Arbiter) -> None
         assert ((arbiter(heard) - parent(heard)).abs().amax(-1) > 1e-3).any()
 
 
-def test_an_answer_stands_where_both_networks_are_of_its_opinion() -> None:
+def test_an_answer_stands_in_few_rows_and_where_both_networks_are_of_its_opinion() -> None:
     part, answer = Settling(2, 24), from_nats(torch.full((20, 24), 2.0))
-    for plain, local, trusted in ((2.0, 2.2, False), (2.3, 2.0, True), (2.0, 1.5, True)):
-        data = _settled(draws(20), torch.full((20,), 2.5))
+    cases = (
+        (2.0, 2.2, 600.0, False), (2.3, 2.0, 600.0, True), (2.0, 1.5, 512.0, True),
+        (2.0, 1.5, 511.0, False),
+    )  # fmt: skip
+    for plain, local, rows, trusted in cases:
+        data = _settled(draws(20), torch.full((20,), 2.5), rows)
         data["plain"] = torch.full_like(data["plain"], plain)
         data["local"] = torch.full_like(data["local"], local)
         evidence, each = evidence_of(data), answer.expand(2, -1, -1)

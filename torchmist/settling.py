@@ -22,6 +22,7 @@ __all__ = ["Settling"]
 _ALIKE = [view * OPINIONS + SCALES for view in range(SETTLED_VIEWS)]  # opinions of the same views
 _AS_IT_IS = 1 / 3  # share of the answers from which it learns unchanged
 _WIDTHS = (math.log(0.025), math.log(0.5))  # of the others, deviations in t
+_LONG = 512  # rows, from which it is asked
 _NEAR_SHARE = 0.1  # of an answer, and the margin, within which networks are of its opinion
 _SHARE, _MARGIN = 0.6, 0.05  # of an answer, and nats, from which neighbours have seen most of it
 
@@ -47,12 +48,14 @@ class Settling(Onward):
         return in_t(torch.cat([found.near, ahead], -1)).masked_fill(~seen, torch.nan)
 
     def trusted(self, evidence: Evidence, answer: Tensor) -> Tensor:
-        """See :meth:`Onward.trusted`: where a network is not of the answer's opinion. Data on which
-        both are is like what trained them, and there the answer is nearer."""
+        """See :meth:`Onward.trusted`: from 512 rows on, where a network is not of the answer's
+        opinion. Data on which both are is like what trained them, and there the answer is nearer;
+        in fewer rows too little has settled to tell."""
         middle = to_nats(answer).mean(-1, keepdim=True)
         medians = [q.median(-1, keepdim=True).values for q in (evidence.plain, evidence.local)]
         apart = (torch.cat(medians, -1) - middle).abs().amax(-1, keepdim=True)
-        return (apart > _NEAR_SHARE * middle + _MARGIN).squeeze(-1)
+        odd = apart > _NEAR_SHARE * middle + _MARGIN
+        return (odd & (evidence.sizes[:, :1] >= _LONG)).squeeze(-1)
 
     def taught(self, each: Tensor) -> Tensor:
         """See :meth:`Onward.taught`: two of three answers are off by as much as they say, of a
