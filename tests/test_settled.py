@@ -84,10 +84,16 @@ def test_padding_counts_for_nothing_and_datasets_do_not_mix() -> None:
         torch.testing.assert_close(_whole(found)[:, [row]], alone, atol=1e-4, rtol=1e-4)
 
 
+def test_few_real_rows_say_nothing_and_take_no_gradient_away() -> None:
+    x, y = _pair(200, 2)
+    mask = (torch.arange(200) < 5)[None]
+    assert not _whole(settled_information(x, y, mask)).any()
+
+
 def test_some_rows_at_a_time_are_compared_and_of_many_some_are_asked(monkeypatch) -> None:
     x, y = _pair(900, 2)
     found = _whole(settled_information(x, y))
-    monkeypatch.setattr(settled, "_DISTANCES", 50_000)
+    monkeypatch.setattr(settled, "_ON_CPU", 50_000)
     torch.testing.assert_close(_whole(settled_information(x, y)), found, atol=1e-5, rtol=1e-5)
     monkeypatch.setattr(settled, "_MOST_ROWS", 300)
     fewer = settled_information(x, y)

@@ -77,8 +77,43 @@ def test_nothing_is_found_without_a_label_on_both_sides() -> None:
     many = np.arange(N) % 60  # 15 rows each
     frames = (pd.DataFrame({"u": w, "s": pd.Categorical(many)}) for w in (u, v))
     assert _found(*frames) is None
-    batch = torch.from_numpy(np.c_[u, s])[None]
+    batch = torch.from_numpy(np.stack([np.c_[u, s], np.c_[v, s]]))
     assert _found(batch, batch) is None
+
+
+def test_equal_shares_are_not_exceeded_and_have_a_width() -> None:
+    s = np.arange(150) % 3
+    u = np.random.default_rng(0).normal(size=150)
+    low, high = torchmist.estimate(s.astype(float), np.c_[u, s]).interval()
+    assert low < math.log(3) and high == pytest.approx(math.log(3), abs=1e-6)
+
+
+def test_a_batch_of_one_is_read_as_its_dataset() -> None:
+    u, v, s = _columns()
+    x, y = (torch.from_numpy(np.c_[w, s]) for w in (u, v))
+    alone, batch = torchmist.estimate(x, y), torchmist.estimate(x[None], y[None])
+    assert batch.mean.shape == (1,) and float(batch.mean[0]) == pytest.approx(alone.mean)
+    assert batch.warnings == alone.warnings
+
+
+def test_classes_of_few_rows_neither_decide_nor_open_the_interval() -> None:
+    u, v, _ = _columns()
+    s = np.r_[np.repeat([0, 1], 440), np.repeat([2, 3], 10)]
+    v = np.where(s > 1, u, v)  # copies there
+    found = torchmist.estimate(np.c_[u, s], np.c_[v, s])
+    share = np.bincount(s) / N
+    truth = -(share @ np.log(share)) - math.log(0.6)
+    low, high = found.interval()
+    assert low < truth < high < np.inf
+
+
+def test_notes_on_what_is_left_are_those_of_the_largest_class() -> None:
+    u, _, s = _columns()
+    s = np.where(s == 2, 1, s)
+    found = torchmist.estimate(np.c_[u, s], np.c_[u, s])
+    told = [note for note in found.warnings if note.startswith("in the class of")]
+    assert told and all(f"class of {(s == 1).sum()} rows: " in note for note in told)
+    assert found.interval()[1] == np.inf
 
 
 def test_draws_of_an_entropy_have_its_mean_and_its_error() -> None:

@@ -1,4 +1,4 @@
-"""Quantiles of sums of estimates whose errors are independent, by draws.
+"""Quantiles of sums of estimates whose errors are independent, or correlated, by draws.
 
 Legend: ``S`` draws, ``Q`` quantiles.
 """
@@ -16,10 +16,17 @@ DRAWS = 4096
 """Draws of each estimate."""
 
 
-def draws_of(quantiles: Tensor, levels: Tensor, rng: np.random.Generator) -> NDArray[np.float64]:
+def draws_of(
+    quantiles: Tensor, levels: Tensor, rng: np.random.Generator,
+    common: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:  # fmt: skip
     """Draws ``[S]`` from the ``quantiles`` ``[Q]`` at ``levels`` ``[Q]`` of one dataset, one from
-    each of ``S`` equal levels, in an order by ``rng``."""
-    place = (rng.permutation(DRAWS) + 0.5) / DRAWS
+    each of ``S`` equal levels, in an order by ``rng``; with ``common`` normal numbers ``[S]``, in
+    one that is correlated by one half with the order of all that are drawn with them."""
+    order = rng.permutation(DRAWS)
+    if common is not None:
+        order = (common + rng.standard_normal(DRAWS)).argsort().argsort()
+    place = (order + 0.5) / DRAWS
     out: NDArray[np.float64] = np.interp(place, levels.numpy(), quantiles.numpy())
     return out
 

@@ -18,9 +18,8 @@ from torchmist.collinear import collinear_notes
 from torchmist.columns import Discrete, Side, read_side
 from torchmist.diagnostics import data_notes
 from torchmist.discrete import table_quantiles
-from torchmist.error_sums import draws_of, quantiles_of
+from torchmist.error_sums import DRAWS, draws_of, quantiles_of
 from torchmist.functional import Model, resolve_model
-from torchmist.given import pooled_classes
 from torchmist.kinds import SortedPair, countable, network_sample, sort_pair
 from torchmist.quantile_head import quantile_levels
 from torchmist.quantiles import answer, reduce_quantiles
@@ -34,6 +33,8 @@ from torchmist.trained_range import TrainedRange
 __all__ = ["MIEstimate", "as_tensor", "estimate", "estimate_sides", "estimate_sorted"]
 
 Number = float | NDArray[np.float64]
+_PER_CLASS = 16  # rows, from which what is left in a class is estimated
+_OPEN = 0.05  # share of the rows whose classes have open ends, above which the whole has one
 _ONCE = 0.5  # share of the rows whose pair of labels is seen once
 
 
@@ -119,7 +120,8 @@ def estimate(
     discrete_x: Discrete = "auto",
     discrete_y: Discrete = "auto",
 ) -> MIEstimate:
-    """I(X;Y) of a sample, with quantiles, in one forward pass without gradients.
+    """I(X;Y) of a sample, with quantiles, in one forward pass without gradients (of labels that
+    both sides hold, one for each class).
 
     Where both sides are labels there is no network: their counts give the posterior
     (``torchmist.discrete``). ``torchmist.kinds`` has the rules that tell labels from numbers.
@@ -196,24 +198,33 @@ def estimate_sorted(pair: SortedPair, model: Model = "mist") -> MIEstimate:
 
 
 def _with_shared_labels(pair: SortedPair, shared: SharedLabels, model: Model) -> MIEstimate:
-    """What labels that both sides hold share, and what is left within each class of them."""
+    """What labels that both sides hold share, and what is left within each class of them.
+
+    Of classes of few rows that is taken to be what it is in the others. Errors of two classes are
+    taken to be correlated by one half: they come from the same weights.
+    """
     rng = np.random.default_rng(0)
-    total, parts = entropy_draws(shared.codes, rng), []
-    if shared.x.values.shape[1] and shared.y.values.shape[1]:
-        member = pooled_classes(shared.codes)
-        for code in member.unique():
-            rows = member == code
-            x, y = (replace(side, values=side.values[rows]) for side in (shared.x, shared.y))
-            inside = sort_pair(x, y, (x.values[None], y.values[None]))._replace(names=pair.names)
-            parts.append(estimate_sorted(inside, model))
-            draws = draws_of(parts[-1].quantiles[0], parts[-1].levels, rng)
-            total += float(rows.double().mean()) * draws
-    levels = parts[0].levels if parts else quantile_levels()
+    total, common = entropy_draws(shared.codes, rng), rng.standard_normal(DRAWS)
+    sizes = shared.codes.bincount().tolist()
+    asked = [code for code, size in enumerate(sizes) if size >= _PER_CLASS]
+    if not (shared.x.names and shared.y.names):
+        asked = []
+    rows_asked, opened, levels = sum(sizes[code] for code in asked), 0, quantile_levels()
+    notes = [*pair.notes, shared.note]
+    for code in sorted(asked, key=lambda code: -sizes[code]):
+        rows = shared.codes == code
+        x, y = (replace(s, values=s.values[rows.to(s.values.device)]) for s in (shared.x, shared.y))
+        inside = sort_pair(x, y, (x.values[None], y.values[None]))._replace(names=pair.names)
+        found = estimate_sorted(inside, model)
+        if len(notes) == len(pair.notes) + 1:  # what is told of the largest holds for all
+            notes += [f"in the class of {sizes[code]} rows: {note}" for note in found.warnings]
+        levels, share = found.levels, sizes[code] / rows_asked
+        total += share * draws_of(found.quantiles[0], levels, rng, common)
+        opened += sizes[code] * (found.open_above is not None and bool(found.open_above))
     quantiles = quantiles_of(total, levels).clamp(min=0)[None]
-    told = dict.fromkeys([*pair.notes, shared.note, *(n for part in parts for n in part.warnings)])
-    beyond = torch.tensor([any(p.open_above is not None and bool(p.open_above) for p in parts)])
     _warn((*pair.notes, shared.note))
-    return MIEstimate(quantiles, levels, tuple(told), False, beyond)
+    beyond = torch.tensor([opened > _OPEN * len(shared.codes)])
+    return MIEstimate(quantiles, levels, tuple(notes), pair.batched, beyond)
 
 
 def _limits(

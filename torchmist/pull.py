@@ -49,9 +49,9 @@ class Resolution(NamedTuple):
 
 
 PLAIN = Resolution(0.5, 1.0)
-"""Sees what is broad: few directions at once, so that nothing is left to pull at by chance."""
+"""Sees what is broad: few directions, so that chance has little to pull at."""
 SHARP = Resolution(0.2, 0.5)
-"""Tells more items apart: what is to be joined does not rest once its broad directions agree."""
+"""Tells more rows apart: codes that are joined do not rest once their broad directions agree."""
 
 
 def kernel_information(
@@ -135,13 +135,8 @@ def _kernel(side: Tensor, present: Tensor, count: Tensor, resolution: Resolution
     variance = side.square().sum(1, keepdim=True) / count
     moves = variance > _TINY
     scale = torch.where(moves, variance, torch.inf).rsqrt()
-    width = (
-        resolution.width
-        * 2
-        * moves.sum(-1, keepdim=True).clamp(min=1)
-        * count
-        / (count - 1).clamp(min=1)
-    )
+    squares = 2 * moves.sum(-1, keepdim=True).clamp(min=1) * count / (count - 1).clamp(min=1)
+    width = resolution.width * squares
     side = side * scale
     square = side.square().sum(-1)
     distance = (square[..., None] + square[..., None, :] - 2 * side @ side.mT).clamp_(min=0)

@@ -1,5 +1,4 @@
-r"""What neighbours among all rows say beside an answer
-(``torchmist.models.settled``).
+r"""What neighbours among all rows say beside an answer (``torchmist.models.settled``).
 
 Legend: ``B`` datasets, ``Q`` quantiles, ``V`` views, ``C`` candidates, ``R`` numbers.
 """
@@ -24,7 +23,10 @@ _AS_IT_IS = 1 / 3  # share of the answers from which it learns unchanged
 _WIDTHS = (math.log(0.025), math.log(0.5))  # of the others, deviations in t
 _LONG = 512  # rows, from which it is asked
 _NEAR_SHARE = 0.1  # of an answer, and the margin, within which networks are of its opinion
-_SHARE, _MARGIN = 0.6, 0.05  # of an answer, and nats, from which neighbours have seen most of it
+_SEEN_SHARE, _MARGIN = (
+    0.6,
+    0.05,
+)  # of an answer, and nats, from which neighbours have seen most of it
 
 
 class Settling(Onward):
@@ -43,7 +45,7 @@ class Settling(Onward):
         found = _found(evidence)
         ahead = found.near + (found.near - found.half).detach().clamp(min=0)
         middle = to_nats(answer).mean(-1, keepdim=True)
-        seen = found.near.amax(-1, keepdim=True) > _SHARE * middle - _MARGIN
+        seen = found.near.amax(-1, keepdim=True) > _SEEN_SHARE * middle - _MARGIN
         seen = seen & (evidence.sizes[:, :1] >= FEWEST_ROWS)
         return in_t(torch.cat([found.near, ahead], -1)).masked_fill(~seen, torch.nan)
 
@@ -64,12 +66,10 @@ class Settling(Onward):
         On draws like those that trained both networks they know best, and nothing would be learned
         of what neighbours are worth beside an answer to data of another kind.
         """
-        kept = torch.rand(each.shape[1], 1, device=each.device) < _AS_IT_IS
-        width = torch.empty(each.shape[1], 1, device=each.device).uniform_(*_WIDTHS).exp()
-        width = width.masked_fill(kept, 0.0)
-        levels = quantile_levels(each.shape[-1]).to(each)
-        off = torch.randn_like(width) + torch.special.ndtri(levels)
-        out: Tensor = each + width * off
+        kept = torch.rand(each.shape[1], 1) < _AS_IT_IS
+        width = torch.empty(each.shape[1], 1).uniform_(*_WIDTHS).exp().masked_fill(kept, 0.0)
+        off = torch.randn_like(width) + torch.special.ndtri(quantile_levels(each.shape[-1]))
+        out: Tensor = each + (width * off).to(each)
         return out
 
     def seen(self, evidence: Evidence, candidates: Tensor, middle: Tensor) -> Tensor:

@@ -43,7 +43,7 @@ def shared_labels(pair: SortedPair) -> SharedLabels | None:
     """The labels, or numbers of few values, that columns of both sides of one dataset hold under
     any names of the classes; None without such, and where a class has fewer than 20 samples on
     average."""
-    if pair.batched:
+    if len(pair.x.values) > 1 or len(pair.y.values) > 1:
         return None
     keys = [_partitions(side) for side in pair[:2]]
     common = set(keys[0].values()) & set(keys[1].values())
@@ -78,9 +78,10 @@ def _partitions(side: Sorted) -> dict[int, bytes]:
 
 def _rest(side: Sorted, codes: Tensor) -> Side:
     """The columns ``[N, d]`` of a side that are not the same in all rows of a class."""
-    values, classes = side.values[0].cpu(), int(codes.max()) + 1
-    first = torch.zeros(classes, dtype=torch.int64)
-    first[codes] = torch.arange(len(codes))
+    values, classes = side.values[0], int(codes.max()) + 1
+    codes = codes.to(values.device)
+    first = torch.zeros(classes, dtype=torch.int64, device=values.device)
+    first[codes] = torch.arange(len(codes), device=values.device)
     varies = (values != values[first][codes]).any(0).tolist()
     left = [k for k, some in enumerate(varies) if some]
     kinds: list[Kind] = [
@@ -93,12 +94,12 @@ def _rest(side: Sorted, codes: Tensor) -> Side:
 
 def entropy_draws(codes: Tensor, rng: np.random.Generator) -> NDArray[np.float64]:
     """Draws ``[S]`` of the entropy in nats of labels ``[N]``, less the bias of Miller and Madow
-    (1955), of normal error."""
+    (1955), of normal error and at most that of equal shares."""
     share = np.bincount(codes.numpy()) / len(codes)
     share = share[share > 0]
-    surprise = -np.log(share)
+    surprise, bias = -np.log(share), (len(share) - 1) / (2 * len(codes))
     entropy = float(share @ surprise)
-    deviation = np.sqrt(max(float(share @ surprise**2) - entropy**2, 0.0) / len(codes))
-    bias = (len(share) - 1) / (2 * len(codes))
-    out: NDArray[np.float64] = entropy + bias + deviation * rng.standard_normal(DRAWS)
+    variance = max(float(share @ surprise**2) - entropy**2, 0.0) + bias  # of equal shares, the last
+    draws = entropy + bias + np.sqrt(variance / len(codes)) * rng.standard_normal(DRAWS)
+    out: NDArray[np.float64] = draws.clip(0.0, np.log(len(share)))
     return out

@@ -32,7 +32,9 @@ def kraskov(x: Tensor, y: Tensor, real: Tensor) -> Tensor:
     radius = torch.minimum(_radius(x, y, order), _radius(y, x, lexical_order(y, x)))
     within = [_within(side, radius) for side in (x, y)]
     joint = torch.where(radius == 0, _coinciding(x, y, order), _NEIGHBOURS)
-    of = torch.digamma(torch.arange(x.shape[-1] + 1, dtype=x.dtype, device=x.device))
+    of = torch.digamma(
+        torch.arange(max(x.shape[-1], _NEIGHBOURS) + 1, dtype=x.dtype, device=x.device)
+    )
     each = of[joint] + of[count] - of[within[0]] - of[within[1]]
     return (each * real).sum(-1) / count.squeeze(-1)
 
