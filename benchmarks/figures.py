@@ -20,7 +20,7 @@ __all__ = ["FIGURES"]
 _COLOURS = {
     "mist-v1": "#0b5fa5", "mist-paper-v1": "#35a0e0", "reference": "#e07b00", "KSG": "#2a9d4b",
     "CCA": "#808080", "MINE": "#c0392b", "InfoNCE": "#8e44ad", "NWJ": "#a0703c",
-    "mist-duo-v9": "#d0a000",
+    "mist-duo-v9": "#d0a000", "mist-same-data": "#e573b5",
 }  # fmt: skip
 
 
