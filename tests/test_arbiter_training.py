@@ -82,15 +82,15 @@ def test_collected_draws_are_those_of_the_recipe(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [(), *(("--recipe", f"mist-duo-v{k}") for k in (13, 12, 9))], ids=lambda w: w[1:]
+    "words", [(), *(("--recipe", f"mist-duo-v{k}") for k in (15, 13, 12, 9))], ids=lambda w: w[1:]
 )
 def test_the_command_collects_draws_of_either_recipe(tmp_path, words, monkeypatch) -> None:
     for part in (Unmixing, Telling, Repeating):
         monkeypatch.setattr(part, "may_say_more", staticmethod(Onward.may_say_more))
-    stage = load_recipe(words[-1] if words else command.RECIPE).stages[-1].name
-    options = ["--stage", stage, "--minutes", "0", "--folder", str(tmp_path)]
+    stage = load_recipe(words[-1] if words else command.RECIPE).stages[-1]
+    options = ["--stage", stage.name, "--minutes", "0", "--folder", str(tmp_path)]
     command.main(["collect", *words, *options])
-    assert len(command.collected([tmp_path / "part-0.pt"])["matched"]) == 8
+    assert len(command.collected([tmp_path / "part-0.pt"])["matched"]) == stage.batch[0]
 
 
 def test_an_unknown_stage_is_refused() -> None:
