@@ -68,6 +68,21 @@ def test_two_labels_are_joint_classes() -> None:
     assert int(found.codes.max()) == 5 and found.y.names == ("column 1 of y",)
 
 
+@pytest.mark.parametrize(("n", "counted"), [(300, True), (2000, False)])
+@pytest.mark.parametrize("kind", ["category", "int64"])
+def test_labels_beside_it_count_within_its_classes_where_their_tables_are_dense(
+    n, counted, kind
+) -> None:
+    rng = np.random.default_rng(0)
+    s, a, b = rng.integers(0, 8, n), *rng.integers(0, 10, (2, n))
+    x, y = (pd.DataFrame({"s": s, "own": v}).astype(kind) for v in (a, b))
+    found = torchmist.estimate(x, y)
+    told = any("are the same 8 labels" in note for note in found.warnings)
+    assert told or counted
+    if not counted:
+        assert found.mean == pytest.approx(math.log(8), abs=0.05)
+
+
 def test_nothing_is_found_without_a_label_on_both_sides() -> None:
     u, v, s = _columns()
     noisy = np.where(np.arange(N) == 5, (s + 1) % 3, s)

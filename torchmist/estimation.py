@@ -172,9 +172,9 @@ def estimate_sides(x: Side, y: Side, model: Model = "mist") -> MIEstimate:
 
 def estimate_sorted(pair: SortedPair, model: Model = "mist") -> MIEstimate:
     """As :func:`estimate`, of checked sides whose kinds are settled."""
-    if countable(pair.x, pair.y):
-        return _from_counts(pair)
     shared = shared_labels(pair)
+    if countable(pair.x, pair.y) and not (shared is not None and shared.dense):
+        return _from_counts(pair)
     if shared is not None:
         return _with_shared_labels(pair, shared, model)
     sample = network_sample(pair)

@@ -18,7 +18,7 @@ The rules, for a side of ``N`` rows where the user has not marked its columns:
 Both sides go to the counts (``torchmist.discrete``) where each consists of labels and few columns
 alone, whose joint codes are few by the rule of integers, and, unless both sides are labels, the
 product of the numbers of codes is at most ``N``. Labels that both sides hold beside others count
-by their entropy (``torchmist.shared_labels``). Otherwise labels become one-hot columns for the
+by their entropy (``torchmist.shared_labels``), those of labels alone where tables are dense. Otherwise labels become one-hot columns for the
 network: those of the joint codes where these are at most 32, which shows interactions, else those
 of each column, at most 1,024 for all, the rarest classes beyond as one. Few columns beside others
 are both: the

@@ -11,6 +11,7 @@ look like those of a copy, whose information has no limit. Legend: ``N`` samples
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -37,6 +38,16 @@ class SharedLabels(NamedTuple):
     x: Side
     y: Side
     note: str
+
+    @property
+    def dense(self) -> bool:
+        """Whether something is left of both sides, and tables of it within the classes would have
+        no more cells than there are rows."""
+        rest = [side.values for side in (self.x, self.y)]
+        if not all(values.shape[1] for values in rest):
+            return False
+        cells = math.prod(int(joint_codes(values[None]).max()) + 1 for values in rest)
+        return (int(self.codes.max()) + 1) * cells <= len(self.codes)
 
 
 def shared_labels(pair: SortedPair) -> SharedLabels | None:
@@ -66,7 +77,12 @@ def shared_labels(pair: SortedPair) -> SharedLabels | None:
 def _partitions(side: Sorted) -> dict[int, bytes]:
     """For each column of labels or of few values, but constant ones, which rows are of one class:
     equal where two columns part the rows alike."""
-    some = [k for k, (a, b) in enumerate(zip(side.label, side.few)) if a or b][:_MOST]
+    n = side.values.shape[1]
+    some = [
+        k
+        for k, kind in enumerate(side.side.kinds[:_MOST])
+        if side.label[k] or side.few[k] or (kind == "integer" and _classes(side, k) <= n)
+    ]
     out = {}
     for k in some:
         code = side.values[0, :, k].unique(return_inverse=True)[1].cpu().numpy()
@@ -74,6 +90,11 @@ def _partitions(side: Sorted) -> dict[int, bytes]:
         if len(first) > 1:
             out[k] = first[code].tobytes()
     return out
+
+
+def _classes(side: Sorted, column: int) -> int:
+    """Distinct values of a column of integers, times the rows that each should have."""
+    return len(side.values[0, :, column].unique()) * _PER_CLASS
 
 
 def _rest(side: Sorted, codes: Tensor) -> Side:
