@@ -17,12 +17,12 @@ The rules, for a side of ``N`` rows where the user has not marked its columns:
 
 Both sides go to the counts (``torchmist.discrete``) where each consists of labels and few columns
 alone, whose joint codes are few by the rule of integers, and, unless both sides are labels, the
-product of the numbers of codes is at most ``N``. Labels that both sides hold beside others count
-by their entropy (``torchmist.shared_labels``), those of labels alone where tables are dense. Otherwise labels become one-hot columns for the
-network: those of the joint codes where these are at most 32, which shows interactions, else those
-of each column, at most 1,024 for all, the rarest classes beyond as one. Few columns beside others
-are both: the
-numbers themselves, and one-hot columns, alike, while these are at most 64.
+product of the numbers of codes is at most ``N``. Labels that both sides hold beside others count by
+their entropy (``torchmist.shared_labels``), those of labels alone where tables are dense. Otherwise
+labels become one-hot columns for the network: those of the joint codes where these are at most 32,
+which shows interactions, else those of each column, at most 1,024 for all, the rarest classes
+beyond as one. Few columns beside others are both: the numbers themselves, and one-hot columns,
+alike, while these are at most 64.
 
 Legend: ``B`` datasets, ``N`` samples, ``d`` columns of one side, ``K`` one-hot columns.
 """
