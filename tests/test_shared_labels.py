@@ -39,7 +39,7 @@ def test_a_common_label_adds_its_entropy(form) -> None:
         "other names": (np.c_[u, s], np.c_[v, np.array([5.0, -1.0, 2.5])[s]]),
     }[form]  # fmt: skip
     found = torchmist.estimate(x, y)
-    assert "are the same 3 labels: both sides share their entropy" in found.warnings[-1]
+    assert "tell the same 3 labels: both sides share their entropy" in found.warnings[-1]
     low, high = found.interval()
     assert low < TRUTH < high and found.mean == pytest.approx(TRUTH, abs=0.1)
     assert high - low < 0.3
@@ -77,10 +77,23 @@ def test_labels_beside_it_count_within_its_classes_where_their_tables_are_dense(
     s, a, b = rng.integers(0, 8, n), *rng.integers(0, 10, (2, n))
     x, y = (pd.DataFrame({"s": s, "own": v}).astype(kind) for v in (a, b))
     found = torchmist.estimate(x, y)
-    told = any("are the same 8 labels" in note for note in found.warnings)
+    told = any("tell the same 8 labels" in note for note in found.warnings)
     assert told or counted
     if not counted:
         assert found.mean == pytest.approx(math.log(8), abs=0.05)
+
+
+def test_of_a_label_and_a_coarser_one_the_coarser_is_common() -> None:
+    u, v, _ = _columns()
+    s = np.random.default_rng(3).integers(0, 6, N)
+    x = pd.DataFrame({"city": pd.Categorical(s), "u": u})
+    y = pd.DataFrame({"v": v, "country": pd.Categorical(s // 2)})
+    truth = math.log(3) - math.log(0.6)
+    for pair in ((x, y), (y, x)):
+        found = torchmist.estimate(*pair)
+        low, high = found.interval()
+        assert low < truth < high and found.mean == pytest.approx(truth, abs=0.1)
+    assert _found(x, y).x.names == ("column city of x", "column u of x")
 
 
 def test_nothing_is_found_without_a_label_on_both_sides() -> None:

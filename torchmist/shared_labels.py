@@ -1,4 +1,4 @@
-r"""Labels that both sides hold: their entropy, and what is left within each class.
+r"""Labels that both sides tell: their entropy, and what is left within each class.
 
 If :math:`C` is a function of X and of Y alike,
 
@@ -11,6 +11,7 @@ look like those of a copy, whose information has no limit. Legend: ``N`` samples
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
 from typing import NamedTuple
@@ -26,12 +27,14 @@ from torchmist.kinds import Sorted, SortedPair, joint_codes
 
 __all__ = ["SharedLabels", "entropy_draws", "shared_labels"]
 
+Rows = NDArray[np.int64]
 _PER_CLASS = 20  # fewest samples of a class, on average
+_START = 256  # rows that show most columns to tell nothing of each other
 _MOST = 64  # columns of a side that are compared
 
 
 class SharedLabels(NamedTuple):
-    """Labels that both sides hold: ``codes`` from 0 ``[N]``, what is left of either side, ``x`` and
+    """Labels that both sides tell: ``codes`` from 0 ``[N]``, what is left of either side, ``x`` and
     ``y`` ``[N, d]`` with ``d`` from 0, and a ``note`` on it."""
 
     codes: Tensor
@@ -51,50 +54,51 @@ class SharedLabels(NamedTuple):
 
 
 def shared_labels(pair: SortedPair) -> SharedLabels | None:
-    """The labels, or numbers of few values, that columns of both sides of one dataset hold under
-    any names of the classes; None without such, and where a class has fewer than 20 samples on
-    average."""
+    """The labels, or numbers of few values, that a column of either side of one dataset tells: the
+    same under any names, or those of the coarser of two. None without such, and where a class has
+    fewer than 20 samples on average."""
     if len(pair.x.values) > 1 or len(pair.y.values) > 1:
         return None
-    keys = [_partitions(side) for side in pair[:2]]
-    common = set(keys[0].values()) & set(keys[1].values())
-    if not common:
+    of_x, of_y = (_partitions(side) for side in pair[:2])
+    told: list[Rows] = []
+    names: tuple[dict[str, None], dict[str, None]] = {}, {}
+    for (k, a), (j, b) in itertools.product(of_x.items(), of_y.items()):
+        coarser = b if _tells(a, b) else a if _tells(b, a) else None
+        if coarser is not None:
+            told.append(coarser)
+            names[0][pair.x.side.names[k]] = names[1][pair.y.side.names[j]] = None
+    if not told:
         return None
-    held = [[k for k, key in of.items() if key in common] for of in keys]
-    codes = joint_codes(pair.x.values[..., held[0]].cpu())[0]
+    codes = joint_codes(torch.from_numpy(np.stack(told, -1))[None])[0]
     classes = int(codes.max()) + 1
     if classes * _PER_CLASS > len(codes):
         return None
     x, y = (_rest(side, codes) for side in pair[:2])
-    named = [", ".join(side.side.names[k] for k in some) for side, some in zip(pair[:2], held)]
     note = (
-        f"{named[0]} and {named[1]} are the same {classes} labels: both sides share their entropy, "
-        f"and what else they share is estimated in each class"
+        f"{', '.join(names[0])} and {', '.join(names[1])} tell the same {classes} labels: both "
+        f"sides share their entropy, and what else they share is estimated in each class"
     )
     return SharedLabels(codes, x, y, note)
 
 
-def _partitions(side: Sorted) -> dict[int, bytes]:
-    """For each column of labels or of few values, but constant ones, which rows are of one class:
-    equal where two columns part the rows alike."""
-    n = side.values.shape[1]
-    some = [
-        k
-        for k, kind in enumerate(side.side.kinds[:_MOST])
-        if side.label[k] or side.few[k] or (kind == "integer" and _classes(side, k) <= n)
-    ]
+def _partitions(side: Sorted) -> dict[int, Rows]:
+    """For each column of labels or of few values, the first row ``[N]`` of the class of each row;
+    without columns that are constant or have fewer than 20 rows for a class."""
     out = {}
-    for k in some:
-        code = side.values[0, :, k].unique(return_inverse=True)[1].cpu().numpy()
-        first = np.unique(code, return_index=True)[1]
-        if len(first) > 1:
-            out[k] = first[code].tobytes()
+    for k, kind in enumerate(side.side.kinds[:_MOST]):
+        if side.label[k] or side.few[k] or kind == "integer":
+            code = side.values[0, :, k].unique(return_inverse=True)[1].cpu().numpy()
+            first = np.unique(code, return_index=True)[1]
+            if 1 < len(first) and len(first) * _PER_CLASS <= len(code):
+                out[k] = first[code]
     return out
 
 
-def _classes(side: Sorted, column: int) -> int:
-    """Distinct values of a column of integers, times the rows that each should have."""
-    return len(side.values[0, :, column].unique()) * _PER_CLASS
+def _tells(one: Rows, other: Rows) -> bool:
+    """Whether the class of a row by ``one`` says that by the ``other``."""
+    return all(bool((other[rows] == own).all()) for rows, own in (
+        (one[:_START], other[:_START]), (one, other)
+    ))  # fmt: skip
 
 
 def _rest(side: Sorted, codes: Tensor) -> Side:
