@@ -101,6 +101,11 @@ def test_some_rows_at_a_time_are_compared_and_of_many_some_are_asked(monkeypatch
     torch.testing.assert_close(fewer.near, found[0], atol=0.15, rtol=0)
 
 
+def test_single_columns_look_the_same_in_both_views() -> None:
+    found = _whole(settled_information(*_pair(700, 1)))
+    assert torch.equal(found[..., 0], found[..., 1])
+
+
 def test_labels_and_copies_are_read_as_they_are() -> None:
     g = torch.Generator().manual_seed(2)
     label = torch.randint(4, (1, 2000, 1), generator=g).float()

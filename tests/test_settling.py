@@ -8,9 +8,11 @@ from arbiter_draws import assert_learned, draws, fitted_parent, heir_of
 
 from torchmist.arbiter import Arbiter
 from torchmist.arbiter_fit import Data, evidence_of
+from torchmist.duo import DuoMIST
 from torchmist.models.settled import FEWEST_ROWS, SETTLED_COUNT
 from torchmist.quantile_head import from_nats
 from torchmist.settling import Settling
+from torchmist.weights import load_pretrained
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +89,22 @@ def test_answers_are_changed_in_steps_of_the_fit_alone(parent: Arbiter) -> None:
     with torch.no_grad():
         assert torch.equal(arbiter.each(evidence), plain)
     assert not torch.equal(arbiter.each(evidence), plain)
+
+
+def test_nothing_is_sought_in_rows_too_few_to_be_asked_of_but_to_learn() -> None:
+    duo = load_pretrained("mist-duo-v16")
+    assert isinstance(duo, DuoMIST)
+    x = torch.randn(1, 511, 2, generator=torch.Generator().manual_seed(0))
+    answer, evidence = duo(x, x.exp()), duo.ask(x, x.exp())
+    assert not evidence.settled.any()
+    part = duo.arbiter.onward()[-1]
+    part.learns = True
+    learned_from = duo.ask(x, x.exp())
+    assert learned_from.settled.all()
+    part.learns = False
+    assert torch.equal(duo.arbiter(learned_from), answer)
+    longer = torch.cat([x, x[:, :1]], 1)
+    assert duo.ask(longer, longer.exp()).settled.any()
 
 
 def test_long_enough_samples_are_asked() -> None:

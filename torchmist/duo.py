@@ -27,6 +27,7 @@ from torchmist.models.settled import SETTLED_COUNT, settled_information
 from torchmist.models.told import TOLD_SIZES, told_of_labels
 from torchmist.models.unmixed import UNMIXED_COUNT, unmixed_information
 from torchmist.models.variates import VARIATE_COUNT, variate_opinions, variates
+from torchmist.onward import Onward
 from torchmist.quantile_head import quantile_levels
 from torchmist.routes import route
 
@@ -87,9 +88,9 @@ class DuoMIST(QuantileNetwork):
         self, x: Tensor, y: Tensor, mask: Tensor | None, through: tuple[Through, Through] | None
     ) -> list[Tensor]:
         """What is read by what goes on from the answer of the arbiter's members, ``[B, R]`` each;
-        0 of what this arbiter does not read."""
+        0 of what this arbiter does not read, or not in so few rows."""
         arbiter = self.arbiter
-        asked: tuple[tuple[object, int, Callable[[], tuple[Tensor, ...]]], ...] = (
+        asked: tuple[tuple[Onward | None, int, Callable[[], tuple[Tensor, ...]]], ...] = (
             (arbiter.further, 3, lambda: matched_information(x, y, mask)),
             (arbiter.further, CROSSED_COUNT, lambda: crossed_information(x, y, mask)),
             (arbiter.unmixing, UNMIXED_COUNT, lambda: unmixed_information(x, y, mask)),
@@ -99,6 +100,8 @@ class DuoMIST(QuantileNetwork):
             (arbiter.settling, SETTLED_COUNT, lambda: settled_information(x, y, mask)),
         )
         return [
-            torch.zeros(len(x), count, device=x.device) if part is None else torch.cat(read(), -1)
+            torch.cat(read(), -1)
+            if part is not None and part.reads(x.shape[1])
+            else torch.zeros(len(x), count, device=x.device)
             for part, count, read in asked
         ]

@@ -37,8 +37,8 @@ class Onward(nn.Module):
         members: of the arbiter.
         quantiles: of the arbiter.
 
-    ``learns`` is set while its networks are fitted: they learn from all that :meth:`candidates`
-    shows, and are asked only where that is :meth:`trusted`.
+    ``learns`` is set while its networks are fitted, and while that is collected from which they
+    learn: all that :meth:`candidates` shows. They are asked only where it is :meth:`trusted`.
     """
 
     learns = False
@@ -77,6 +77,11 @@ class Onward(nn.Module):
         """Of which datasets the networks are asked, ``[B]`` bool, among those from which they
         learn: of all, unless a part leaves some ``answer`` ``[B, Q]`` to stand."""
         return torch.ones(len(answer), dtype=torch.bool, device=answer.device)
+
+    def reads(self, rows: int) -> bool:
+        """Whether it may be asked of datasets of so many ``rows``: else what it would read need not
+        be found."""
+        return True
 
     def taught(self, each: Tensor) -> Tensor:
         """The answer ``[M, B, Q]`` from which a step of the fit goes on: as it is, unless a part is

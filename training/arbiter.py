@@ -82,6 +82,8 @@ def collect(recipe: Recipe, out: Path, minutes: float) -> None:
     """Write what both networks say of the steps' draws to ``out``, until ``minutes`` are over."""
     duo, start, rows = _duo(recipe), time.monotonic(), []
     added = duo.arbiter.onward()[-recipe.adds :]
+    for part in added:
+        part.learns = True
     for step in range(recipe.steps):
         data = stream_data(recipe, step, _CPU)
         assert data is not None

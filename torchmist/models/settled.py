@@ -69,10 +69,12 @@ def settled_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Set
         at, present = even_places(total, min(n, _MOST_ROWS))
         rows = order.gather(1, at)
         plain = [standardise(rows_at(side, rows).mT, present) for side in scores]
-        count = present.sum(-1)[:, None, None].float()
-        white = [whitened(side, count) for side in plain]
-        views = [_numbers(a.mT, b.mT, present) for a, b in (plain, white)]
-    found = torch.stack(views, -1)
+        sides = [plain]
+        if max(x.shape[-1], y.shape[-1]) > 1:  # single columns look the same in all views
+            count = present.sum(-1)[:, None, None].float()
+            sides.append([whitened(side, count) for side in plain])
+        views = [_numbers(a.mT, b.mT, present) for a, b in sides]
+    found = torch.stack(views * (SETTLED_VIEWS // len(views)), -1)
     return Settled(*found.where(total[..., None] >= FEWEST_ROWS, 0.0).unbind(1))
 
 
