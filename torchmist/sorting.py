@@ -9,8 +9,11 @@ and ``estimate`` 7 %; with NumPy's argsort in place of integer keys the network 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from torchmist.checks import visible
@@ -27,59 +30,48 @@ _MAGNITUDE = 2**31 - 1
 
 def sort_columns(columns: Tensor) -> tuple[Tensor, Tensor]:
     """Values ``[..., N]`` sorted along the last axis, and their places, with ties in any order."""
-    if _as_arrays(columns):
-        try:
-            if columns.dtype == torch.float32 and columns.numel() >= _LARGE:
-                return _sort_keys(columns.detach())
-            order = torch.from_numpy(np.argsort(columns.detach().numpy(), axis=-1))
-            return columns.gather(-1, order), order
-        except RuntimeError:  # vmap: no arrays
-            pass
+    array = _array(columns)
+    if array is not None:
+        if columns.dtype == torch.float32 and columns.numel() >= _LARGE:
+            return _sort_keys(columns.detach())
+        order = torch.from_numpy(np.argsort(array, axis=-1))
+        return columns.gather(-1, order), order
     ordered, order = columns.sort(-1)
     return ordered, order
 
 
 def sorted_values(columns: Tensor) -> Tensor:
     """Values ``[..., N]`` sorted along the last axis, without gradient."""
-    if _as_arrays(columns):
-        try:
-            return torch.from_numpy(np.sort(columns.detach().numpy(), axis=-1))
-        except RuntimeError:  # vmap: no arrays
-            pass
-    return columns.detach().sort(-1).values
+    array = _array(columns)
+    return columns.detach().sort(-1).values if array is None else torch.from_numpy(np.sort(array))
 
 
 def smallest(values: Tensor, count: int) -> Tensor:
     """The least ``count`` values of the last axis of ``[..., N]``, ``[..., count]``, in rising
     order, without gradient."""
+    array = _array(values)
+    if array is None or values.dtype != torch.float32:
+        return values.detach().topk(count, largest=False).values
     n = values.shape[-1]
     parts = max(1, min(-(-n // _SHORT), n // (2 * count)))
-    if _as_arrays(values) and values.dtype == torch.float32:
-        try:
-            array = values.detach().numpy()
-            body = array[..., : n - n % parts].reshape(*array.shape[:-1], parts, n // parts)
-            found = np.sort(body, axis=-1)
-            if parts > 1:  # short parts are sorted much faster than whole rows
-                least = found[..., :count].reshape(*array.shape[:-1], -1)
-                rest = array[..., n - n % parts :]
-                found = np.sort(np.concatenate([least, rest], axis=-1), axis=-1)
-            return torch.from_numpy(found.reshape(*array.shape[:-1], -1)[..., :count].copy())
-        except RuntimeError:  # vmap: no arrays
-            pass
-    return values.detach().topk(count, largest=False).values
+    body = array[..., : n - n % parts].reshape(*array.shape[:-1], parts, n // parts)
+    found = np.sort(body, axis=-1)
+    if parts > 1:  # short parts are sorted much faster than whole rows
+        least = found[..., :count].reshape(*array.shape[:-1], -1)
+        rest = array[..., n - n % parts :]
+        found = np.sort(np.concatenate([least, rest], axis=-1), axis=-1)
+    return torch.from_numpy(found.reshape(*array.shape[:-1], -1)[..., :count].copy())
 
 
 def lexical_order(first: Tensor, second: Tensor) -> Tensor:
     """Places ``[..., N]`` in the order of the first and, where it ties, of the second; those that
     tie in both in any order."""
-    if first.dtype == second.dtype == torch.float32 and _as_arrays(first):
-        try:
-            high, low = (_as_ordered((side.detach() + 0.0).view(torch.int32)).to(torch.int64)
-                         for side in (first, second))  # fmt: skip
-            keys = high.bitwise_left_shift_(32).add_(low)
-            return torch.from_numpy(np.argsort(keys.numpy(), axis=-1))
-        except RuntimeError:  # vmap: no arrays
-            pass
+    single = first.dtype == second.dtype == torch.float32
+    if single and _array(first) is not None and _array(second) is not None:
+        high, low = (_as_ordered((side.detach() + 0.0).view(torch.int32)).to(torch.int64)
+                     for side in (first, second))  # fmt: skip
+        keys = high.bitwise_left_shift_(32).add_(low)
+        return torch.from_numpy(np.argsort(keys.numpy(), axis=-1))
     order = second.argsort(-1)
     return order.gather(-1, first.gather(-1, order).argsort(dim=-1, stable=True))
 
@@ -88,13 +80,11 @@ def counts_within(columns: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """How many values of each column ``[P, N]`` lie from ``low`` to ``high``, both ``[P, N]`` and
     counted, for each of them."""
     n = columns.shape[-1]
-    many = columns.dtype == torch.float32 and columns.numel() >= _LARGE
-    if many and _as_arrays(columns):
-        try:  # one sort of all: of what is equal, lower ends come first and upper ends last
-            place = _sort_keys(torch.cat([low, columns, high], -1).detach())[1]
-        except RuntimeError:  # vmap: no arrays
-            pass
-        else:
+    if columns.dtype == torch.float32 and columns.numel() >= _LARGE:
+        ends = torch.cat([low, columns, high], -1).detach()
+        if _array(ends) is not None:
+            # one sort of all: of what is equal, lower ends come first and upper ends last
+            place = _sort_keys(ends)[1]
             seen = ((place >= n) & (place < 2 * n)).cumsum(-1, dtype=torch.int32)
             below = torch.empty_like(seen).scatter_(-1, place, seen)
             return below[:, 2 * n :] - below[:, :n]
@@ -102,10 +92,16 @@ def counts_within(columns: Tensor, low: Tensor, high: Tensor) -> Tensor:
     return torch.searchsorted(ordered, high, right=True) - torch.searchsorted(ordered, low)
 
 
-def _as_arrays(columns: Tensor) -> bool:
-    """Whether NumPy sorts these faster than torch."""
-    arrays = columns.device.type == "cpu" and not torch.compiler.is_compiling()
-    return arrays and torch.get_num_threads() <= _FEW_THREADS
+def _array(columns: Tensor) -> NDArray[Any] | None:
+    """The same as an array, if NumPy sorts it faster than torch; None if not, and under vmap, which
+    has no arrays."""
+    on_cpu = columns.device.type == "cpu" and not torch.compiler.is_compiling()
+    if not on_cpu or torch.get_num_threads() > _FEW_THREADS:
+        return None
+    try:
+        return columns.detach().numpy()
+    except RuntimeError:
+        return None
 
 
 def _sort_keys(columns: Tensor) -> tuple[Tensor, Tensor]:
