@@ -11,7 +11,6 @@ Legend: ``N`` samples, ``K`` classes, ``Q`` quantiles, ``S`` draws.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,11 +18,11 @@ import torch
 from torch import Tensor
 
 from torchmist.checks import check_side, check_tensors, check_third, warn_once
-from torchmist.columns import Discrete, Kind, Side, read_side
+from torchmist.columns import Discrete, Side, read_side
 from torchmist.degenerate import touching_zero
 from torchmist.entropy import code_entropy, label_bound
 from torchmist.error_sums import DRAWS, draws_of, quantiles_of
-from torchmist.estimation import MIEstimate, estimate_sorted
+from torchmist.estimation import MIEstimate, estimate_checked
 from torchmist.functional import Model, resolve_model
 from torchmist.given import (
     SortedGiven,
@@ -32,11 +31,13 @@ from torchmist.given import (
     joined,
     pooled_classes,
     read_given,
+    settled_side,
+    some_rows,
     sort_given,
     told_by_given,
     warn_of_codes,
 )
-from torchmist.kinds import Sorted, SortedPair, joint_codes, sort_pair
+from torchmist.kinds import joint_codes
 from torchmist.quantile_head import QUANTILES, quantile_levels
 from torchmist.quantiles import (
     Statistic,
@@ -229,7 +230,7 @@ def estimate_conditional(
 
 def estimate_given(sorted_: SortedGiven, model: Model = "mist") -> MIEstimate:
     """As :func:`estimate_conditional`, of one dataset whose sides are checked and sorted."""
-    a, b, c = (_settled(side) for side in sorted_[:3])
+    a, b, c = (column_axis(settled_side(side)) for side in sorted_[:3])
     why = told_by_given(a.values, b.values, c.values)
     if why:
         warn_once(f"torchmist: {why}")
@@ -239,12 +240,12 @@ def estimate_given(sorted_: SortedGiven, model: Model = "mist") -> MIEstimate:
     total, parts = np.zeros(DRAWS), []
     for code in member.unique():
         rows = member == code
-        u, v = _rows(a, rows), _rows(b, rows)
+        u, v = some_rows(a, rows), some_rows(b, rows)
         seconds = [(v, "y")]
         if numbers is not None:
-            z = _rows(numbers, rows)
+            z = some_rows(numbers, rows)
             seconds = [(joined([v, z]), "(y, given)"), (z, "given")]
-        found = [estimate_sorted(_sorted_pair(u, *second), model) for second in seconds]
+        found = [estimate_checked(u, w, ("x", name), model) for w, name in seconds]
         each = [draws_of(part.quantiles[0], part.levels, rng) for part in found]
         draws = each[0] - (each[1] if len(each) > 1 else 0.0)
         total += float(rows.double().mean()) * np.minimum(draws, _bound((a, b), rows))
@@ -256,26 +257,6 @@ def estimate_given(sorted_: SortedGiven, model: Model = "mist") -> MIEstimate:
     told = tuple(dict.fromkeys([*sorted_.notes, *(n for part in parts for n in part.warnings)]))
     beyond = torch.tensor([any(p.open_above is not None and bool(p.open_above) for p in parts)])
     return MIEstimate(quantiles.clamp(min=0)[None], levels, told, False, beyond)
-
-
-def _rows(side: Side, rows: Tensor) -> Side:
-    return replace(side, values=side.values[rows])
-
-
-def _settled(side: Sorted) -> Side:
-    """A side ``[N, d]`` on the CPU whose integers are marked as labels or as numbers."""
-    kinds: list[Kind] = [
-        "label" if label else "real" if kind == "integer" else kind
-        for kind, label in zip(side.side.kinds, side.label)
-    ]
-    return replace(side.side, values=side.values[0].cpu(), kinds=tuple(kinds))
-
-
-def _sorted_pair(x: Side, second: Side, name: str) -> SortedPair:
-    """Some rows ``[N, d]`` of checked sides, of which few may be classes of their own; ``name``:
-    what notes call the second."""
-    pair = sort_pair(x, second, (x.values[None], second.values[None]))
-    return pair._replace(names=("x", name))
 
 
 def _bound(sides: Sequence[Side], rows: Tensor) -> float:

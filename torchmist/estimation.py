@@ -5,7 +5,7 @@ Legend: ``B`` datasets, ``N`` samples, ``Q`` quantiles.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from torchmist.diagnostics import data_notes
 from torchmist.discrete import table_quantiles
 from torchmist.error_sums import DRAWS, draws_of, quantiles_of
 from torchmist.functional import Model, resolve_model
+from torchmist.given import some_rows
 from torchmist.kinds import SortedPair, countable, network_sample, sort_pair
 from torchmist.quantile_head import quantile_levels
 from torchmist.quantiles import answer, reduce_quantiles
@@ -30,7 +31,8 @@ from torchmist.shared_labels import SharedLabels, entropy_draws, shared_labels
 from torchmist.tables import count_pairs
 from torchmist.trained_range import TrainedRange
 
-__all__ = ["MIEstimate", "as_tensor", "estimate", "estimate_sides", "estimate_sorted"]
+__all__ = ["MIEstimate", "as_tensor", "estimate", "estimate_checked", "estimate_sides",
+           "estimate_sorted"]  # fmt: skip
 
 Number = float | NDArray[np.float64]
 _PER_CLASS = 16  # rows, from which what is left in a class is estimated
@@ -170,6 +172,13 @@ def estimate_sides(x: Side, y: Side, model: Model = "mist") -> MIEstimate:
     return estimate_sorted(sort_pair(x, y), model)
 
 
+def estimate_checked(x: Side, y: Side, names: tuple[str, str], model: Model = "mist") -> MIEstimate:
+    """As :func:`estimate_sides`, of one dataset's sides ``[N, d]``, which were checked before they
+    lost some of their rows; ``names``: what notes call them."""
+    pair = sort_pair(x, y, (x.values[None], y.values[None]))
+    return estimate_sorted(pair._replace(names=names), model)
+
+
 def estimate_sorted(pair: SortedPair, model: Model = "mist") -> MIEstimate:
     """As :func:`estimate`, of checked sides whose kinds are settled."""
     shared = shared_labels(pair)
@@ -205,22 +214,20 @@ def _with_shared_labels(pair: SortedPair, shared: SharedLabels, model: Model) ->
     """
     rng = np.random.default_rng(0)
     total, common = entropy_draws(shared.codes, rng), rng.standard_normal(DRAWS)
-    sizes = shared.codes.bincount().tolist()
-    asked = [code for code, size in enumerate(sizes) if size >= _PER_CLASS]
-    if not (shared.x.names and shared.y.names):
-        asked = []
-    rows_asked, opened, levels = sum(sizes[code] for code in asked), 0, quantile_levels()
-    notes = [*pair.notes, shared.note]
-    for code in sorted(asked, key=lambda code: -sizes[code]):
-        rows = shared.codes == code
-        x, y = (replace(s, values=s.values[rows.to(s.values.device)]) for s in (shared.x, shared.y))
-        inside = sort_pair(x, y, (x.values[None], y.values[None]))._replace(names=pair.names)
-        found = estimate_sorted(inside, model)
-        if len(notes) == len(pair.notes) + 1:  # what is told of the largest holds for all
-            notes += [f"in the class of {sizes[code]} rows: {note}" for note in found.warnings]
-        levels, share = found.levels, sizes[code] / rows_asked
-        total += share * draws_of(found.quantiles[0], levels, rng, common)
-        opened += sizes[code] * (found.open_above is not None and bool(found.open_above))
+    sizes = shared.codes.bincount().tolist() if shared.x.names and shared.y.names else []
+    parts = []
+    for code in sorted(range(len(sizes)), key=lambda code: -sizes[code]):
+        if sizes[code] >= _PER_CLASS:
+            x, y = (some_rows(side, shared.codes == code) for side in (shared.x, shared.y))
+            parts.append((sizes[code], estimate_checked(x, y, pair.names, model)))
+    notes, levels = [*pair.notes, shared.note], quantile_levels()
+    if parts:  # what is told of the largest holds for all
+        (largest, first), levels = parts[0], parts[0][1].levels
+        notes += [f"in the class of {largest} rows: {note}" for note in first.warnings]
+    rows = sum(size for size, _ in parts)
+    for size, part in parts:
+        total += size / rows * draws_of(part.quantiles[0], levels, rng, common)
+    opened = sum(size for size, part in parts if part.open_above is not None and part.open_above)
     quantiles = quantiles_of(total, levels).clamp(min=0)[None]
     _warn((*pair.notes, shared.note))
     beyond = torch.tensor([opened > _OPEN * len(shared.codes)])

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from torchmist.checks import MIN_SAMPLES, visible, warn_once
-from torchmist.columns import Discrete, Side, read_side
+from torchmist.columns import Discrete, Kind, Side, read_side
 from torchmist.kinds import Sorted, joint_codes, settle_integers, settled_pair, sort_kinds
 
 __all__ = ["SortedGiven", "classes_of", "column_axis", "joined", "pooled_classes", "read_given",
-           "sort_given", "told_by_given", "warn_of_codes"]  # fmt: skip
+           "settled_side", "some_rows", "sort_given", "told_by_given", "warn_of_codes"]  # fmt: skip
 
 _PER_CLASS = 20  # fewest samples of a class, on average, where numbers of few values make classes
 _CODES = 20  # most whole numbers of a column that may be class labels
@@ -117,6 +117,20 @@ def pooled_classes(labels: Tensor) -> Tensor:
     out = torch.where(rare[member], len(sizes) if alone else target, member)
     pooled: Tensor = out.unique(return_inverse=True)[1]
     return pooled
+
+
+def settled_side(sorted_: Sorted) -> Side:
+    """A side ``[N, d]`` of one dataset whose integers are marked as labels or as numbers."""
+    kinds: list[Kind] = [
+        "label" if label else "real" if kind == "integer" else kind
+        for kind, label in zip(sorted_.side.kinds, sorted_.label)
+    ]
+    return replace(sorted_.side, values=sorted_.values[0], kinds=tuple(kinds))
+
+
+def some_rows(side: Side, rows: Tensor) -> Side:
+    """Those of a side ``[N, d]`` where ``rows`` ``[N]`` is True."""
+    return replace(side, values=side.values[rows.to(side.values.device)])
 
 
 def column_axis(side: Side) -> Side:

@@ -21,8 +21,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from torchmist.columns import Kind, Side
+from torchmist.columns import Side
 from torchmist.error_sums import DRAWS
+from torchmist.given import settled_side
 from torchmist.kinds import Sorted, SortedPair, joint_codes
 
 __all__ = ["SharedLabels", "entropy_draws", "shared_labels"]
@@ -96,9 +97,8 @@ def _partitions(side: Sorted) -> dict[int, Rows]:
 
 def _tells(one: Rows, other: Rows) -> bool:
     """Whether the class of a row by ``one`` says that by the ``other``."""
-    return all(bool((other[rows] == own).all()) for rows, own in (
-        (one[:_START], other[:_START]), (one, other)
-    ))  # fmt: skip
+    parts = slice(_START), slice(None)
+    return all(bool((other[one[some]] == other[some]).all()) for some in parts)
 
 
 def _rest(side: Sorted, codes: Tensor) -> Side:
@@ -109,12 +109,9 @@ def _rest(side: Sorted, codes: Tensor) -> Side:
     first[codes] = torch.arange(len(codes), device=values.device)
     varies = (values != values[first][codes]).any(0).tolist()
     left = [k for k, some in enumerate(varies) if some]
-    kinds: list[Kind] = [
-        "label" if side.label[k] else "real" if side.side.kinds[k] == "integer" else "number"
-        for k in left
-    ]
-    names = tuple(side.side.names[k] for k in left)
-    return replace(side.side, values=values[:, left], kinds=tuple(kinds), names=names)
+    settled = settled_side(side)
+    kinds, names = tuple(settled.kinds[k] for k in left), tuple(settled.names[k] for k in left)
+    return replace(settled, values=values[:, left], kinds=kinds, names=names)
 
 
 def entropy_draws(codes: Tensor, rng: np.random.Generator) -> NDArray[np.float64]:
