@@ -39,7 +39,7 @@ class Parting(Onward):
         Most of an answer is enough if it is not above all that others say: what pairs, products or
         components gave is left to stand.
         """
-        found = Regimes(*evidence.regimes.split(1, -1))
+        found = _found(evidence)
         middle = to_nats(answer).mean(-1, keepdim=True)
         others = to_nats(what_others_say(evidence).amax(-1, keepdim=True))
         most = torch.where(middle < enough(others), _MOST * middle, enough(middle))
@@ -51,7 +51,7 @@ class Parting(Onward):
         """See :meth:`Onward.trusted`: where more than the answer is said, or a single regime and
         all columns linearly say less than half of it. Heavy tails are several scales of one
         relation, which nothing blurs."""
-        found = Regimes(*evidence.regimes.split(1, -1))
+        found = _found(evidence)
         middle = to_nats(answer).mean(-1, keepdim=True)
         single = torch.maximum(found.one, evidence.linear)
         out: Tensor = (found.nats > enough(middle)) | (single < _SINGLE * middle)
@@ -59,7 +59,7 @@ class Parting(Onward):
 
     def seen(self, evidence: Evidence, candidates: Tensor, middle: Tensor) -> Tensor:
         """See :meth:`Onward.seen`."""
-        found = Regimes(*evidence.regimes.split(1, -1))
+        found = _found(evidence)
         single = [in_t(side) - middle for side in (found.one, evidence.linear)]
         others = what_others_say(evidence) - middle
         sizes = [found.gain.clamp(min=0).log1p(), found.number.log()]
@@ -67,7 +67,7 @@ class Parting(Onward):
 
     def floor(self, evidence: Evidence) -> Tensor:
         """See :meth:`Onward.floor`: the bound, less two standard errors of its mean."""
-        bound = Regimes(*evidence.regimes.split(1, -1)).bound
+        bound = _found(evidence).bound
         return bound - _ERROR / evidence.sizes[:, :1].clamp(max=2 * CONTRASTED).sqrt()
 
     @staticmethod
@@ -81,3 +81,8 @@ def _parted(found: Regimes) -> Tensor:
     least = enough(found.one.clamp(min=_LEAST))
     more = (found.nats > least) & (found.bound > (_BORNE * least).clamp(max=_HIGH))
     return more & (found.gain > _GAIN)
+
+
+def _found(evidence: Evidence) -> Regimes:
+    """What mixtures say, by name."""
+    return Regimes(*evidence.regimes.split(1, -1))
