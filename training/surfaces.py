@@ -14,12 +14,13 @@ with the density f of what a channel adds, modulo 1. Legend: ``N`` rows, ``d`` c
 from __future__ import annotations
 
 import argparse
-import csv
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -30,7 +31,7 @@ from torchmist.weights import ALIASES, load_pretrained
 __all__ = ["CHANNELS", "Draw", "draws", "main"]
 
 RESULT = Path(__file__).parent / "surfaces.csv"
-_COLUMNS = ("model", "kind", "n", "seed", "truth", "mean", "low", "high", "neighbours")
+_COLUMNS = ["model", "kind", "n", "seed", "truth", "mean", "low", "high", "neighbours"]
 _GRID = 200_000
 _TURN = 2 * math.pi
 
@@ -192,6 +193,20 @@ def _turned(side: Tensor, columns: int, generator: torch.Generator) -> Tensor:
 
 
 @torch.no_grad()
+def _answers(name: str, n: int, seed: int) -> pd.DataFrame:
+    """A row for each draw, as the record has them."""
+    network, rows = load_pretrained(name), []
+    for kind, x, y, mi in draws(n, seed):
+        quantiles = network(x[None], y[None])
+        said = [
+            float(reduce_quantiles(quantiles, network.levels, level))
+            for level in ("mean", 0.05, 0.95)
+        ]
+        near = float(settled_information(x[None], y[None]).near.amax())
+        rows.append((ALIASES.get(name, name), kind, n, seed, mi, *said, near))
+    return pd.DataFrame(rows, columns=_COLUMNS)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Command line; see the module's docstring."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -200,42 +215,18 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--write", action="store_true", help=f"the draws, to {RESULT.name}")
     options = parser.parse_args(arguments)
-    rows: list[tuple[object, ...]] = []
-    for name in options.model:
-        network = load_pretrained(name)
-        for n in options.sizes:
-            found = []
-            for kind, x, y, mi in draws(n, options.seed):
-                quantiles = network(x[None], y[None])
-                mean, low, high = (
-                    float(reduce_quantiles(quantiles, network.levels, level))
-                    for level in ("mean", 0.05, 0.95)
-                )
-                near = float(settled_information(x[None], y[None]).near.amax())
-                found.append(
-                    (ALIASES.get(name, name), kind, n, options.seed, mi, mean, low, high, near)
-                )
-            table = torch.tensor([row[4:] for row in found], dtype=torch.float64)
-            truth, mean_, low_, high_, near_ = table.unbind(1)
-            held = ((low_ <= truth) & (truth <= high_)).double().mean()
-            print(
-                f"{name} n = {n}: error {(mean_ - truth).abs().mean():.3f} (neighbours "
-                f"{(near_ - truth).abs().mean():.3f}), coverage {held:.2f}, width "
-                f"{(high_ - low_).mean():.3f}",
-                flush=True,
-            )
-            rows += found
-    if options.write:
-        _append(rows)
-
-
-def _append(rows: list[tuple[object, ...]]) -> None:
-    new = not RESULT.is_file()
-    with RESULT.open("a", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        if new:
-            writer.writerow(_COLUMNS)
-        writer.writerows([f"{v:.5g}" if isinstance(v, float) else v for v in row] for row in rows)
+    for name, n in itertools.product(options.model, options.sizes):
+        found = _answers(name, n, options.seed)
+        near, error = ((found[of] - found.truth).abs().mean() for of in ("neighbours", "mean"))
+        held = found.truth.between(found.low, found.high).mean()
+        print(
+            f"{name} n = {n}: error {error:.3f} (neighbours {near:.3f}), coverage {held:.2f}, "
+            f"width {(found.high - found.low).mean():.3f}",
+            flush=True,
+        )
+        if options.write:
+            found.to_csv(RESULT, mode="a", header=not RESULT.is_file(), index=False,
+                         float_format="%.5g", lineterminator="\n")  # fmt: skip
 
 
 if __name__ == "__main__":
