@@ -43,7 +43,8 @@ def draws(count: int = 4000) -> Data:
         (plain[:, None]).exp() - 0.2, torch.zeros(count, 3),
         torch.zeros(count, CROSSED_COUNT), torch.zeros(count, UNMIXED_COUNT),
         torch.zeros(count, sum(TOLD_SIZES)), torch.zeros(count, REPEATED_COUNT),
-        torch.zeros(count, REGIMES_COUNT), torch.zeros(count, SETTLED_COUNT), sizes,
+        torch.zeros(count, REGIMES_COUNT), torch.zeros(count, SETTLED_COUNT),
+        torch.zeros(count, 24), sizes,
     )  # fmt: skip
     check = (torch.arange(count) // 2 % 8 == 0).float()
     return {**evidence._asdict(), "mi": t.exp() - 0.2, "family": family, "check": check}

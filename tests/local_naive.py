@@ -51,18 +51,19 @@ def naive_kernels(x: Tensor, y: Tensor, by: tuple[Fixed, Fixed]) -> Tensor:
 
 
 def naive_neighbours(x: Tensor, y: Tensor, k: int) -> float:
-    """Kraskov's first estimate in nats; where the radius is 0, that of Mesner and Shalizi."""
+    """Kraskov's first estimate in nats; where the radius is 0, or more than two others of a side
+    lie at it, all within it count (Mesner and Shalizi)."""
     dx, dy = squares(x)[0].tolist(), squares(y)[0].tolist()
     total = 0.0
     for row_x, row_y in zip(dx, dy):
         joint = [max(a, b) for a, b in zip(row_x, row_y)]
         radius = sorted(joint)[k - 1]
-        if radius < 1e-9:
-            near = sum(r < 1e-9 for r in joint)
-            in_x, in_y = (sum(d < 1e-9 for d in row) for row in (row_x, row_y))
-        else:
-            near = k
-            in_x, in_y = (1 + sum(d < radius * (1 - 1e-9) for d in row) for row in (row_x, row_y))
+        reach = radius * (1 + 1e-6) + 1e-9
+        nearer = [sum(d < radius * (1 - 1e-6) - 1e-9 for d in row) for row in (row_x, row_y)]
+        within = [sum(d < reach for d in row) for row in (row_x, row_y)]
+        near, in_x, in_y = k, nearer[0] + 1, nearer[1] + 1
+        if radius < 1e-9 or max(b - a for a, b in zip(nearer, within)) > 2:
+            near, in_x, in_y = sum(r < reach for r in joint), *within
         for sign, count in ((1, near), (-1, in_x), (-1, in_y)):
             total += sign * float(torch.digamma(torch.tensor(float(count), dtype=torch.float64)))
     n = len(dx)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from torchmist import estimate
-from torchmist.collinear import collinear_notes
+from torchmist.collinear import collinear
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -25,11 +25,18 @@ def turned(n: int, size: float, d: int = 8) -> tuple[torch.Tensor, torch.Tensor]
     return (z * scale) @ frame, y
 
 
+def _notes(x: torch.Tensor, y: torch.Tensor, estimate: torch.Tensor) -> tuple[str, ...]:
+    """The notes, which go with open ends."""
+    found = collinear(x, y, estimate)
+    assert bool(found.hidden.any()) == bool(found.notes)
+    return found.notes
+
+
 def test_an_estimate_names_a_direction_that_ranks_hide() -> None:
     x, y = turned(1_000, 0.02)
     with pytest.warns(UserWarning, match="times less than its columns"):
         found = estimate(x, y)
-    assert found.mean < 0.4
+    assert found.mean < 0.4 and found.interval(0.9)[1] == math.inf
     (note,) = [note for note in found.warnings if "times less" in note]
     assert note.startswith("x has directions that vary ") and "principal components" in note
 
@@ -46,26 +53,53 @@ def test_what_the_note_advises_shows_it() -> None:
 @pytest.mark.parametrize("size", [1.0, 0.3])
 def test_nothing_is_said_of_columns_that_vary_enough(size: float) -> None:
     x, y = turned(1_000, size)
-    assert not collinear_notes(x[None], y[None, :, None], torch.tensor([0.0]))
+    assert not _notes(x[None], y[None, :, None], torch.tensor([0.0]))
 
 
 def test_nothing_is_said_where_the_estimate_has_it_or_the_sides_are_single_or_wide() -> None:
     x, y = turned(1_000, 0.02)
     x, y = x[None], y[None, :, None]
-    assert collinear_notes(y, x, torch.tensor([0.1]))[0].startswith("y has")
-    assert not collinear_notes(x, y, torch.tensor([0.9]))
-    assert not collinear_notes(y, y, torch.tensor([0.0]))
-    assert not collinear_notes(x[:, :20], y[:, :20], torch.tensor([0.0]))
+    assert _notes(y, x, torch.tensor([0.1]))[0].startswith("y has")
+    assert not _notes(x, y, torch.tensor([0.9]))
+    assert not _notes(y, y, torch.tensor([0.0]))
+    assert not _notes(x[:, :20], y[:, :20], torch.tensor([0.0]))
 
 
 def test_sums_that_always_hold_and_constant_columns_are_no_directions() -> None:
     x, y = turned(1_000, 1.0)
     sums = torch.cat([x, x[:, :1] + x[:, 1:2], torch.zeros(1_000, 1)], -1)
-    assert not collinear_notes(sums[None], y[None, :, None], torch.tensor([0.0]))
+    assert not _notes(sums[None], y[None, :, None], torch.tensor([0.0]))
 
 
 def test_rows_that_are_far_from_all_others_do_not_decide() -> None:
     x = torch.randn(1_000, 2, generator=generator(3))
     y = torch.randn(1_000, generator=generator(4))
     x[0], y[0] = 1e6, 1e6
-    assert not collinear_notes(x[None], y[None, :, None], torch.tensor([0.0]))
+    assert not _notes(x[None], y[None, :, None], torch.tensor([0.0]))
+
+
+def test_sums_of_the_other_side_and_little_noise_open_the_interval() -> None:
+    """Each of 4 columns is a sum of 4 others and noise of a thousandth: 27.6 nats."""
+    x, e = torch.randn(2, 500, 4, generator=generator(5))
+    y = x @ torch.linalg.qr(torch.randn(4, 4, generator=generator(6))).Q + 1e-3 * e
+    with pytest.warns(UserWarning, match="of x are nearly sums of those of y"):
+        found = estimate(x, y)
+    truth = 4 * math.log(1e3)
+    assert found.mean < truth and found.interval(0.9)[1] == math.inf
+    assert "times less" in found.warnings[0] and f"of the {truth:.0f}"[:-1] in found.warnings[0]
+
+
+def test_nothing_is_said_of_sums_with_noise_that_ranks_show() -> None:
+    x, e = torch.randn(2, 1, 500, 4, generator=generator(5))
+    y = x @ torch.linalg.qr(torch.randn(4, 4, generator=generator(6))).Q + 0.1 * e
+    assert not _notes(x, y, torch.tensor([9.0]))
+
+
+def test_what_labels_could_share_is_a_limit_and_nothing_is_open() -> None:
+    x, y = turned(1_000, 0.02)
+    label = (y > 0).float()[None, :, None]
+    none, low = torch.tensor([0.0]), torch.tensor([0.1])
+    found = collinear(x[None], label, none, bound=torch.tensor([math.log(2)]))
+    assert "nats that both sides share" in found.notes[0] and "open" not in found.notes[0]
+    assert not found.hidden.any()
+    assert not collinear(x[None], label, low, bound=low).notes

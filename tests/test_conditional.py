@@ -272,3 +272,26 @@ def test_several_integer_columns_are_numbers_where_their_table_is_sparse(small) 
     marked = estimate_conditional(x, y, given, model=small, discrete_x=True, discrete_y=True)
     assert not any("taken as numbers" in note for note in marked.warnings)
     assert found.mean != marked.mean
+
+
+def test_neither_side_hides_in_a_number_that_tells_much_of_it() -> None:
+    """A season hides in temperature what rain adds: of rain alone .2 of .66 nats were seen."""
+    rng = np.random.default_rng(0)
+    day, rain = 365 * rng.random(1000), rng.normal(size=1000)
+    season = 10 * np.sin(2 * np.pi * day / 365)
+    temperature = season + 0.5 * rain + 0.3 * rng.normal(size=1000)
+    found = torchmist.estimate_conditional(rain, temperature, day)
+    other = torchmist.estimate_conditional(temperature, rain, day)
+    truth = 0.5 * np.log1p(0.25 / 0.09)
+    for each in (found, other):
+        assert each.interval(0.9)[0] <= truth <= each.interval(0.9)[1]
+    assert found.mean == pytest.approx(other.mean, abs=0.03)
+
+
+def test_an_open_chain_leaves_the_other_to_count() -> None:
+    rng = np.random.default_rng(1)
+    given = rng.normal(size=(400, 1))
+    copy = given[:, 0] + 1e-5 * rng.normal(size=400)
+    x = rng.normal(size=400)
+    found = torchmist.estimate_conditional(x, copy, given)
+    assert np.isfinite(found.interval(0.9)[1]) and found.mean < 0.1

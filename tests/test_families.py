@@ -7,6 +7,7 @@ import torch
 
 from torchmist.synthetic.engines import ENGINES
 from torchmist.synthetic.general import GeneralMeta
+from torchmist.synthetic.general.papers import PaperPairs
 from torchmist.synthetic.general.strong import StrongMeta
 from torchmist.synthetic.paper import PaperMeta
 from torchmist.synthetic.registry import FAMILIES, Registered, Sampler
@@ -51,7 +52,7 @@ def test_families_draw_what_their_samplers_draw() -> None:
     kinds = {"gaussian": 0.6, "factors": 0.2, "student": 0.2}
     samplers = {
         "general": GeneralMeta(), "gaussian": GeneralMeta(kinds, warped=0.0), **ENGINES,
-        "strong": StrongMeta(),
+        "strong": StrongMeta(), "papers": PaperPairs(),
     }  # fmt: skip
     assert list(FAMILIES) == list(samplers)
     for name, sampler in samplers.items():

@@ -12,9 +12,10 @@ from local_samples import SIDES, dependent, local_of, make_network
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from torchmist.models.local import LOCAL, NEIGHBOURS, OPINIONS, SCALES, local_statistics, subset
+from torchmist.models.local import LOCAL, OPINIONS, SCALES, local_statistics, subset
 from torchmist.models.mist import MIST
 from torchmist.models.neighbourhood import VIEWS
+from torchmist.models.neighbours import NEIGHBOURS
 
 
 @pytest.fixture(scope="module")

@@ -54,6 +54,19 @@ def test_a_side_that_holds_nothing_else_shares_the_entropy_alone() -> None:
     assert found.mean == pytest.approx(-(share @ np.log(share)), abs=0.01)
 
 
+@pytest.mark.parametrize(("classes", "coarse"), [(10, 10), (100, 100), (100, 10)])
+def test_a_label_that_is_a_function_of_the_other_shares_its_entropy(
+    classes: int, coarse: int
+) -> None:
+    rng = np.random.default_rng(classes + coarse)
+    codes = rng.integers(0, classes, 40 * classes)
+    names = rng.permutation(classes) * coarse // classes
+    found = torchmist.estimate(codes, names[codes])
+    low, high = found.interval(0.9)
+    assert low <= math.log(coarse) <= high + 0.002
+    assert high - low < 0.02
+
+
 def test_columns_that_follow_from_the_label_are_left_out() -> None:
     u, v, s = _columns()
     found = _found(np.c_[u, s, s == 0], np.c_[v, s])

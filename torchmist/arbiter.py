@@ -14,9 +14,10 @@ stretches them by how far they disagree. Where pairs or products of columns say 
 :class:`~torchmist.unmixing.Unmixing`, where classifiers of a label do, a
 :class:`~torchmist.telling.Telling`, where variates repeat each other, a
 :class:`~torchmist.repeating.Repeating`, where several regimes say more, a
-:class:`~torchmist.parting.Parting`, and where neighbours have settled, a
-:class:`~torchmist.settling.Settling`. All that is read is free of the order of samples and columns
-and of the swap of the sides. Legend: ``B`` datasets, ``Q`` quantiles, ``C`` candidates.
+:class:`~torchmist.parting.Parting`, where neighbours have settled, a
+:class:`~torchmist.settling.Settling`, and where few rows may be of canonical laws, a
+:class:`~torchmist.recognising.Recognising`. All that is read is free of the order of samples and
+columns and of the swap of the sides. Legend: ``B`` datasets, ``Q`` quantiles, ``C`` candidates.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from torchmist.models.variates import SHARPNESS_COUNT, VARIATE_COUNT, VARIATE_OP
 from torchmist.onward import Onward
 from torchmist.parting import Parting
 from torchmist.quantile_head import blended_quantiles, blending_network, to_nats
+from torchmist.recognising import Recognising
 from torchmist.repeating import Repeating
 from torchmist.settling import Settling
 from torchmist.telling import Telling
@@ -41,7 +43,7 @@ from torchmist.unmixing import Unmixing
 
 __all__ = ["ONWARD", "Arbiter"]
 
-ONWARD = ("further", "unmixed", "told", "repeated", "regimes", "settled")
+ONWARD = ("further", "unmixed", "told", "repeated", "regimes", "settled", "recognised")
 """Arguments of :class:`Arbiter`: what goes on from its answer, one after the other."""
 
 _SIZES = 5
@@ -62,6 +64,7 @@ class Arbiter(nn.Module):
         repeated: whether what variates say once is read where it is less.
         regimes: whether mixtures of several regimes are read where they say more.
         settled: whether neighbours among all rows are read.
+        recognised: whether a network that knows canonical laws alone is read.
     """
 
     mean: Tensor
@@ -70,7 +73,7 @@ class Arbiter(nn.Module):
     def __init__(
         self, width: int = 128, members: int = 4, quantiles: int = 24, further: bool = False,
         unmixed: bool = False, told: bool = False, repeated: bool = False,
-        regimes: bool = False, settled: bool = False,
+        regimes: bool = False, settled: bool = False, recognised: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
         self.width, self.quantiles = width, quantiles
@@ -89,6 +92,7 @@ class Arbiter(nn.Module):
         self.repeating = Repeating(members, quantiles) if repeated else None
         self.parting = Parting(members, quantiles) if regimes else None
         self.settling = Settling(members, quantiles) if settled else None
+        self.recognising = Recognising(members, quantiles) if recognised else None
 
     def onward(self) -> list[Onward]:
         """What goes on from the answer of its members, in order."""
@@ -97,7 +101,7 @@ class Arbiter(nn.Module):
     def _parts(self) -> tuple[Onward | None, ...]:
         """What goes on, as :data:`ONWARD` names it."""
         parts = (self.further, self.unmixing, self.telling, self.repeating)
-        return *parts, self.parting, self.settling
+        return *parts, self.parting, self.settling, self.recognising
 
     def networks(self) -> nn.ModuleList:
         """All small networks: its own members and those of what goes on from them."""

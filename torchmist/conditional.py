@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from torchmist.checks import check_side, check_tensors, check_third, warn_once
@@ -183,10 +184,12 @@ def estimate_conditional(
     """I(X;Y|C) of one sample with quantiles, without gradients.
 
     Labels among the columns of ``given`` split the sample into classes, whose estimates are
-    averaged; numbers among them are taken by the chain rule within each class. Numbers of few
+    averaged; numbers among them are taken by the chain rule within each class, from X and from Y,
+    so that the estimate does not depend on which is which. Numbers of few
     distinct values split the sample as labels do, while a class holds 20 samples on average.
 
-    The quantiles are those of sums and differences of independent errors, by draws. Classes have no
+    The quantiles are those of sums and differences of independent errors, by draws, of which half
+    follow either chain. Classes have no
     sample in common. Both terms of the chain rule read the same one, and part of their errors
     cancels, so that the interval of numbers is rather too wide.
 
@@ -237,26 +240,54 @@ def estimate_given(sorted_: SortedGiven, model: Model = "mist") -> MIEstimate:
         return MIEstimate(torch.zeros(1, QUANTILES), quantile_levels(), (why,), False)
     member, numbers = classes_of(c)
     rng = np.random.default_rng(0)
-    total, parts = np.zeros(DRAWS), []
+    total, parts, beyond = np.zeros(DRAWS), [], False
     for code in member.unique():
         rows = member == code
         u, v = some_rows(a, rows), some_rows(b, rows)
-        seconds = [(v, "y")]
-        if numbers is not None:
-            z = some_rows(numbers, rows)
-            seconds = [(joined([v, z]), "(y, given)"), (z, "given")]
-        found = [estimate_checked(u, w, ("x", name), model) for w, name in seconds]
-        each = [draws_of(part.quantiles[0], part.levels, rng) for part in found]
-        draws = each[0] - (each[1] if len(each) > 1 else 0.0)
+        if numbers is None:
+            found = [estimate_checked(u, v, ("x", "y"), model)]
+            draws = draws_of(found[0].quantiles[0], found[0].levels, rng)
+            opened = _open(found[0])
+        else:
+            draws, found, opened = _by_both_chains(u, v, some_rows(numbers, rows), model, rng)
         total += float(rows.double().mean()) * np.minimum(draws, _bound((a, b), rows))
         parts += found
+        beyond |= opened
     levels = parts[0].levels
     quantiles = quantiles_of(total, levels)
     if len(parts) == 1:  # as it is, without draws
         quantiles = parts[0].quantiles[0]
     told = tuple(dict.fromkeys([*sorted_.notes, *(n for part in parts for n in part.warnings)]))
-    beyond = torch.tensor([any(p.open_above is not None and bool(p.open_above) for p in parts)])
-    return MIEstimate(quantiles.clamp(min=0)[None], levels, told, False, beyond)
+    ends = torch.tensor([beyond])
+    return MIEstimate(quantiles.clamp(min=0)[None], levels, told, False, ends)
+
+
+def _by_both_chains(
+    x: Side, y: Side, given: Side, model: Model, rng: np.random.Generator
+) -> tuple[NDArray[np.float64], list[MIEstimate], bool]:
+    """Draws ``[S]`` of I(X;Y|Z) for numbers ``given``, the estimates behind them, and whether the
+    upper end is open.
+
+    Half of the draws are of I(X;(Y,Z)) - I(X;Z) and half of I(Y;(X,Z)) - I(Y;Z): where Z tells much
+    of one side, that side hides in it what the other adds. A chain whose upper end is open counts
+    if both are.
+    """
+    chains = []
+    for one, other, name, names in ((x, y, "x", "(y, given)"), (y, x, "y", "(x, given)")):
+        both = estimate_checked(one, joined([other, given]), (name, names), model)
+        chains.append([both, estimate_checked(one, given, (name, "given"), model)])
+    closed = [chain for chain in chains if not any(map(_open, chain))]
+    counted = closed if closed else chains
+    draws = []
+    for k, chain in enumerate(counted):
+        whole, part = (draws_of(each.quantiles[0], each.levels, rng) for each in chain)
+        draws.append((whole - part)[k :: len(counted)])
+    found = [each for chain in chains for each in chain]
+    return rng.permutation(np.concatenate(draws)), found, not closed
+
+
+def _open(estimate: MIEstimate) -> bool:
+    return estimate.open_above is not None and bool(estimate.open_above)
 
 
 def _bound(sides: Sequence[Side], rows: Tensor) -> float:

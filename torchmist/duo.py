@@ -2,13 +2,15 @@
 
 The first (``plain``) is close to ideal where the world is Gaussian-like in its columns and silently
 wrong elsewhere; the second (``local``) sees clusters, manifolds, waves, interactions and atoms, and
-is too high on plain data. The :class:`~torchmist.arbiter.Arbiter` decides between them.
+is too high on plain data. The :class:`~torchmist.arbiter.Arbiter` decides between them; in few rows
+it may ask a third one (``expert``), which knows canonical laws alone.
 Legend: ``B`` datasets, ``N`` samples, ``Q`` quantiles.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -41,13 +43,25 @@ class DuoMIST(QuantileNetwork):
         plain: network that reads pairs of columns.
         local: network with local statistics.
         arbiter: what decides between them.
-        names: registered names of both networks, by which a file of the arbiter refers to them.
+        names: registered names of the networks, by which a file of the arbiter refers to them.
+        expert: network that knows canonical laws alone, where the arbiter reads one.
+
+    Raises:
+        ValueError: if the arbiter reads an expert and there is none, or the other way round.
     """
 
-    def __init__(self, plain: MIST, local: MIST, arbiter: Arbiter, names: tuple[str, str]) -> None:
+    def __init__(
+        self, plain: MIST, local: MIST, arbiter: Arbiter, names: tuple[str, ...],
+        expert: MIST | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
+        if (expert is None) != (arbiter.recognising is None):
+            raise ValueError(
+                f"expected an expert where the arbiter reads one, and none elsewhere, got "
+                f"{type(expert).__name__} for an arbiter of {arbiter.sizes()}"
+            )
         self.names = names
-        self.plain, self.local, self.arbiter = plain, local, arbiter
+        self.plain, self.local, self.arbiter, self.expert = plain, local, arbiter, expert
         self.register_buffer("levels", quantile_levels(arbiter.quantiles), persistent=False)
 
     def forward(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -72,7 +86,7 @@ class DuoMIST(QuantileNetwork):
                 linear = linear_information(x, y, mask, through)
             elif x.shape[1] >= enough:  # with fewer rows it is what the first network says
                 linear = torch.where(n >= enough, linear_information(x, y, mask, None), linear)
-            matched, crossed, unmixed, told, repeated, regimes, settled = self._further(
+            matched, crossed, unmixed, told, repeated, regimes, settled, recognised = self._further(
                 x, y, mask, through
             )
         local, around = self.local.with_surroundings(x, y, mask, through=through)
@@ -81,15 +95,18 @@ class DuoMIST(QuantileNetwork):
         return Evidence(
             plain, local, around.opinions, around.centre, around.features, said,
             found.correlations[:, :VARIATE_COUNT], sharpness, linear, matched,
-            crossed, unmixed, told, repeated, regimes, settled, sizes,
+            crossed, unmixed, told, repeated, regimes, settled, recognised, sizes,
         )  # fmt: skip
 
     def _further(
         self, x: Tensor, y: Tensor, mask: Tensor | None, through: tuple[Through, Through] | None
     ) -> list[Tensor]:
-        """What is read by what goes on from the answer of the arbiter's members, ``[B, R]`` each;
-        0 of what this arbiter does not read, or not in so few rows."""
-        arbiter = self.arbiter
+        """What is read by what goes on from the answer of the arbiter's members, ``[B, R]`` each,
+        from ``matched`` to ``recognised``; 0 of what this arbiter does not read, or not of such
+        sizes."""
+        arbiter, expert = self.arbiter, cast(MIST, self.expert)
+        rows = (x.shape[1] if mask is None else 1, x.shape[1])
+        columns = (min(x.shape[-1], y.shape[-1]), max(x.shape[-1], y.shape[-1]))
         asked: tuple[tuple[Onward | None, int, Callable[[], tuple[Tensor, ...]]], ...] = (
             (arbiter.further, 3, lambda: matched_information(x, y, mask)),
             (arbiter.further, CROSSED_COUNT, lambda: crossed_information(x, y, mask)),
@@ -98,10 +115,11 @@ class DuoMIST(QuantileNetwork):
             (arbiter.repeating, REPEATED_COUNT, lambda: repeated_information(x, y, mask)),
             (arbiter.parting, REGIMES_COUNT, lambda: regime_information(x, y, mask)),
             (arbiter.settling, SETTLED_COUNT, lambda: settled_information(x, y, mask)),
+            (arbiter.recognising, len(self.levels), lambda: (expert(x, y, mask),)),
         )
         return [
             torch.cat(read(), -1)
-            if part is not None and part.reads(x.shape[1])
+            if part is not None and part.reads(rows, columns)
             else torch.zeros(len(x), count, device=x.device)
             for part, count, read in asked
         ]

@@ -1,6 +1,6 @@
 """Entropy of class labels: what mutual information with them cannot exceed.
 
-Legend: ``B`` datasets, ``N`` samples, ``K`` columns.
+Legend: ``B`` datasets, ``N`` samples, ``K`` columns, ``Q`` quantiles.
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["code_entropy", "label_bound", "label_entropy"]
+__all__ = ["code_entropy", "entropy_estimate", "entropy_quantiles", "label_bound",
+           "label_entropy"]  # fmt: skip
 
 
 def label_entropy(columns: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -39,6 +40,38 @@ def code_entropy(codes: Tensor) -> Tensor:
     """
     shares = [row.bincount().double() / codes.shape[1] for row in codes]
     return torch.stack([torch.xlogy(share, share).sum().abs() for share in shares])
+
+
+def entropy_estimate(codes: Tensor) -> tuple[Tensor, Tensor]:
+    """Entropy of codes from 0 ``[B, N]`` in nats, less the bias of Miller and Madow (1955), and its
+    standard error, both ``[B]`` float64; where shares are equal, the error is that of the bias."""
+    n, values, errors = codes.shape[1], [], []
+    for row in codes:
+        share = row.bincount().double() / n
+        share = share[share > 0]
+        surprise, bias = -share.log(), (len(share) - 1) / (2 * n)
+        entropy = (share * surprise).sum()
+        variance = ((share * surprise.square()).sum() - entropy.square()).clamp(min=0) + bias
+        values.append(entropy + bias)
+        errors.append((variance / n).sqrt())
+    return torch.stack(values), torch.stack(errors)
+
+
+def entropy_quantiles(codes: Tensor, levels: Tensor) -> Tensor:
+    """Quantiles ``[B, Q]`` float32 of the entropy of codes from 0 ``[B, N]``, at ``levels``
+    ``[Q]``, of normal error and at most that of equal shares.
+
+    Example:
+        >>> codes = torch.arange(1000)[None] % 4
+        >>> q = entropy_quantiles(codes, torch.tensor([0.05, 0.95]))
+        >>> [round(float(v), 3) for v in q[0]]  # log 4
+        [1.382, 1.386]
+    """
+    value, error = entropy_estimate(codes)
+    spread = torch.special.ndtri(levels.to(value)) * error[:, None]
+    most = torch.stack([row.unique().numel() * torch.ones_like(value[0]) for row in codes]).log()
+    out: Tensor = torch.minimum(value[:, None] + spread, most[:, None]).clamp(min=0)
+    return out.float()
 
 
 def label_bound(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from torchmist.checks import check_level, plain_tensor, warn_once
-from torchmist.collinear import collinear_notes
+from torchmist.collinear import collinear
 from torchmist.columns import Discrete, Side, read_side
 from torchmist.diagnostics import data_notes
 from torchmist.discrete import table_quantiles
@@ -22,6 +22,7 @@ from torchmist.error_sums import DRAWS, draws_of, quantiles_of
 from torchmist.functional import Model, resolve_model
 from torchmist.given import some_rows
 from torchmist.kinds import SortedPair, countable, network_sample, sort_pair
+from torchmist.limits import entropy_limit
 from torchmist.quantile_head import quantile_levels
 from torchmist.quantiles import answer, reduce_quantiles
 from torchmist.resolution import beyond_resolution, resolution, thin_notes
@@ -182,7 +183,7 @@ def estimate_checked(x: Side, y: Side, names: tuple[str, str], model: Model = "m
 def estimate_sorted(pair: SortedPair, model: Model = "mist") -> MIEstimate:
     """As :func:`estimate`, of checked sides whose kinds are settled."""
     shared = shared_labels(pair)
-    if countable(pair.x, pair.y) and not (shared is not None and shared.dense):
+    if countable(pair.x, pair.y) and not (shared is not None and (shared.whole or shared.dense)):
         return _from_counts(pair)
     if shared is not None:
         return _with_shared_labels(pair, shared, model)
@@ -192,18 +193,26 @@ def estimate_sorted(pair: SortedPair, model: Model = "mist") -> MIEstimate:
     network = resolve_model(model, sample.x.device)
     with torch.no_grad():
         found = answer(sample, network)
+    levels = network.levels.cpu()
     quantiles = found.quantiles.clamp(min=0).abs().cpu()  # without negative zeros
+    limit = entropy_limit(pair, levels)
+    if limit is not None:
+        quantiles = torch.minimum(quantiles, limit.cpu())
     ties, names = network.saw("atoms"), pair.names
     notes = (*found.sample.notes, *data_notes(pair.x, pair.y, ties=ties, names=names))
     trained = network.trained_range or TrainedRange()
     if trained.d is None or max(sample.x.shape[2], sample.y.shape[2]) <= trained.d[1]:
         notes += thin_notes(sample.x, sample.y, names, sample.labels)
-    notes += collinear_notes(sample.x, sample.y, quantiles.median(-1).values, names)
+    bound = None if limit is None else limit.median(-1).values
+    blurred = collinear(sample.x, sample.y, quantiles.median(-1).values, names, bound)
+    notes += blurred.notes
     most = torch.inf if trained.mi is None else trained.mi[1]
-    beyond, unresolved = _limits(quantiles, found.sample, most, names)
-    _warn((*notes, *unresolved))
-    levels = network.levels.cpu()
-    return MIEstimate(quantiles, levels, (*notes, *unresolved), pair.batched, beyond)
+    beyond = blurred.hidden
+    if limit is None:
+        unresolved, why = _limits(quantiles, found.sample, most, names)
+        beyond, notes = beyond | unresolved, (*notes, *why)
+    _warn(notes)
+    return MIEstimate(quantiles, levels, notes, pair.batched, beyond)
 
 
 def _with_shared_labels(pair: SortedPair, shared: SharedLabels, model: Model) -> MIEstimate:

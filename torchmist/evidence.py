@@ -31,7 +31,8 @@ class Evidence(NamedTuple):
     ``repeated`` ``[B, R]``: what variates say once
     (:class:`~torchmist.models.repeated.Repeated`); ``regimes`` ``[B, S]``: what mixtures say
     (:class:`~torchmist.models.regimes.Regimes`); ``settled`` ``[B, W]``: what neighbours say among
-    all rows (:class:`~torchmist.models.settled.Settled`); ``centre`` ``[B]``: the
+    all rows (:class:`~torchmist.models.settled.Settled`); ``recognised`` ``[B, Q]``: quantiles in
+    nats of a network that knows canonical laws alone; ``centre`` ``[B]``: the
     ``t`` that the second network measures from; ``features``: means and deviations of its local
     statistics ``[B, F]``; ``sizes`` ``[B, 3]``: N, dx and dy.
     """
@@ -52,6 +53,7 @@ class Evidence(NamedTuple):
     repeated: Tensor
     regimes: Tensor
     settled: Tensor
+    recognised: Tensor
     sizes: Tensor
 
 

@@ -1,6 +1,6 @@
 """``finetune``: go on training the weights on datasets of known information.
 
-The two networks of a :class:`~torchmist.duo.DuoMIST` stay as they are: what they, neighbours and
+The networks of a :class:`~torchmist.duo.DuoMIST` stay as they are: what they, neighbours and
 variates say of the datasets is collected once, and the arbiter between them is trained on it. So an
 estimate keeps all its invariances: the order of samples and of columns, monotone maps of columns,
 and the swap of the sides. Legend: ``B`` datasets, ``N`` samples, ``d`` columns.
@@ -109,13 +109,14 @@ def resolve_duo(model: Model, device: torch.device) -> DuoMIST:
 def reported(
     model: DuoMIST, arbiter: Arbiter, name: str, report: Any, **provenance: Any
 ) -> DuoMIST:
-    """The same two networks with another arbiter if the report says that it ``helped``, frozen.
+    """The same networks with another arbiter if the report says that it ``helped``, frozen.
 
     ``report`` is set on it and, by ``name``, in its ``evaluation``; ``provenance`` is added to that
     of the model if the arbiter is another one.
     """
     chosen = arbiter if report.helped else copy.deepcopy(model.arbiter)
-    out = DuoMIST(model.plain, model.local, chosen, model.names).to(model.levels.device)
+    out = DuoMIST(model.plain, model.local, chosen, model.names, model.expert)
+    out = out.to(model.levels.device)
     out.provenance = {**model.provenance, **(provenance if report.helped else {})}
     out.evaluation = {**model.evaluation, name: dataclasses.asdict(report)}
     out.report = report

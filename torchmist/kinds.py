@@ -41,7 +41,6 @@ from torch.nn import functional as F
 
 from torchmist.checks import check_pair
 from torchmist.columns import Side
-from torchmist.entropy import code_entropy
 from torchmist.ordered import order_matters
 from torchmist.ranked import Ranked
 from torchmist.sample import Sample
@@ -117,15 +116,10 @@ def settled_pair(x: Sorted, y: Sorted, notes: Sequence[str] = ()) -> SortedPair:
 
 
 def network_sample(pair: SortedPair) -> Sample:
-    """A pair as the network reads it: labels as one-hot columns, which bound it by their entropy.
-
-    A side of numbers of few values, which might be counted, bounds it as well.
-    """
+    """A pair as the network reads it: labels as one-hot columns."""
     (x, notes_x), (y, notes_y) = network_columns(pair.x), network_columns(pair.y)
-    codes = [side.codes for side in pair[:2] if side.codes is not None]
-    bound = torch.stack([code_entropy(code) for code in codes]).amin(0) if codes else None
     labels = pair.x.declared, pair.y.declared
-    return Sample(x, y, labels, None, bound, (*pair.notes, *notes_x, *notes_y))
+    return Sample(x, y, labels, notes=(*pair.notes, *notes_x, *notes_y))
 
 
 def bearable(n: int) -> float:

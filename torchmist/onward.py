@@ -78,9 +78,9 @@ class Onward(nn.Module):
         learn: of all, unless a part leaves some ``answer`` ``[B, Q]`` to stand."""
         return torch.ones(len(answer), dtype=torch.bool, device=answer.device)
 
-    def reads(self, rows: int) -> bool:
-        """Whether it may be asked of datasets of so many ``rows``: else what it would read need not
-        be found."""
+    def reads(self, rows: tuple[int, int], columns: tuple[int, int]) -> bool:
+        """Whether it may be asked of datasets of so many ``rows`` and ``columns`` of a side, each
+        from the fewest to the most: else what it would read need not be found."""
         return True
 
     def taught(self, each: Tensor) -> Tensor:

@@ -49,9 +49,9 @@ class Settling(Onward):
         seen = seen & (evidence.sizes[:, :1] >= FEWEST_ROWS)
         return in_t(torch.cat([found.near, ahead], -1)).masked_fill(~seen, torch.nan)
 
-    def reads(self, rows: int) -> bool:
+    def reads(self, rows: tuple[int, int], columns: tuple[int, int]) -> bool:
         """See :meth:`Onward.reads`: from 512 rows on, and while it learns."""
-        return self.learns or rows >= _LONG
+        return self.learns or rows[1] >= _LONG
 
     def trusted(self, evidence: Evidence, answer: Tensor) -> Tensor:
         """See :meth:`Onward.trusted`: from 512 rows on, where a network is not of the answer's

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from torchmist.columns import Side
+from torchmist.entropy import entropy_estimate
 from torchmist.error_sums import DRAWS
 from torchmist.given import settled_side
 from torchmist.kinds import Sorted, SortedPair, joint_codes
@@ -42,6 +43,11 @@ class SharedLabels(NamedTuple):
     x: Side
     y: Side
     note: str
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing but the labels is left of a side: it is told by the other."""
+        return not all(side.names for side in (self.x, self.y))
 
     @property
     def dense(self) -> bool:
@@ -115,13 +121,9 @@ def _rest(side: Sorted, codes: Tensor) -> Side:
 
 
 def entropy_draws(codes: Tensor, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Draws ``[S]`` of the entropy in nats of labels ``[N]``, less the bias of Miller and Madow
-    (1955), of normal error and at most that of equal shares."""
-    share = np.bincount(codes.numpy()) / len(codes)
-    share = share[share > 0]
-    surprise, bias = -np.log(share), (len(share) - 1) / (2 * len(codes))
-    entropy = float(share @ surprise)
-    variance = max(float(share @ surprise**2) - entropy**2, 0.0) + bias  # of equal shares, the last
-    draws = entropy + bias + np.sqrt(variance / len(codes)) * rng.standard_normal(DRAWS)
-    out: NDArray[np.float64] = draws.clip(0.0, np.log(len(share)))
+    """Draws ``[S]`` of the entropy in nats of labels ``[N]``, of normal error and at most that of
+    equal shares."""
+    value, error = (float(v) for v in entropy_estimate(codes[None]))
+    draws = value + error * rng.standard_normal(DRAWS)
+    out: NDArray[np.float64] = draws.clip(0.0, math.log(codes.unique().numel()))
     return out

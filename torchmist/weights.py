@@ -121,13 +121,16 @@ def _plain(file: WeightsFile) -> MIST:
 
 def _duo(file: WeightsFile) -> DuoMIST:
     parents, sizes = header_object(file.header, "parents"), header_object(file.header, "arbiter")
-    if len(parents) != 2:
-        raise ValueError(f"expected two parents in the header of {file.path}, got {list(parents)}")
     _bound(sizes, file, ("members",))
     arbiter = build(lambda: Arbiter(**sizes), file)
-    plain, local = (_parent(name, digest, arbiter) for name, digest in parents.items())
-    first, second = parents
-    return DuoMIST(plain, local, arbiter, (first, second))
+    expected = 2 if arbiter.recognising is None else 3
+    if len(parents) != expected:
+        raise ValueError(
+            f"expected {expected} parents in the header of {file.path}, got {list(parents)}; write "
+            f"the file with save_weights"
+        )
+    plain, local, *expert = (_parent(name, digest, arbiter) for name, digest in parents.items())
+    return DuoMIST(plain, local, arbiter, tuple(parents), *expert)
 
 
 def _parent(name: str, digest: str, arbiter: Arbiter) -> MIST:

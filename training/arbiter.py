@@ -2,7 +2,7 @@
 
 ``python -m training.arbiter collect --stage known --part 0`` (any stage of the recipe and number of
 parts, each with draws of its own), then ``python -m training.arbiter fit``, which exports the
-arbiter with the names and sha256 of both networks. Both networks are fixed. ``--recipe``: another
+arbiter with the names and sha256 of the networks. The networks are fixed. ``--recipe``: another
 one than that of the default weights, which go on from a parent by what it does not read yet (pairs
 and products of columns, independent components, classifiers of labels, what variates say once): of
 their draws, those train of which that goes beyond the parent, one thing after the other.
@@ -33,7 +33,8 @@ from training.stream import FAMILIES, stream_data
 
 __all__ = ["collect", "collected", "main"]
 
-PLAIN, LOCAL, RECIPE = "mist-v1", "mist-v2-preview", "mist-duo-v16"
+PLAIN, LOCAL, EXPERT = "mist-v1", "mist-v2-preview", "mist-paper-v1"
+RECIPE = "mist-duo-v17"
 _CPU = torch.device("cpu")
 _CHECK = 8  # every eighth step's draws train nothing
 _SAVED = 25  # steps between writes
@@ -42,12 +43,19 @@ _EPOCHS, _FURTHER_EPOCHS = 32, 48  # of its training, and of what it reads furth
 
 
 def _duo(recipe: Recipe) -> DuoMIST:
-    """Both networks and an untrained arbiter, which reads more than the parent's."""
-    plain, local = load_pretrained(PLAIN), load_pretrained(LOCAL)
-    assert isinstance(plain, MIST) and isinstance(local, MIST)
+    """The networks and an untrained arbiter, which reads more than the parent's."""
     parent = _parent(recipe)
     arbiter = _arbiter(0 if parent is None else len(parent.arbiter.onward()) + recipe.adds)
-    return DuoMIST(plain, local, arbiter, (PLAIN, LOCAL)).eval()
+    names = (PLAIN, LOCAL) if arbiter.recognising is None else (PLAIN, LOCAL, EXPERT)
+    plain, local, *expert = (_network(name) for name in names)
+    return DuoMIST(plain, local, arbiter, names, *expert).eval()
+
+
+def _network(name: str) -> MIST:
+    """One of the networks that arbiters ask."""
+    network = load_pretrained(name)
+    assert isinstance(network, MIST)
+    return network
 
 
 def _arbiter(things: int) -> Arbiter:
@@ -129,7 +137,9 @@ def _fitted(
         inherit(heir, before)
         with torch.no_grad():
             told = rows_of(data, heir.says_more(evidence_of(data)))
-        new = fit(heir, thinned(told), duo.levels, epochs=epochs, onward=True, known=known)
+        new = fit(
+            heir, thinned(told), duo.levels, epochs=epochs, onward=True, known=known, met=recipe.met
+        )
         print(json.dumps({ONWARD[things - 1]: new}), flush=True)
         sums = {name: found.get(name, 0.0) + new[name] for name in ("datasets", "steps")}
         before, found = heir, {**new, **sums}

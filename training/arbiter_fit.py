@@ -38,7 +38,6 @@ __all__ = ["Data", "fit", "inherit", "thinned", "with_rare_ones"]
 
 _HIDDEN, _ONE_IN = 0.3, 4  # of t above all that is said, and how many of such draws are kept
 _ENOUGH = 128  # rows, from which that is no matter of chance
-_MET = 3  # times that each draw of a family counts which the parent has met
 _RARE = 0.02  # least share of a family, below which its draws are repeated
 
 
@@ -100,6 +99,7 @@ def inherit(arbiter: Arbiter, parent: Arbiter) -> None:
 def fit(
     arbiter: Arbiter, data: Data, levels: Tensor, *, epochs: int = 50, seed: int = 0,
     doubt_steps: int = DOUBT_STEPS, onward: bool = False, known: Sequence[int] = (),
+    met: int = 3,
 ) -> dict[str, float]:  # fmt: skip
     """Fit an arbiter to draws; return losses in ``t`` and coverages.
 
@@ -116,7 +116,8 @@ def fit(
         doubt_steps: of the doubt.
         onward: let all stay as it is but the last of what goes on from the members' answer, and fit
             that; nothing is ``strange`` then.
-        known: numbers of families whose draws count three times each.
+        known: numbers of families whose draws count ``met`` times each.
+        met: see ``known``.
     """
     train, held = rows_of(data, data["check"] < 1), rows_of(data, data["check"] > 0)
     networks, schedule = None, fresh_schedule(epochs)
@@ -126,8 +127,8 @@ def fit(
         schedule = dataclasses.replace(schedule, rate=4e-3, dropout=0.15, batch=256, warmup=50)
     else:
         arbiter.standardise(arbiter.read(evidence_of(train)))
-    met = torch.isin(train["family"], torch.tensor(known, dtype=train["family"].dtype))
-    taught = with_rare_ones(_repeated(train, torch.where(met, _MET, 1)))
+    often = torch.isin(train["family"], torch.tensor(known, dtype=train["family"].dtype))
+    taught = with_rare_ones(_repeated(train, torch.where(often, met, 1)))
     steps = train_members(arbiter, taught, levels, schedule, seed, networks=networks)
     found = {"datasets": float(len(train["mi"])), "steps": float(steps)}
     for name in ("plain", "local"):

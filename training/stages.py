@@ -94,6 +94,7 @@ class Recipe:
         average: decay of the exponential moving average of the weights, which are exported.
         parent: registered name of the weights to start from; none by default.
         adds: things that are read beside what the parent of an arbiter reads.
+        met: times that draws of families count which that parent has met.
     """
 
     name: str
@@ -106,6 +107,7 @@ class Recipe:
     average: float = 0.999
     parent: str = ""
     adds: int = 1
+    met: int = 3
 
     @property
     def steps(self) -> int:
@@ -147,6 +149,8 @@ class Recipe:
             values.pop("parent")
         if self.adds == 1:  # as in the digests of recipes that added one
             values.pop("adds")
+        if self.met == 3:  # as in the digests of recipes that could have no other
+            values.pop("met")
         # switches as 0 and 1, as in the digests of the runs before they were bools
         values["model"] = {key: int(value) for key, value in values["model"].items()}
         if step:

@@ -30,27 +30,24 @@ from torch import Tensor
 
 from torchmist.cache import cached
 from torchmist.models.kernel_table import kernel_table
+from torchmist.models.neighbours import COINCIDE, NEIGHBOURS, may_tie, neighbour_estimates
 from torchmist.models.statistics import Features
 from torchmist.no_gradient import no_gradient
 from torchmist.sorting import smallest
 
-__all__ = ["LOCAL", "NEIGHBOURS", "OPINIONS", "SCALES", "Local", "Subset", "local_statistics",
-           "nearest", "neighbour_estimates", "sample_order", "subset", "whitened"]  # fmt: skip
+__all__ = ["LOCAL", "OPINIONS", "SCALES", "Local", "Subset", "local_statistics",
+           "nearest", "sample_order", "subset", "whitened"]  # fmt: skip
 
 SCALES = 4
 """Scales of the kernels."""
-NEIGHBOURS = (3, 8)
 OPINIONS = SCALES + len(NEIGHBOURS)
 """Estimates of mutual information of one view: kernels at equal scales, then neighbours."""
 LOCAL = SCALES * SCALES + 2 * SCALES + 4
 """Features of one view for each sample."""
 
 _REFERENCES, _QUERIES = 1024, 2048
-_ON_CPU, _ELSEWHERE = 200_000, 30_000_000  # distances that are compared at a time
 _NEAR = 10
 _SMOOTH = 0.05  # c: added to counts of neighbours, expected and seen
-_TIED = 1e-6  # of the mean squared distance: below it samples coincide
-_EDGE = 1e-4  # relative: what is as far as the neighbour is not nearer
 _FAR = 1e6
 _RIDGE = 0.03
 
@@ -218,54 +215,18 @@ def _rates(near: Tensor, mean: Tensor) -> Tensor:
     ``near`` ``[B, Q, 10]``: squared distances of the nearest references; ``mean`` ``[B, Q, 1]``.
     """
     first = near[..., :1]
-    fine = near[..., [min(3, near.shape[-1] - 1)]] - first + _TIED
-    middle = torch.maximum(near[..., -1:] - first + _TIED, fine)
-    broad = torch.maximum((mean - first) / 2 + _TIED, middle)
+    fine = near[..., [min(3, near.shape[-1] - 1)]] - first + COINCIDE
+    middle = torch.maximum(near[..., -1:] - first + COINCIDE, fine)
+    broad = torch.maximum((mean - first) / 2 + COINCIDE, middle)
     return torch.cat([fine, middle, (middle * broad).sqrt(), broad], -1).reciprocal()
-
-
-def neighbour_estimates(
-    joint: Tensor, sides: tuple[Tensor, Tensor], others: Tensor,
-    neighbours: tuple[int, ...] = NEIGHBOURS,
-) -> Tensor:  # fmt: skip
-    """Local estimates ``[B, Q, K]`` in nats with each number of ``neighbours``, without gradient.
-
-    ``joint``: the larger of both ``sides``' squared distances ``[B, Q, M]``, over about their mean;
-    ``others``: how many other references each query has. Where the radius is 0, all that coincide
-    are the neighbours (Mesner and Shalizi 2020). A single row, which has none, says 0.
-    """
-    most = min(max(neighbours), joint.shape[-1] - 1)
-    if most < 1:
-        return joint.new_zeros(*joint.shape[:-1], len(neighbours))
-    radius = smallest(joint, most)
-    radius = radius[..., [min(k, most) - 1 for k in neighbours]]
-    tied = radius <= _TIED
-    coincide = _within(joint, torch.full_like(radius[..., :1], _TIED))
-    size = torch.tensor([float(min(k, most)) for k in neighbours], device=joint.device)
-    near = torch.where(tied, coincide, size)
-    reach = torch.where(tied, _TIED, radius * (1 - _EDGE) - _TIED / 2)
-    out = torch.digamma(others + 1) + torch.digamma(near)
-    for side in sides:
-        out = out - torch.digamma((_within(side, reach) + (~tied)).clamp(min=1))
-    return out
 
 
 def nearest(rows: tuple[Tensor, Tensor], chosen: Subset) -> Tensor:
     """Estimates ``[B, 2]`` in nats by nearest neighbours alone, without gradient, of rows
     ``[B, Q, kx]`` and ``[B, Q, ky]``."""
     dx, dy = (_squares(side, chosen)[0] for side in rows)
-    return chosen.mean(neighbour_estimates(torch.maximum(dx, dy), (dx, dy), chosen.others))
-
-
-def _within(square: Tensor, reach: Tensor) -> Tensor:
-    """How many of squared distances ``[B, Q, M]`` are at most ``reach`` ``[B, Q, K]``, as it."""
-    size = square.shape[-1]
-    rows = max(1, (_ON_CPU if square.device.type == "cpu" else _ELSEWHERE) // size)
-    counts = []
-    for some, radii in zip(square.flatten(0, 1).split(rows), reach.flatten(0, 1).split(rows)):
-        inside = some.new_empty(*radii.shape, size)  # booleans take three times as long
-        counts.append(torch.le(some[:, None], radii[..., None], out=inside).sum(-1))
-    return torch.cat(counts).view_as(reach)
+    ties = may_tie(*rows)
+    return chosen.mean(neighbour_estimates((dx, dy), chosen.others, ties=ties))
 
 
 def local_statistics(views: Sequence[tuple[Tensor, Tensor]], chosen: Subset) -> Local:
@@ -278,7 +239,8 @@ def local_statistics(views: Sequence[tuple[Tensor, Tensor]], chosen: Subset) -> 
     with no_gradient():
         most = min(_NEAR, dx.shape[-1] - 1)
         near = [smallest(d, most).clamp(0.0, 4.0) for d in (dx, dy)]
-        neighbours = neighbour_estimates(torch.maximum(dx, dy), (dx, dy), others)
+        ties = any(may_tie(*view) for view in views)
+        neighbours = neighbour_estimates((dx, dy), others, ties=ties)
         dims = [_growth(v, mean) for v, mean in zip(near, (mean_x, mean_y))]
         first = near[0][..., :1], near[1][..., :1]
         rate = _rates(near[0], mean_x), _rates(near[1], mean_y)
@@ -333,9 +295,9 @@ def _weights(square: Tensor, first: Tensor, rate: Tensor) -> Tensor:
 
 def _growth(near: Tensor, mean: Tensor) -> Tensor:
     """How fast the radii grow, ``[B, Q, 2]``: small in many intrinsic dimensions."""
-    last = near[..., -1:].clamp(min=_TIED)
-    fourth = near[..., [min(3, near.shape[-1] - 1)]].clamp(min=_TIED)
-    return torch.cat([(last / fourth).log(), (mean.clamp(min=_TIED) / last).log() / 2], -1)
+    last = near[..., -1:].clamp(min=COINCIDE)
+    fourth = near[..., [min(3, near.shape[-1] - 1)]].clamp(min=COINCIDE)
+    return torch.cat([(last / fourth).log(), (mean.clamp(min=COINCIDE) / last).log() / 2], -1)
 
 
 def _regressed(total: Tensor, weight: Tensor, mean: Tensor) -> Tensor:

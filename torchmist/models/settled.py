@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from torchmist.copula import normal_scores, standardise
-from torchmist.models.local import NEIGHBOURS, neighbour_estimates, sample_order, whitened
+from torchmist.models.local import sample_order, whitened
+from torchmist.models.neighbours import NEIGHBOURS, may_tie, neighbour_estimates
 from torchmist.models.variates import even_places, rows_at
 from torchmist.no_gradient import no_gradient
 
@@ -103,8 +104,9 @@ def _estimates(sides: list[Tensor], present: Tensor, neighbours: tuple[int, ...]
     """What ``neighbours`` say ``[B, K]`` of both ``sides`` ``[B, M, d]`` among the rows that are
     ``present`` ``[B, M]``."""
     others = (present.sum(-1)[:, None, None] - 1).to(sides[0].dtype)
+    ties = may_tie(*sides)
     found = [
-        neighbour_estimates(torch.maximum(a, b), (a, b), others, neighbours)
+        neighbour_estimates((a, b), others, neighbours, ties=ties)
         for a, b in zip(*(_distances(side, present) for side in sides))
     ]
     shares = present[..., None] / (others + 1)

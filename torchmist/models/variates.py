@@ -31,7 +31,8 @@ from torchmist.copula import normal_scores
 from torchmist.models.contrast import contrastive_bound
 from torchmist.models.directions import Through, fixed_numbers, orthonormal, see_narrow
 from torchmist.models.folds import FOLDS, Folds
-from torchmist.models.local import NEIGHBOURS, nearest, sample_order, subset
+from torchmist.models.local import nearest, sample_order, subset
+from torchmist.models.neighbours import NEIGHBOURS
 from torchmist.no_gradient import no_gradient
 
 __all__ = [

@@ -18,6 +18,7 @@ from torchmist.synthetic.batch import Batch
 from torchmist.synthetic.engines import ENGINES
 from torchmist.synthetic.general import GeneralMeta
 from torchmist.synthetic.general.moved import sample_moved
+from torchmist.synthetic.general.papers import PaperPairs
 from torchmist.synthetic.general.strong import StrongMeta
 
 __all__ = ["FAMILIES", "MovedSampler", "Registered", "Sampler"]
@@ -89,5 +90,6 @@ FAMILIES: Mapping[str, Registered] = {
     "gaussian": Registered(GeneralMeta(_GAUSSIAN, warped=0.0), wide=False),
     **{name: Registered(engine, wide=True) for name, engine in ENGINES.items()},
     "strong": Registered(StrongMeta(), wide=False),
+    "papers": Registered(PaperPairs(), wide=False),
 }
 """Every family by its name; seeds of validation draws follow their order, so new ones come last."""
