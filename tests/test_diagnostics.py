@@ -81,6 +81,48 @@ def test_shared_zeros_are_no_copies(small: MIST) -> None:
     assert not any("copies" in note for note in torchmist.estimate(x, y, model=small).warnings)
 
 
+def _copies(x: np.ndarray, y: np.ndarray, small: MIST) -> list[str]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        notes = torchmist.estimate(x, y, model=small).warnings
+    return [note.split("% of")[0].strip() for note in notes if "exact copies" in note]
+
+
+PAIR = FREE[:300] @ np.array([[1.0, 0.6], [0.0, 0.8]])
+TWICE_OR_THRICE = np.repeat(np.arange(300), np.arange(300) % 2 + 2)
+
+
+@pytest.mark.parametrize(
+    ("rows", "share"),
+    [
+        (np.tile(PAIR, (2, 1)), "50"),
+        (np.tile(PAIR, (3, 1)), "67"),
+        (PAIR[TWICE_OR_THRICE], "60"),
+        (np.tile(PAIR.round(2), (2, 1)), "50"),
+        (np.tile(PAIR[REPEATED], (2, 1)), None),
+    ],
+    ids=["twice", "three times", "twice or three times", "rounded, twice", "bootstrap, twice"],
+)
+def test_tables_put_behind_themselves_are_copies(small: MIST, rows, share) -> None:
+    found = _copies(rows[:, 0], rows[:, 1], small)
+    assert found == [share] if share else len(found) == 1 and 60 < int(found[0]) < 75
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        (10 * PAIR).round(),
+        PAIR.round(1),
+        np.random.default_rng(2).integers(1, 6, (300, 2)).astype(float),
+        np.c_[(20 * PAIR[:, 0]).round(), np.exp((20 * PAIR[:, 0]).round() / 20)],
+        np.where(SHARED[:300, None], 0.0, PAIR),
+    ],
+    ids=["whole degrees", "one decimal", "grades", "a function of whole numbers", "zeros"],
+)
+def test_rounded_values_and_shared_zeros_are_no_copies(small: MIST, rows) -> None:
+    assert not _copies(rows[:, 0], rows[:, 1], small)
+
+
 def test_rows_of_a_series_are_named_unless_they_are_sorted(small: MIST) -> None:
     walk = np.zeros((2000, 2))
     for i in range(1, 2000):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from torchmist.copied_rows import copied_share, row_keys
 from torchmist.kinds import Sorted
 from torchmist.ranked import Ranked
 
@@ -19,7 +20,6 @@ _CODES = 20  # most class codes that are taken for such
 _PER_CODE = 5  # fewest samples for each of them
 _TIED = 0.5  # share of the samples of a column that repeat another's value
 _COPIES = 0.02  # share of the samples that are copies of another
-_ATOM = 10  # rows that share a value which copying alone does not explain
 _COLUMNS = 64  # most columns of a side whose consecutive rows are compared
 _ROWS = 20_000  # most rows of these
 _CHANCE = 5.0  # standard errors of a rank correlation that is not chance, and
@@ -46,7 +46,7 @@ def data_notes(
     numeric = torch.tensor([not label for label in (*x.label, *y.label)])
     notes += _repeated_columns(both, numeric, x.values.shape[-1], names)
     if not counted:
-        share = _copies(both, ranked, numeric.to(both.device))
+        share = copied_share(both, ranked, numeric.to(both.device))
         if share > _COPIES:
             notes.append(
                 f"{100 * share:.0f} % of the samples are exact copies of others: copies look like "
@@ -108,48 +108,6 @@ def _numbers(sorted_: Sorted) -> Tensor:
     return torch.tensor([kind == "number" for kind in kinds], device=sorted_.values.device)
 
 
-def _keys(rows: Tensor) -> Tensor:
-    """Sums ``[..., N]`` of rows ``[..., N, D]`` with irrational weights: equal for equal rows."""
-    weights = torch.arange(1, rows.shape[-1] + 1, dtype=rows.dtype, device=rows.device).sqrt()
-    return (rows * weights).sum(-1)
-
-
-def _multiplicity(value: Tensor) -> Tensor:
-    """How many entries along the last axis of ``[..., N]`` equal each, of the same shape."""
-    ordered, place = value.sort(-1)
-    start = torch.ones_like(ordered, dtype=torch.bool)
-    start[..., 1:] = ordered[..., 1:] != ordered[..., :-1]
-    run = start.long().cumsum(-1) - 1
-    count = torch.zeros_like(run).scatter_add(-1, run, torch.ones_like(run)).gather(-1, run)
-    return torch.zeros_like(count).scatter(-1, place, count)
-
-
-def _copies(rows: Tensor, ranked: tuple[Ranked, Ranked], numeric: Tensor) -> float:
-    """Share of rows ``[B, N, D]`` whose ``numeric`` columns repeat another's, where atoms and
-    rounding do not explain it.
-
-    An atom is a value that more than ten rows share; a column is rounded where its other values are
-    fewer than half of their rows. Rows count if two columns or more hold neither.
-    """
-    distinct = torch.cat([side.distinct for side in ranked], 1)[:, numeric]
-    if distinct.shape[1] < 2 or bool((distinct == rows.shape[1]).all(0).any()):
-        return 0.0  # a column without ties makes all rows differ
-    times = torch.cat([side.times for side in ranked], 1)[:, numeric]
-    others = torch.cat([_distinct_but_atoms(side) for side in ranked], 1)[:, numeric]
-    free = times <= _ATOM
-    free &= (2 * others > free.sum(-1))[..., None]
-    counts = free.sum(1) > 1
-    keys = _multiplicity(_keys(rows[..., numeric]))
-    extra = torch.where(counts, 1 - 1 / keys, 0.0).sum()
-    return float(extra / rows.shape[:2].numel())
-
-
-def _distinct_but_atoms(ranked: Ranked) -> Tensor:
-    """Number of distinct values of each column without its atoms, ``[B, d]``."""
-    rare = ranked.starts & (ranked.last - ranked.first < _ATOM)
-    return rare.sum(-1).expand(ranked.order.shape[:2])
-
-
 def _count(count: int, name: str) -> str:
     return f"{count} column{'s' if count > 1 else ''} of {name} {'are' if count > 1 else 'is'}"
 
@@ -157,7 +115,7 @@ def _count(count: int, name: str) -> str:
 def _repeated_columns(rows: Tensor, numeric: Tensor, dx: int, names: tuple[str, str]) -> list[str]:
     """Columns of numbers ``[B, N, D]`` that equal another of the same or of the other side."""
     places = numeric.nonzero().flatten().tolist()
-    keys = _keys(rows.flatten(0, 1).mT).tolist()
+    keys = row_keys(rows.flatten(0, 1).mT).tolist()
     first: dict[float, int] = {}
     repeated, shared = dict.fromkeys(names, 0), 0
     for k in places:
