@@ -19,12 +19,10 @@ __all__ = [
     "check_count",
     "check_level",
     "check_mask",
-    "check_num_classes",
     "check_pair",
     "check_side",
     "check_tensors",
     "check_third",
-    "fixed_one_hot",
     "plain_tensor",
     "visible",
     "warn_once",
@@ -33,7 +31,7 @@ __all__ = [
 MIN_SAMPLES = 4
 _UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)  # of which torch has few operations
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-_INTEGERS = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+INTEGERS = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 _warned: set[str] = set()
 
 
@@ -136,7 +134,7 @@ def _labels(value: Tensor, name: str) -> Tensor:
 
 def _dataset(value: Tensor, name: str) -> Tensor:
     """``value`` as ``[N, d]`` or ``[B, N, d]`` floating point."""
-    if value.dtype in _INTEGERS:
+    if value.dtype in INTEGERS:
         value = _labels(value, name)
     elif value.dtype not in _FLOATS:
         fix = f"convert it with {name}.{'long' if value.dtype in _UNSIGNED else 'float'}()"
@@ -281,41 +279,6 @@ def check_third(
         )
     _check_device(beside, found, (names[0], name))
     return found
-
-
-def check_num_classes(num_classes: int | None, **named: Tensor) -> None:
-    """Raise unless ``num_classes`` is None, or every label lies in ``0 .. num_classes - 1``.
-
-    Instead of labels, one side may hold ``num_classes`` floating-point columns, such as one-hot
-    ones.
-    """
-    if num_classes is None:
-        return
-    if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 2:
-        raise ValueError(f"expected num_classes to be an int of at least 2, got {num_classes!r}")
-    labels = {k: v for k, v in named.items() if v.dtype in _INTEGERS}
-    columns = [v for v in named.values() if v.dim() > 1 and v.shape[-1] == num_classes]
-    if not labels and not columns:
-        raise ValueError(
-            f"expected integer class labels or {num_classes} one-hot columns with "
-            f"num_classes={num_classes}, got floating-point {' and '.join(named)} of shapes "
-            f"{' and '.join(str(list(v.shape)) for v in named.values())}; leave num_classes out"
-        )
-    for name, value in labels.items():
-        if visible(((value >= 0) & (value < num_classes)).all()) is False:
-            raise ValueError(
-                f"expected labels {name} in 0 to {num_classes - 1}, as num_classes={num_classes} "
-                f"says, got {int(value.min())} to {int(value.max())}"
-            )
-
-
-def fixed_one_hot(labels: Tensor, num_classes: int) -> Tensor:
-    """Labels ``[N]``, ``[N, 1]`` or ``[B, N, 1]`` as columns ``[B, N, num_classes]`` whose place
-    does not depend on which classes are present; one column for two classes."""
-    flat = labels.squeeze(-1) if labels.dim() >= 2 else labels
-    columns = F.one_hot(flat.long(), num_classes).float()
-    columns = columns[..., 1:] if num_classes == 2 else columns
-    return columns if columns.dim() == 3 else columns.unsqueeze(0)
 
 
 def check_mask(mask: Tensor | None, x: Tensor, least: int = MIN_SAMPLES) -> Tensor | None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from torchmist.checks import fixed_one_hot, warn_once
+from torchmist.checks import warn_once
+from torchmist.class_labels import fixed_one_hot
 
 __all__ = ["LabelPlaces", "labelled"]
 

@@ -14,12 +14,12 @@ from torch import Tensor
 from torchmist.checks import (
     MIN_SAMPLES,
     check_mask,
-    check_num_classes,
     check_pair,
     check_tensors,
     visible,
     warn_once,
 )
+from torchmist.class_labels import check_num_classes, table_note
 from torchmist.entropy import label_bound
 from torchmist.ranked import Ranked
 
@@ -67,15 +67,13 @@ class Sample(NamedTuple):
 def check_term(z: Tensor, y: Tensor, num_classes: int | None) -> None:
     """Raise unless both are tensors, and their labels those that ``num_classes`` says.
 
-    Warns once where both sides are class labels, which no gradient can move.
+    Warns once where both sides are classes (:func:`~torchmist.class_labels.table_note`).
     """
     check_tensors(z=z, y=y)
     check_num_classes(num_classes, z=z, y=y)
-    if not (z.is_floating_point() or y.is_floating_point()):
-        warn_once(
-            "torchmist: both sides are class labels, so that this term has no gradient; its value "
-            "is better had from torchmist.estimate, which counts them"
-        )
+    note = table_note(z, y)
+    if note:
+        warn_once(f"torchmist: {note}")
 
 
 def _warn_of_singles(side: Tensor, name: str) -> None:
