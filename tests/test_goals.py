@@ -265,6 +265,31 @@ def test_goals_take_a_memory(small, goal) -> None:
     assert len(reg.memory) == 64
 
 
+@pytest.mark.parametrize("goal", GOALS)
+def test_fewer_samples_than_in_training_are_nothing(small, goal, monkeypatch) -> None:
+    monkeypatch.setattr("torchmist.checks._warned", set())
+    small.provenance = {"trained_range": {"n": [10, 500]}}
+    reg, z = term(small, goal), Z[:9].clone().requires_grad_()
+    with pytest.warns(UserWarning, match="fewer than 10 samples, the fewest .* the term is 0"):
+        value = reg(z, Y[:9])
+    value.backward()
+    assert value.item() == 0 and torch.equal(z.grad, torch.zeros_like(z))
+    assert not reg.pursuit._calls and reg(Z[:10], Y[:10]).item() != 0
+    assert torchmist.MIRegularizer(small)(Z[:9], Y[:9]).item() != 0  # without a goal: as mist_mi
+    mask = torch.arange(60).expand(2, 60) < torch.tensor([[60], [9]])
+    both = (torch.stack([side, side]) for side in (Z, Y))
+    torch.testing.assert_close(reg.eval()(*both, mask=mask), reg(Z, Y) / 2)
+
+
+def test_the_samples_of_the_memory_count_towards_the_fewest(small) -> None:
+    small.provenance = {"trained_range": {"n": [10, 500]}}
+    reg = term(small, "minimize", memory=16)
+    reg(Z[:32], Y[:32])
+    z = Z[32:36].clone().requires_grad_()
+    reg(z, Y[32:36]).backward()
+    assert z.grad.any()
+
+
 def test_probes_find_what_is_there_and_nothing_where_nothing_is() -> None:
     s = draw(2000)
     z = torch.stack([s + 0.5 * draw(2000, seed=1), draw(2000, seed=2)], 1)

@@ -68,7 +68,9 @@ def test_labels_outside_of_the_classes_are_refused(small) -> None:
     with pytest.raises(ValueError, match="expected labels y in 0 to 4.*got 0 to 7"):
         torchmist.mist_mi(z, labels, model=small, num_classes=5)
     with pytest.raises(ValueError, match="an int of at least 2, got 1"):
-        MIRegularizer(small, num_classes=1)(z, labels)
+        MIRegularizer(small, num_classes=1)
+    with pytest.raises(ValueError, match="num_classes to be an int of at least 2, got 'a'"):
+        MIRegularizer(small, num_classes="a")
     with pytest.raises(ValueError, match="expected integer class labels.*leave num_classes out"):
         torchmist.mist_mi(z, code(8, seed=1), model=small, num_classes=5)
 

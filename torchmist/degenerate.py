@@ -11,14 +11,27 @@ import torch
 from torch import Tensor
 
 from torchmist.checks import MIN_SAMPLES, visible, warn_once
+from torchmist.trained_range import TrainedRange
 
-__all__ = ["CONSTANT", "FEW", "live_datasets", "touching_zero", "varies", "warn_nothing",
-           "without_constant"]  # fmt: skip
+__all__ = ["CONSTANT", "few_samples", "fewest_samples", "live_datasets", "touching_zero", "varies",
+           "warn_nothing", "without_constant"]  # fmt: skip
 
 _START = 16  # rows that show most columns not to be constant
 
-FEW = f"a batch of fewer than {MIN_SAMPLES} samples"
 CONSTANT = "a batch in which one side is constant"
+
+
+def fewest_samples(trained: TrainedRange | None, pursued: bool) -> int:
+    """Samples below which a term is 0: four, and with a goal as few as its network was ``trained``
+    on, since what guards the blind side of that network makes much of what chance does below."""
+    stated = trained.n if pursued and trained is not None else None
+    return max(MIN_SAMPLES, stated[0]) if stated else MIN_SAMPLES
+
+
+def few_samples(least: int) -> str:
+    """What is said of batches of fewer than ``least`` samples."""
+    trained = ", the fewest that its weights were trained on," if least > MIN_SAMPLES else ""
+    return f"a batch of fewer than {least} samples{trained}"
 
 
 def _moving(side: Tensor, mask: Tensor | None) -> Tensor:
@@ -63,14 +76,17 @@ def _kept(side: Tensor, moving: Tensor) -> Tensor:
     return side[..., moving] if visible(moving.any()) is True else side
 
 
-def live_datasets(z: Tensor, y: Tensor, mask: Tensor | None) -> Tensor:
-    """Datasets ``[B, N, d]`` with four samples or more and no constant side, bool ``[B]``."""
+def live_datasets(
+    z: Tensor, y: Tensor, mask: Tensor | None, least: int = MIN_SAMPLES
+) -> Tensor:  # fmt: skip
+    """Datasets ``[B, N, d]`` with ``least`` samples or more and no constant side, bool ``[B]``."""
     live = varies(z, y, mask) > 0
-    return live if mask is None else live & (mask.sum(-1) >= MIN_SAMPLES)
+    return live if mask is None else live & (mask.sum(-1) >= least)
 
 
 def warn_nothing(why: str) -> None:
-    """Warn that a term is 0; ``why`` is :data:`FEW` or :data:`CONSTANT`, each said once."""
+    """Warn that a term is 0; ``why`` is :data:`CONSTANT` or of :func:`few_samples`, each said
+    once."""
     if not torch.compiler.is_compiling():
         warn_once(f"torchmist: {why} has no mutual information to estimate: the term is 0 there")
 

@@ -61,8 +61,12 @@ _LESSONS = {"minimize": 1, "maximize": 2}  # of the critic at such a call
 _SHARE = 0.1  # of the value's own gradient beside that of the processes
 
 
-def check_goal(goal: Pursued | None, critic: CriticConfig | None = None) -> None:
-    """Raise unless ``goal`` is None, ``"minimize"`` or ``"maximize"``, with which a critic goes."""
+def check_goal(
+    goal: Pursued | None, critic: CriticConfig | None = None, *, lift: object = None,
+    trainable: bool = False,
+) -> None:  # fmt: skip
+    """Raise unless ``goal`` is None, ``"minimize"`` or ``"maximize"``, with which a critic goes,
+    and neither a ``lift`` nor a ``trainable`` network."""
     if goal not in (None, "minimize", "maximize"):
         raise ValueError(
             f"expected goal None, 'minimize' (the term is added to the loss) or 'maximize' (it is "
@@ -76,6 +80,11 @@ def check_goal(goal: Pursued | None, critic: CriticConfig | None = None) -> None
         raise ValueError(
             "expected critic together with a goal, which brings it, got goal=None; pass "
             "goal='minimize' or goal='maximize', or leave critic out"
+        )
+    if goal is not None and (lift is not None or trainable):
+        raise ValueError(
+            f"expected goal={goal!r} without lift and trainable, got lift={lift!r}, "
+            f"trainable={trainable}; a goal has a critic of its own and a frozen network"
         )
 
 

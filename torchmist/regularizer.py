@@ -5,21 +5,23 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from torchmist.checks import MIN_SAMPLES, check_count, check_tensors, visible
+from torchmist.checks import check_count, check_tensors, visible
+from torchmist.class_labels import check_class_number
 from torchmist.critic import CriticConfig
 from torchmist.degenerate import (
     CONSTANT,
-    FEW,
+    few_samples,
+    fewest_samples,
     live_datasets,
     touching_zero,
     varies,
     warn_nothing,
 )
+from torchmist.frozen import Frozen
 from torchmist.functional import Model, resolve_model
 from torchmist.gather import gather_samples
 from torchmist.goals import Goal, Pursued, check_goal
@@ -92,7 +94,7 @@ class MIRegularizer(nn.Module):
     Raises:
         TypeError, ValueError: as :func:`~torchmist.mist_mi`, ``load_pretrained`` and
             ``LiftConfig``; for a ``goal`` of another name, or one together with a ``lift`` or
-            ``trainable``.
+            ``trainable``; for ``num_classes`` below 2.
 
     Example:
         >>> import torch
@@ -110,14 +112,10 @@ class MIRegularizer(nn.Module):
         critic: CriticConfig | None = None, every: int = 0,
     ) -> None:  # fmt: skip
         super().__init__()
-        check_goal(goal, critic)
+        check_goal(goal, critic, lift=lift, trainable=trainable)
+        check_class_number(num_classes)
         if log is not None and not callable(log):
             raise TypeError(f"expected log to be callable with a dict, got {type(log).__name__}")
-        if goal is not None and (lift is not None or trainable):
-            raise ValueError(
-                f"expected goal={goal!r} without lift and trainable, got lift={lift!r}, "
-                f"trainable={trainable}; a goal has a critic of its own and a frozen network"
-            )
         self.num_classes = num_classes
         if statistic is not None:
             check_statistic(statistic)
@@ -141,25 +139,11 @@ class MIRegularizer(nn.Module):
         if trainable:
             self.network = network.requires_grad_(True)
         else:
-            self._frozen = (network.eval().requires_grad_(False),)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> MIRegularizer:
-        """A copy; frozen weights are shared, as nothing can change them."""
-        twin = self.__class__.__new__(self.__class__)
-        memo[id(self)] = twin
-        for key, value in self.__dict__.items():
-            twin.__dict__[key] = value if key == "_frozen" else copy.deepcopy(value, memo)
-        return twin
+            self._frozen = Frozen(network)
 
     def estimator(self, like: Tensor) -> QuantileNetwork:
         """The network, on the device of ``like``."""
-        if self.trainable:
-            return self.network
-        network = self._frozen[0]
-        if network.levels.device != like.device:
-            network = copy.deepcopy(network).to(like.device)
-            self._frozen = (network,)
-        return network
+        return self.network if self.trainable else self._frozen.on(like.device)
 
     def forward(
         self, z: Tensor, y: Tensor, *, wrt: Wrt = "both", mask: Tensor | None = None,
@@ -168,7 +152,9 @@ class MIRegularizer(nn.Module):
         """+I(Z;Y) in nats, 0-dim; arguments and errors as :func:`~torchmist.mist_mi`.
 
         But fewer than four samples, or as few left by the mask, are no error: such a batch, and one
-        in which a side is constant, is 0 with a zero gradient, and one warning says so.
+        in which a side is constant, is 0 with a zero gradient, and one warning says so. With a goal
+        that holds below the fewest samples its network was trained on (10 for ``mist-fast``), those
+        of the memory included: it would read chance as nats there.
 
         With ``gather`` or ``memory``, ``z`` and ``y`` are ``[N]`` or ``[N, d]``, without a mask.
         """
@@ -200,7 +186,7 @@ class MIRegularizer(nn.Module):
     ) -> Tensor:  # fmt: skip
         """The value of a batch, and of what of the memory stands behind its ``own`` samples."""
         if 0 < min(z.dim(), y.dim()) <= max(z.dim(), y.dim()) < 3 and len(z) == len(y) == 0:
-            return self._nothing(z, y, FEW)
+            return self._nothing(z, y, few_samples(self._least(self.estimator(z))))
         sample = term_sample(z, y, names, wrt=wrt, mask=mask, degenerate=True)
         return self._value(sample, y, weight, own)
 
@@ -209,12 +195,14 @@ class MIRegularizer(nn.Module):
     ) -> Tensor:
         """The value of a sample, 0 where there is nothing to estimate; ``y``: as it was passed."""
         a, b, mask = sample.x, sample.y, sample.mask
-        network, live = self.estimator(a), live_datasets(a, b, mask)
-        if a.shape[1] < MIN_SAMPLES:
-            return self._nothing(a, b, FEW)
+        network = self.estimator(a)
+        least = self._least(network)
+        live = live_datasets(a, b, mask, least)
+        if a.shape[1] < least:
+            return self._nothing(a, b, few_samples(least))
         whole = visible(live.all()) is not False
         if not whole:
-            why = FEW if bool(varies(a, b, mask).all()) else CONSTANT
+            why = few_samples(least) if bool(varies(a, b, mask).all()) else CONSTANT
             if not bool(live.any()):
                 return self._nothing(a, b, why)
             warn_nothing(why)
@@ -320,6 +308,10 @@ class MIRegularizer(nn.Module):
             appended = [view[..., a.shape[-1] :] for view, _ in lifted]
             seen = torch.cat([a, *appended], -1)
             return seen if 3 in (z.dim(), y.dim()) else seen[0]
+
+    def _least(self, network: QuantileNetwork) -> int:
+        """Samples without which there is nothing to estimate."""
+        return fewest_samples(network.trained_range, self.goal is not None)
 
     def _nothing(self, z: Tensor, y: Tensor, why: str) -> Tensor:
         """0 with a zero gradient for all that would have one, and one warning."""

@@ -1,0 +1,39 @@
+"""A frozen network that a host module reads and does not own."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+
+from torchmist.models.network import QuantileNetwork
+
+__all__ = ["Frozen"]
+
+
+class Frozen:
+    """A network in eval mode without gradients, on whatever device it is asked for.
+
+    It is no module, so that a host that keeps one holds it out of its ``parameters()``,
+    ``state_dict()``, ``train()`` and ``half()``.
+
+    Example:
+        >>> from torchmist.functional import resolve_model
+        >>> frozen = Frozen(resolve_model("mist-fast", torch.device("cpu")))
+        >>> frozen.on(torch.device("cpu")).training
+        False
+    """
+
+    def __init__(self, network: QuantileNetwork) -> None:
+        self._network = network.eval().requires_grad_(False)
+
+    def on(self, device: torch.device) -> QuantileNetwork:
+        """The network on ``device``, where its copy stays."""
+        if self._network.levels.device != device:
+            self._network = copy.deepcopy(self._network).to(device)
+        return self._network
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Frozen:
+        """Another holder of the same weights, as nothing can change them."""
+        return Frozen(self._network)
