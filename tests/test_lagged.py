@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -34,6 +35,25 @@ def test_the_lag_of_a_delayed_copy_is_found_with_its_information() -> None:
     assert (r.low <= r.estimate).all() and (r.estimate <= r.high).all()
     assert r.p_value[r.lags == 4][0] == r.p_value_any == 1 / 40
     assert np.delete(r.estimate, 10).max() < 0.05
+
+
+@pytest.mark.parametrize("make", [np.asarray, lambda v: pd.Series(v).astype("category")])
+def test_transfer_entropy_takes_numbers_alone_and_says_what_to_do_with_labels(make) -> None:
+    labels, y = make(np.array(["a", "b", "c"] * 40)), np.random.default_rng(0).normal(size=120)
+    for pair in ((labels, y), (y, labels)):
+        with pytest.raises(TypeError, match="numbers alone.*a column of 0 and 1 for each") as error:
+            transfer_entropy(*pair, permutations=0)
+        assert "discrete" not in str(error.value)
+    with pytest.raises(TypeError, match="say so with discrete_x=True"):
+        lagged(np.array(["a", "b", "c"] * 40), y)
+
+
+def test_transfer_entropy_gives_no_advice_that_it_does_not_take() -> None:
+    rng = np.random.default_rng(1)
+    x, y = (rng.integers(5, size=300).astype(float) for _ in range(2))
+    for kind in (float, int):
+        found = transfer_entropy(x.astype(kind), y.astype(kind), permutations=0)
+        assert not any("integers" in note or "discrete" in note for note in found.estimate.warnings)
 
 
 def test_a_negative_lag_says_that_y_comes_first() -> None:

@@ -78,6 +78,20 @@ def test_columns_that_share_much_stand_together(matrix: Pairwise) -> None:
     assert abs(places["c"] - places["d"]) == 1 and abs(places["a"] - places["kind"]) <= 2
 
 
+def test_missing_values_are_those_of_the_one_table() -> None:
+    values = np.random.default_rng(0).normal(size=(50, 3))
+    values[4, 1] = np.nan
+    for table in (values, {"a": values[:, 0], "b": values[:, 1]}):
+        with pytest.raises(ValueError, match="1 NaN or infinite.*drop or impute those rows$"):
+            torchmist.pairwise(table)
+    with pytest.raises(
+        ValueError, match="1 missing ones in column a of table; drop those rows, or"
+    ):
+        torchmist.pairwise({"a": np.array([1, None] + 48 * [2]), "b": values[:, 0]})
+    with pytest.raises(ValueError, match="those rows in both x and y"):
+        torchmist.estimate({"a": values[:, 1]}, values[:, 0])
+
+
 def test_the_interval_of_copies_has_no_upper_end() -> None:
     x = np.random.default_rng(2).normal(size=200)
     r = pairwise({"x": x, "copy": np.exp(x), "near": x + np.random.default_rng(3).normal(size=200)})

@@ -10,8 +10,6 @@ Legend: ``B`` datasets, ``N`` samples, ``d`` columns of one side.
 
 from __future__ import annotations
 
-import datetime
-import decimal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -22,6 +20,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from torchmist.checks import check_axis, plain_tensor
+from torchmist.column_objects import (
+    label_fix,
+    missing_values,
+    object_codes,
+    object_numbers,
+    refusal,
+    those_rows,
+)
 
 __all__ = ["Discrete", "Kind", "Side", "read_side"]
 
@@ -46,7 +52,9 @@ class Side:
     argument: str
 
 
-def read_side(value: Any, name: str, discrete: Discrete = "auto", argument: str = "") -> Side:
+def read_side(
+    value: Any, name: str, discrete: Discrete = "auto", argument: str | None = ""
+) -> Side:  # fmt: skip
     """One side, with the kinds of its columns.
 
     Args:
@@ -54,7 +62,8 @@ def read_side(value: Any, name: str, discrete: Discrete = "auto", argument: str 
         name: what errors call it.
         discrete: True: all columns are labels; False: all are numbers; ``"auto"``: by dtype; else
             the columns that are labels, by name, by index or as a bool mask, and no others.
-        argument: what errors call ``discrete``; ``""`` for ``discrete_`` and the name.
+        argument: what errors call ``discrete``; ``""`` for ``discrete_`` and the name, None where
+            the user has no such argument: then numbers alone are taken, and two classes as 0 and 1.
 
     Raises:
         TypeError: for text that is not marked as labels, dates, decimals and other objects, and for
@@ -66,7 +75,7 @@ def read_side(value: Any, name: str, discrete: Discrete = "auto", argument: str 
         >>> side.values.tolist(), side.kinds
         ([0.0, 1.0, 0.0, 1.0], ('label',))
     """
-    argument = argument or f"discrete_{name}"
+    argument = f"discrete_{name}" if argument == "" else argument
     if hasattr(value, "tocsr") and hasattr(value, "toarray"):
         value = value.toarray()
     columns = _named_columns(value)
@@ -87,7 +96,7 @@ def read_side(value: Any, name: str, discrete: Discrete = "auto", argument: str 
             f"{type(value).__name__}"
         )
     if array.ndim > 2:
-        raise TypeError(_refusal(name, f"an array of dtype {array.dtype}", "pass real numbers"))
+        raise TypeError(refusal(name, f"an array of dtype {array.dtype}", "pass real numbers"))
     flat = array.ndim < 2
     parts = [array] if flat else list(array.T)
     pairs: list[tuple[str, Any]] = [(str(k), part) for k, part in enumerate(parts)]
@@ -99,7 +108,7 @@ def _array(value: Any, name: str) -> NDArray[Any]:
     if isinstance(value, np.ma.MaskedArray):
         hidden = int(np.sum(value.mask))
         if hidden:
-            raise ValueError(_missing(name, hidden))
+            raise ValueError(missing_values(name, hidden))
         return np.asarray(value.data)
     try:
         return np.asarray(value)
@@ -140,7 +149,7 @@ def _is_series(value: Any) -> bool:
 
 
 def _marks(
-    count: int, keys: Sequence[str], name: str, discrete: Any, argument: str
+    count: int, keys: Sequence[str], name: str, discrete: Any, argument: str | None
 ) -> list[bool | None]:
     """For each column: labels, numbers, or None where the dtype decides."""
     if isinstance(discrete, (bool, np.bool_)):
@@ -181,7 +190,7 @@ def _names(keys: Sequence[str], name: str) -> tuple[str, ...]:
     return tuple(f"column {key} of {name}" for key in keys)
 
 
-def _from_tensor(values: Tensor, name: str, discrete: Discrete, argument: str) -> Side:
+def _from_tensor(values: Tensor, name: str, discrete: Discrete, argument: str | None) -> Side:
     """A side of one dtype; floating-point values stay as they are."""
     check_axis(values, name)
     count = values.shape[-1] if values.dim() > 1 else 1
@@ -197,7 +206,7 @@ def _from_tensor(values: Tensor, name: str, discrete: Discrete, argument: str) -
         large = values.dtype == torch.int64 and bool((values.abs() > _EXACT).any())
         values = values.unique(return_inverse=True)[1] if large else values
         values = values.double()
-    return Side(values, kinds, _names(keys, name), argument)
+    return Side(values, kinds, _names(keys, name), argument or "")
 
 
 def _kind(plain: Kind, mark: bool | None) -> Kind:
@@ -205,7 +214,11 @@ def _kind(plain: Kind, mark: bool | None) -> Kind:
 
 
 def _from_columns(
-    columns: list[tuple[str, Any]], name: str, discrete: Discrete, argument: str, vector: bool
+    columns: list[tuple[str, Any]],
+    name: str,
+    discrete: Discrete,
+    argument: str | None,
+    vector: bool,
 ) -> Side:
     """A side whose columns may differ in dtype; ``vector``: one column without an axis."""
     if not columns:
@@ -215,13 +228,16 @@ def _from_columns(
     names = _names(keys, name)
     parts, kinds = [], []
     for (key, column), mark, where in zip(columns, marks, names):
-        fix = f"{argument}=" + ("True" if where == name else f"[{key!r}]")
-        values, plain = _column(column, where, fix, mark is True)
+        fixes = label_fix(argument, "True" if where == name else f"[{key!r}]")
+        values, plain = _column(column, where, fixes, mark is True)
+        classes = len(np.unique(values)) if argument is None and plain == "label" else 0
+        if classes > 2:  # of which no order is known
+            raise TypeError(refusal(where, f"a categorical column of {classes} classes", fixes[0]))
         bad = int((~np.isfinite(values)).sum())
         if bad:
             raise ValueError(
                 f"expected finite values, got {bad} NaN or infinite entries in {where}; drop or "
-                f"impute those rows in both x and y"
+                f"impute {those_rows(where)}"
             )
         parts.append(values)
         kinds.append(_kind(plain, mark) if plain != "label" else "label")
@@ -229,22 +245,24 @@ def _from_columns(
     if len(lengths) > 1:
         raise ValueError(f"expected columns of one length in {name}, got {sorted(lengths)}")
     matrix = torch.from_numpy(np.stack(parts, -1))
-    return Side(matrix[:, 0] if vector else matrix, tuple(kinds), names, argument)
+    return Side(matrix[:, 0] if vector else matrix, tuple(kinds), names, argument or "")
 
 
-def _column(column: Any, where: str, fix: str, marked: bool) -> tuple[NDArray[np.float64], Kind]:
+def _column(
+    column: Any, where: str, fixes: tuple[str, str], marked: bool
+) -> tuple[NDArray[np.float64], Kind]:
     """One column as float64 ``[N]`` and the kind that its dtype says."""
     codes = _category_codes(column)
     if codes is not None:
         missing = int((codes < 0).sum())
         if missing:
-            raise ValueError(_missing(where, missing))
+            raise ValueError(missing_values(where, missing))
         return codes.astype(np.float64), "label"
     counter = getattr(column, "isna", getattr(column, "null_count", None))
     missing = int(np.sum(counter())) if callable(counter) else 0
     dtype = getattr(getattr(column, "dtype", None), "numpy_dtype", None)
     if missing and (dtype is not None or not hasattr(column, "isna")):
-        raise ValueError(_missing(where, missing))
+        raise ValueError(missing_values(where, missing))
     if hasattr(column, "to_numpy"):
         array = column.to_numpy() if dtype is None else column.to_numpy(dtype=dtype)
     else:
@@ -252,12 +270,12 @@ def _column(column: Any, where: str, fix: str, marked: bool) -> tuple[NDArray[np
     if array.ndim != 1:
         raise ValueError(f"expected {where} as one value for each row, got {list(array.shape)}")
     if marked and array.dtype.kind not in "f":
-        return _object_codes(array, where), "label"
+        return object_codes(array, where), "label"
     if array.dtype.kind in "biuf":
         kind: Kind = {"b": "label", "f": "number"}.get(array.dtype.kind, "integer")  # type: ignore
         large = array.dtype.kind in "iu" and len(array) and np.abs(array).max() > _EXACT
-        return (_object_codes(array, where) if large else array.astype(np.float64)), kind
-    return _objects(array, where, fix)
+        return (object_codes(array, where) if large else array.astype(np.float64)), kind
+    return object_numbers(array, where, fixes)
 
 
 def _category_codes(column: Any) -> NDArray[np.int64] | None:
@@ -271,79 +289,3 @@ def _category_codes(column: Any) -> NDArray[np.int64] | None:
         return np.asarray(column.cat.codes).astype(np.int64)
     physical: Any = column.to_physical().cast(int).fill_null(-1)
     return np.asarray(physical.to_numpy()).astype(np.int64)
-
-
-def _is_missing(value: Any) -> bool:
-    if value is None or type(value).__name__ in ("NAType", "NaTType"):
-        return True
-    return isinstance(value, (float, np.floating, decimal.Decimal)) and bool(value != value)
-
-
-def _object_codes(array: NDArray[Any], where: str) -> NDArray[np.float64]:
-    """Codes from 0 of values of any type that can be compared or hashed."""
-    if array.dtype.kind != "O":
-        missing = int(np.isnat(array).sum()) if array.dtype.kind in "Mm" else 0
-        if missing:
-            raise ValueError(_missing(where, missing))
-        codes: NDArray[Any] = np.unique(array, return_inverse=True)[1]
-        return codes.reshape(-1).astype(np.float64)
-    items = array.tolist()
-    missing = sum(map(_is_missing, items))
-    if missing:
-        raise ValueError(_missing(where, missing))
-    code = {item: k for k, item in enumerate(dict.fromkeys(items))}
-    return np.array([code[item] for item in items], np.float64)
-
-
-def _objects(array: NDArray[Any], where: str, fix: str) -> tuple[NDArray[np.float64], Kind]:
-    """Numbers among Python objects; everything else is refused with what to do about it."""
-    kind = array.dtype.kind
-    if kind in "Mm":
-        raise TypeError(_refusal(where, f"dates or times ({array.dtype})", _DATES))
-    if kind == "c":
-        raise TypeError(
-            _refusal(where, "complex numbers", "pass real and imaginary part as two columns")
-        )
-    items = array.tolist()
-    missing = [item for item in items if _is_missing(item) and not isinstance(item, float)]
-    present = [item for item in items if not _is_missing(item)]
-    if present and all(isinstance(item, (int, float, np.number)) for item in present):
-        if missing:
-            raise ValueError(_missing(where, len(missing)))
-        types = {type(item) for item in items}
-        plain: Kind = "number"
-        if types == {bool}:
-            plain = "label"
-        elif all(issubclass(t, (int, np.integer)) for t in types):
-            plain = "integer"
-        return np.array(items, np.float64), plain
-    example = next((v for v in present if not isinstance(v, (int, float))), None)
-    if isinstance(example, (str, bytes)):
-        raise TypeError(
-            _refusal(
-                where, f"text such as {example!r}",
-                f"if it holds class labels say so with {fix}, or encode it as integers, for "
-                f"example with np.unique(values, return_inverse=True)",
-            )
-        )  # fmt: skip
-    if isinstance(example, decimal.Decimal):
-        raise TypeError(_refusal(where, f"{example!r}", _DECIMALS))
-    if isinstance(example, (datetime.date, datetime.time, datetime.timedelta)):
-        raise TypeError(_refusal(where, f"dates or times such as {example!r}", _DATES))
-    got = "missing values alone" if example is None else f"objects of {type(example).__name__}"
-    raise TypeError(_refusal(where, got, f"convert them to numbers, or mark labels with {fix}"))
-
-
-_DECIMALS = "convert the column with .astype(float), or .cast(float) in polars"
-_DATES = "convert them to numbers, for example to seconds since the first, or leave the column out"
-
-
-def _refusal(where: str, got: str, fix: str) -> str:
-    return f"expected {where} to hold numbers, got {got}; {fix}"
-
-
-def _missing(where: str, count: int) -> str:
-    return (
-        f"expected a value in every row, got {count} missing ones in {where}; drop those rows in "
-        f"both x and y, or give what is missing a name or a number"
-    )

@@ -181,8 +181,9 @@ def transfer_entropy(
     show looks like a transfer.
 
     Args:
-        x: ``[T]`` or ``[T, d]``, the source, equally spaced in time; numbers.
-        y: ``[T]`` or ``[T, d]``, the target, at the same times.
+        x: ``[T]`` or ``[T, d]``, the source, equally spaced in time. Numbers alone: of class labels
+            pass a column of 0 and 1 for each class.
+        y: ``[T]`` or ``[T, d]``, the target, at the same times; numbers as well.
         lag: of the latest value of ``x`` behind ``y``.
         history_x: past values of ``x``, from ``lag`` on.
         history_y: past values of ``y``, from 1 on.
@@ -195,8 +196,8 @@ def transfer_entropy(
         progress: show a bar, where tqdm is installed.
 
     Raises:
-        TypeError, ValueError: as :func:`torchmist.estimate`; for series of different lengths or
-            too short for the histories.
+        TypeError, ValueError: as :func:`torchmist.estimate`; for text and categories, and for
+            series of different lengths or too short for the histories.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -212,7 +213,9 @@ def transfer_entropy(
     now, past_x, past_y = _histories(source, target, lag, history_x, history_y)
     permutations = check_count(permutations, "permutations", 0)
     size = block_rows(block, source[:, 0], target[:, 0], len(now))
-    found = estimate_conditional(now, past_x, past_y, model=model, discrete_given=False)
+    found = estimate_conditional(
+        now, past_x, past_y, model=model, discrete_x=False, discrete_y=False, discrete_given=False
+    )
     if not permutations:
         return TransferEntropy(found, math.nan, math.nan, size)
     orders = _block_orders(len(now), size, permutations, random_state)
@@ -341,4 +344,4 @@ def _series(value: Any, name: str, discrete: Discrete) -> Columns:
 
 
 def _numbers(value: Any, name: str) -> Tensor:
-    return read_table(value, name, False).values.cpu()
+    return read_table(value, name, False, argument=None).values.cpu()

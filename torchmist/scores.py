@@ -94,7 +94,7 @@ def _coded(values: Tensor, names: Sequence[str], taken: Sequence[Taken]) -> Colu
 
 def read_table(
     value: Any, name: str = "x", discrete: Discrete = "auto", target: Tensor | None = None,
-    argument: str = "",
+    argument: str | None = "",
 ) -> Columns:  # fmt: skip
     """The columns of a table with their kinds.
 
@@ -108,7 +108,8 @@ def read_table(
         name: what errors call it.
         discrete: which columns are labels, as for :func:`torchmist.estimate`.
         target: ``[N]``, what the columns are to be scored against.
-        argument: what the user calls ``discrete``; ``""`` for ``discrete_`` and the name.
+        argument: what the user calls ``discrete``; ``""`` for ``discrete_`` and the name, None
+            where there is no such argument.
 
     Raises:
         TypeError, ValueError: as :func:`torchmist.estimate`.
