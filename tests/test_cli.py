@@ -246,7 +246,20 @@ def test_interruption_is_said(data: Path, monkeypatch, capsys) -> None:
 
     monkeypatch.setattr("torchmist.cli.estimate", interrupt)
     assert main(["estimate", str(data), "--x", "a", "--y", "c"]) == 130
-    assert "interrupted" in capsys.readouterr().err
+    assert capsys.readouterr().err == "torchmist: interrupted\n"
+    monkeypatch.setattr("torchmist.adapt.adapt", interrupt)
+    command = [
+        "adapt",
+        str(data),
+        "--x",
+        "a",
+        "--y",
+        "c",
+        "--out",
+        str(data.with_name("w.safetensors")),
+    ]
+    assert main(command) == 130
+    assert "what --checkpoint saved is kept" in capsys.readouterr().err
 
 
 def test_audit_in_bits(data: Path, capsys) -> None:

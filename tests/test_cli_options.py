@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 import torchmist
 from torchmist.cli import main
+from torchmist.cli_notes import command_note
 
 
 @pytest.fixture
@@ -38,6 +40,68 @@ def test_text_is_refused_with_what_the_command_has(data: Path, arguments, fix, c
     err = capsys.readouterr().err
     assert "expected numbers in column kind" in err and fix in err
     assert ("--discrete" in err) == (arguments[0] in ("estimate", "pairwise"))
+
+
+@pytest.mark.parametrize(
+    "cells, found",
+    [
+        ({6: "bad"}, r"got 'bad' in row 7 of the data; correct or drop.*pass --discrete b"),
+        (
+            {2: "?", 9: "-"},
+            r"got '\?' in row 3 of the data and others in 1 more of 60 rows; correct",
+        ),
+        (
+            dict.fromkeys(range(60), "2024-01-05"),
+            r"got '2024-01-05' in row 1 .* turn dates into num",
+        ),
+        ({0: "2024-01-05T10:00"}, r"got .* in row 1 of the data; turn dates into numbers"),
+        (
+            dict.fromkeys(range(60), "red"),
+            r"got 'red' in row 1 .* 59 more.*rows; if it holds class",
+        ),
+    ],
+    ids=["one", "two", "dates", "a date", "labels"],
+)
+def test_the_cell_that_is_no_number_is_shown_with_its_row(data, cells, found, capsys) -> None:
+    frame = pd.read_csv(data).astype({"b": object})
+    for row, cell in cells.items():
+        frame.loc[row, "b"] = cell
+    frame.to_csv(data, index=False)
+    assert main(["estimate", str(data), "--x", "b", "--y", "c"]) == 2
+    assert re.search("expected numbers in column b, " + found, capsys.readouterr().err)
+
+
+def test_text_of_numbers_alone_is_to_be_saved_as_numbers(tmp_path: Path, capsys) -> None:
+    path = tmp_path / "data.npz"
+    np.savez(path, a=np.array(["1.5", "2"] * 9), c=np.arange(18.0))
+    assert main(["estimate", str(path), "--x", "a", "--y", "c"]) == 2
+    assert "got text such as '1.5'; save it as numbers" in capsys.readouterr().err
+
+
+def test_notes_name_the_options_of_the_command(tmp_path: Path, capsys) -> None:
+    rng, path = np.random.default_rng(0), tmp_path / "data.csv"
+    frame = pd.DataFrame(
+        {"a": rng.normal(size=300), "code": rng.integers(5, size=300).astype(float)}
+    )
+    frame["id"] = np.arange(300)
+    frame.to_csv(path, index=False)
+    command = ["estimate", str(path), "--x", "a", "--model", "mist-fast", "--y"]
+    assert main([*command, "code", "--json"]) == 0
+    (note,) = json.loads(capsys.readouterr().out)["warnings"]
+    assert "whose order means nothing, pass --discrete COLUMN" in note
+    assert main([*command, "id"]) == 0
+    assert "class labels, pass --discrete COLUMN" in capsys.readouterr().err
+    assert main([*command, "id", "--labels"]) == 0
+    err = capsys.readouterr().err
+    assert "are these numbers? then leave the column out of --discrete" in err
+    assert "discrete_" not in err
+
+
+def test_every_note_about_labels_has_words_for_the_command_line() -> None:
+    sources = [path.read_text() for path in Path(torchmist.__file__).parent.glob("*.py")]
+    told = {end for text in sources for end in re.findall(r"pass \{[\w.]*argument\}=(\w+)", text)}
+    assert told == {"True", "False"}
+    assert all("--discrete" in command_note(f"pass discrete_x={end}") for end in told)
 
 
 COMMANDS = [["estimate", "--x", "a", "--y", "c"], ["audit", "--x", "a"], ["pairwise"]]

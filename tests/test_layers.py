@@ -18,7 +18,7 @@ DOORS = {
     "finetuning", "functional", "hub", "independence", "joint", "lags", "lightning", "metrics",
     "planes", "processes", "regularizer", "scores", "sklearn",
 }  # fmt: skip
-COMMANDS = {"__main__", "cli", "cli_options", "cli_pairwise"}
+COMMANDS = {"__main__", "cli", "cli_notes", "cli_options", "cli_pairwise"}
 LAYERS = ("base", "models", "parts", "doors", "adapt", "commands", "training", "benchmarks")
 
 

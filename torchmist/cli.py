@@ -17,6 +17,7 @@ from typing import Any
 from torchmist import __version__
 from torchmist.auditing import audit
 from torchmist.checks import check_level
+from torchmist.cli_notes import command_note
 from torchmist.cli_options import check_folder, check_picture, check_rows, split_names
 from torchmist.cli_pairwise import add_pairwise
 from torchmist.estimation import MIEstimate, estimate
@@ -66,17 +67,18 @@ def _estimate(options: argparse.Namespace) -> None:
     mean, low, high = (scale * float(v) for v in (r.mean, *r.interval(level)))
     if options.plot:
         _plot(r, unit, scale, options.plot)
+    notes = [command_note(note) for note in r.warnings]
     if options.json:
         content = {
             "mean": mean, "low": low, "high": high if math.isfinite(high) else None,
             "level": level, "unit": unit, "samples": samples, "model": options.model,
-            "warnings": list(r.warnings),
+            "warnings": notes,
         }  # fmt: skip
         print(json.dumps(content))
         return
     print(f"I({options.x}; {options.y}) = {mean:.4f} {unit}")
     print(f"{100 * level:g} % interval {low:.4f} to {high:.4f} {unit}, {samples} samples")
-    for note in r.warnings:
+    for note in notes:
         print(f"warning: {note}", file=sys.stderr)
 
 
@@ -176,10 +178,11 @@ def main(arguments: list[str] | None = None) -> int:
                 check_picture(options.plot)
             options.run(options)
         except (ImportError, ValueError, TypeError, OSError) as error:
-            print(f"torchmist: {' '.join(str(error).split())}", file=sys.stderr)
+            print(f"torchmist: {command_note(' '.join(str(error).split()))}", file=sys.stderr)
             return 2
         except KeyboardInterrupt:
-            print("torchmist: interrupted; what --checkpoint saved is kept", file=sys.stderr)
+            kept = "; what --checkpoint saved is kept" if hasattr(options, "checkpoint") else ""
+            print(f"torchmist: interrupted{kept}", file=sys.stderr)
             return 130
     return 0
 

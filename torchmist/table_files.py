@@ -5,6 +5,7 @@ Legend: ``N`` rows, ``d`` columns.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 __all__ = ["TableFile", "read_columns"]
 
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}($|[T ])")  # of ISO 8601
 _SEPARATORS = (";", "\t", "|")  # of files that are no .csv of commas
 
 
@@ -221,12 +223,7 @@ def _numbers(source: dict[str, Any], names: Sequence[str], text: str) -> NDArray
     for name in names:
         values = source[name]
         if _is_categorical(values) or values.dtype.kind not in "biuf":
-            fix = {"M": "convert dates to numbers", "m": "convert times to numbers",
-                   "c": "pass real and imaginary part as two columns"}  # fmt: skip
-            raise ValueError(
-                f"expected numbers in column {name}, got {values.dtype} such as {values[0]!r}; "
-                f"{fix.get(values.dtype.kind, text.format(name=name))}"
-            )
+            raise ValueError(_no_numbers(name, values, text.format(name=name)))
         columns.append(values.reshape(len(values), -1).astype(np.float64))
     if len({len(values) for values in columns}) > 1:
         lengths = {name: len(values) for name, values in zip(names, columns)}
@@ -239,6 +236,39 @@ def _numbers(source: dict[str, Any], names: Sequence[str], text: str) -> NDArray
             f"columns {list(names)}; drop or impute them"
         )
     return matrix
+
+
+def _no_numbers(name: str, values: Any, text: str) -> str:
+    """What stands in a column instead of numbers, where, and what to do: ``text`` for labels."""
+    expected = f"expected numbers in column {name}, got"
+    fixes = {"M": "convert dates to numbers", "m": "convert times to numbers",
+             "c": "pass real and imaginary part as two columns"}  # fmt: skip
+    if _is_categorical(values) or values.dtype.kind in fixes:
+        return (
+            f"{expected} {values.dtype} such as {values[0]!r}; {fixes.get(values.dtype.kind, text)}"
+        )
+    cells = values.reshape(len(values), -1).tolist()
+    wrong = [(k, next(filter(_is_text, row))) for k, row in enumerate(cells, 1)
+             if any(map(_is_text, row))]  # fmt: skip
+    if not wrong:
+        return f"{expected} text such as {cells[0][0]!r}; save it as numbers"
+    row, first = wrong[0]
+    found = f"{expected} {str(first)!r} in row {row} of the data"
+    found += f" and others in {len(wrong) - 1} more of {len(cells)} rows" if len(wrong) > 1 else ""
+    if _DATE.match(str(first)):
+        return f"{found}; turn dates into numbers first, for example into days since the first one"
+    if 2 * len(wrong) < len(cells):
+        return f"{found}; correct or drop what is no number, or {text}"
+    return f"{found}; {text}"
+
+
+def _is_text(cell: Any) -> bool:
+    """Whether ``float`` refuses a cell."""
+    try:
+        float(cell)
+    except (TypeError, ValueError):
+        return True
+    return False
 
 
 def _labels(source: dict[str, Any], names: Sequence[str]) -> NDArray[Any]:
