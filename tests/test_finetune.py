@@ -154,13 +154,17 @@ def test_heard_evidence_is_what_the_arbiter_is_given(small_duo) -> None:
     "batch, options, message",
     [
         ((*channel()[:2], torch.zeros(3)), {}, r"expected mi of shape \[8\].*got shape \[3\]"),
-        ((*channel()[:2], torch.full((8,), -1.0)), {}, "at least 0"),
+        (
+            (*channel()[:2], torch.tensor([0.1, 0.2, -1.0, 0.3, -2.0, 0.1, 0.1, 0.1])), {},
+            r"at least 0 nats, finite, got -1.0 as mi\[2\] of batch 0 \(2 of its 8 are so\)",
+        ),
+        ((*channel()[:2], torch.full((8,), torch.nan)), {}, r"got nan as mi\[0\] of batch 0"),
         ((channel()[0], channel(n=30)[1], channel()[2]), {}, "same number of"),
         (channel(), {"budget": -1}, "more than 0 seconds"),
         (channel(), {}, "at least 7 batches of datasets, got 1 in"),
         (channel(), {"model": "mist-fast"}, "with an arbiter.*got mist-fast"),
     ],
-)
+)  # fmt: skip
 def test_wrong_datasets_are_errors(small_duo, batch, options, message) -> None:
     model = options.pop("model", small_duo)
     with pytest.raises(ValueError, match=message):
@@ -188,6 +192,8 @@ def test_the_simulator_on_the_page_is_learned() -> None:
         (lambda: (1, 2), {}, TypeError, "expected batches .x, y, mi. from source, got tuple of 2"),
         (lambda: None, {}, TypeError, "expected batches .x, y, mi. from source, got NoneType"),
         (lambda: (1, 2, 3), {}, TypeError, "expected x to be a torch.Tensor, got int"),
+        ([], {}, ValueError, "got a source that gives none; pass a list"),
+        (iter([]), {}, ValueError, "or an iterator that was not used up"),
         ([], {"budget": "a"}, TypeError, "expected a budget in seconds, got str"),
         ([], {"seed": 1.5}, ValueError, "expected seed to be an int of at least 0, got 1.5"),
     ],

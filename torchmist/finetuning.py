@@ -124,8 +124,8 @@ def reported(
 
 
 @torch.no_grad()
-def hear(model: DuoMIST, draw: Draw) -> Data:
-    """The evidence and the truth of datasets, on the CPU.
+def hear(model: DuoMIST, draw: Draw, batch: int = 0) -> Data:
+    """The evidence and the truth of datasets, on the CPU; ``batch``: what errors number them.
 
     Raises:
         TypeError, ValueError: as :func:`~torchmist.mist_mi` for ``x`` and ``y``, and for ``mi`` of
@@ -134,10 +134,17 @@ def hear(model: DuoMIST, draw: Draw) -> Data:
     check_tensors(arrays="", x=draw.x, y=draw.y)
     x, y = check_pair(draw.x, draw.y, ("x", "y"))
     mi = torch.as_tensor(draw.mi, dtype=torch.float32).detach().cpu()
-    if mi.shape != (len(x),) or not bool((mi.isfinite() & (mi >= 0)).all()):
+    if mi.shape != (len(x),):
         raise ValueError(
-            f"expected mi of shape [{len(x)}], the information of each dataset in nats, finite and "
-            f"at least 0, got shape {list(mi.shape)}"
+            f"expected mi of shape [{len(x)}], the information of each dataset in nats, got shape "
+            f"{list(mi.shape)}"
+        )
+    wrong = (~(mi.isfinite() & (mi >= 0))).nonzero().flatten().tolist()
+    if wrong:
+        raise ValueError(
+            f"expected mi of at least 0 nats, finite, got {float(mi[wrong[0]])} as "
+            f"mi[{wrong[0]}] of batch {batch} ({len(wrong)} of its {len(mi)} are so); leave those "
+            f"datasets out"
         )
     a, b, _ = without_constant(*(side.float().to(model.levels.device) for side in (x, y)))
     found = {name: value.cpu() for name, value in model.ask(a, b)._asdict().items()}
@@ -167,7 +174,7 @@ def collect(
             draw = draws(len(kept))
             if draw is None:
                 break
-            kept.append(hear(model, draw))
+            kept.append(hear(model, draw, len(kept)))
             if save is not None and now - saved > 30:
                 save(kept)
                 saved = now
@@ -327,6 +334,11 @@ def _collected(
 
     kept: list[Data] = []
     data = collect(duo, draws, kept, until, what="finetune", show=show)
+    if not kept:
+        raise ValueError(
+            "expected at least 7 batches of datasets, got a source that gives none; pass a list of "
+            "them, a function that makes one, or an iterator that was not used up before"
+        )
     if len(kept) < 7:
         raise ValueError(
             f"expected at least 7 batches of datasets, got {len(kept)} in {budget:g} seconds; give "
