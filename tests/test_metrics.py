@@ -169,6 +169,19 @@ def test_two_processes_read_the_value_of_all_rows(tmp_path: Path) -> None:
     assert float(one["small"]) == pytest.approx(float(two["small"]), abs=1e-6)
 
 
+@pytest.mark.parametrize(("first", "fix"), [(torch.float32, "float"), (torch.int64, "long")])
+def test_labels_are_not_put_behind_numbers_nor_numbers_behind_labels(first, fix) -> None:
+    metric, x = MutualInformation(), gaussian(40, 0.5)[0]
+    y = (torch.arange(40) % 4).to(first)
+    other = y.long() if fix == "float" else y.float()
+    metric.update(x, y)
+    for _ in range(2):
+        with pytest.raises(ValueError, match=rf"y of {first} as in the .*cast y with .{fix}\(\)"):
+            metric.update(x, other)
+    metric.update(x, y)
+    assert len(metric.keys[0]) == 80
+
+
 def test_batches_of_other_columns_and_unknown_models_are_refused_at_once() -> None:
     x, y = gaussian(40, 0.5)
     metric = MutualInformation()

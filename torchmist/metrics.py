@@ -102,7 +102,8 @@ class MutualInformation(Metric):
         Raises:
             TypeError: for what is no tensor.
             ValueError: for other shapes, sides of different numbers of rows, or columns that are
-                not those of the batches before.
+                not those of the batches before; for labels where these held numbers, and numbers
+                where they held labels.
         """
         check_tensors(arrays="", x=x, y=y)
         for name, side in (("x", x), ("y", y)):
@@ -112,11 +113,8 @@ class MutualInformation(Metric):
                     f"codes with {name}.flatten(1)"
                 )
             before = getattr(self, name)
-            if isinstance(before, list) and before and before[0].shape[1:] != side.shape[1:]:
-                raise ValueError(
-                    f"expected {name} with the columns of the batches before, "
-                    f"{['N', *before[0].shape[1:]]}, got {list(side.shape)}; call reset first"
-                )
+            if isinstance(before, list) and before:
+                _check_like(name, side, before[0])
         if len(x) != len(y):
             raise ValueError(
                 f"expected as many rows in x as in y, got {len(x)} and {len(y)}; row i of both is "
@@ -178,3 +176,18 @@ class MutualInformation(Metric):
     def _nothing(self) -> Tensor:
         warn_once(f"torchmist: fewer than {MIN_SAMPLES} rows have no estimate: the metric is NaN")
         return torch.tensor(torch.nan, device=self.device)
+
+
+def _check_like(name: str, side: Tensor, before: Tensor) -> None:
+    """Raise unless the columns of a batch are those of one ``before``, in number and kind."""
+    if before.shape[1:] != side.shape[1:]:
+        raise ValueError(
+            f"expected {name} with the columns of the batches before, "
+            f"{['N', *before.shape[1:]]}, got {list(side.shape)}; call reset first"
+        )
+    if before.is_floating_point() != side.is_floating_point():
+        raise ValueError(
+            f"expected {name} of {before.dtype} as in the batches before, got {side.dtype}: "
+            f"integers are class labels and floating point are numbers; cast {name} with "
+            f".{'float' if before.is_floating_point() else 'long'}(), or call reset first"
+        )
