@@ -163,11 +163,16 @@ def audit(
 def _checked(x: Any, bins: tuple[int, ...], noise: tuple[float, ...]) -> Tensor:
     """The data of an audit, ``[N, d]`` double precision on the CPU."""
     values = as_tensor(x, "x")
-    data = check_side(values, "x")
-    if len(data) != 1 or not values.is_floating_point():
+    if not values.is_floating_point():
         raise ValueError(
-            f"expected x of shape [N] or [N, d], floating point, got {list(values.shape)} "
-            f"{values.dtype}; audit one dataset at a time"
+            f"expected x to be floating point, got {values.dtype}; an audit makes its targets from "
+            f"numbers: if these are numbers pass x.astype(float), of a tensor x.double()"
+        )
+    data = check_side(values, "x")
+    if len(data) != 1:
+        raise ValueError(
+            f"expected x of shape [N] or [N, d], got {list(values.shape)}; audit one dataset at a "
+            f"time"
         )
     data = data[0].double().cpu()
     for name, given in (("bins", bins), ("noise", noise)):

@@ -5,6 +5,8 @@ Legend: ``N`` samples, ``dx``, ``dy`` columns, ``Q`` quantiles.
 
 from __future__ import annotations
 
+import operator
+
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
@@ -50,12 +52,13 @@ def export_estimator(
             samples take another route there. Of equal ones comes a graph of that ``N`` alone.
 
     Raises:
-        TypeError: for a network with local statistics or several networks and more than one ``N``:
-            their neighbours are counted by numbers that follow from it.
+        TypeError: for ``samples`` that are no pair of ints; for a network with local statistics or
+            several networks and more than one ``N``: their neighbours are counted by numbers that
+            follow from it.
         ValueError: for sizes outside of those that the weights were trained on.
     """
     network = resolve_model(model, torch.device("cpu"))
-    low, high = samples
+    samples = low, high = _checked_samples(samples)
     if low < high and (type(network) is not MIST or network.config.local):
         raise TypeError(
             f"expected a MIST without local statistics, got {type(network).__name__}; export "
@@ -68,6 +71,19 @@ def export_estimator(
     frozen = _Quantiles(network).eval().requires_grad_(False)
     with torch.no_grad():
         return torch.export.export(frozen, (x, y), dynamic_shapes=shapes, strict=False)
+
+
+def _checked_samples(samples: tuple[int, int]) -> tuple[int, int]:
+    """Both numbers of samples, where they are two."""
+    try:
+        low, high = (operator.index(count) for count in samples)
+    except (TypeError, ValueError):
+        one = f"({samples}, {samples})" if isinstance(samples, int) else "(500, 500)"
+        raise TypeError(
+            f"expected samples as two ints, the least and the most, got {samples!r}; pass "
+            f"samples={one} for one number alone, or a range such as (32, 1999)"
+        ) from None
+    return low, high
 
 
 def _check_sizes(network: QuantileNetwork, dx: int, dy: int, samples: tuple[int, int]) -> None:
