@@ -23,7 +23,8 @@ def estimates(x: torch.Tensor, y: torch.Tensor, *, ties: bool) -> torch.Tensor:
         square.diagonal(dim1=-2, dim2=-1).fill_(1e6)
         sides.append(square)
     others = torch.full((1, 1, 1), len(x) - 1.0)
-    return neighbour_estimates((sides[0], sides[1]), others, ties=ties).mean((0, 1))
+    tied = torch.tensor([True]) if ties else None
+    return neighbour_estimates((sides[0], sides[1]), others, tied).mean((0, 1))
 
 
 def counted(x: torch.Tensor, y: torch.Tensor, k: int) -> float:
@@ -44,7 +45,7 @@ def counted(x: torch.Tensor, y: torch.Tensor, k: int) -> float:
 def test_without_ties_it_is_that_of_kraskov(ties: bool) -> None:
     x = torch.randn(200, 2, generator=generator())
     y = x + torch.randn(200, 2, generator=generator(1))
-    assert not may_tie(x[None], y[None])
+    assert may_tie(x[None], y[None]) is None
     found = estimates(x, y, ties=ties)
     for value, k in zip(found, (3, 8)):
         assert abs(float(value) - counted(x, y, k)) < 1e-3
@@ -54,7 +55,7 @@ def test_without_ties_it_is_that_of_kraskov(ties: bool) -> None:
 def test_independent_bits_say_nothing(columns: int) -> None:
     bits = (torch.rand(2000, columns, generator=generator(2)) < 0.5).float()
     y = torch.randn(2000, 1, generator=generator(3))
-    assert may_tie(bits[None], y[None]) and may_tie(y[None], bits[None])
+    assert may_tie(bits[None], y[None]).all() and may_tie(y[None], bits[None]).all()
     assert (estimates(bits, y, ties=True).abs() < 0.04).all()
     assert (estimates(y, bits, ties=True).abs() < 0.04).all()
 
@@ -78,15 +79,41 @@ def test_rows_that_coincide_are_the_neighbours() -> None:
     assert (found - math.log(3)).abs().amax() < 0.02
 
 
-def test_a_single_column_without_repeats_keeps_distances_apart() -> None:
+def test_columns_of_few_values_alone_may_tie() -> None:
     bits = (torch.rand(1, 50, 4, generator=generator(7)) < 0.5).float()
     number = torch.randn(1, 50, 1, generator=generator(8))
-    assert may_tie(bits, number)
-    assert not may_tie(torch.cat([bits, number], -1), number)
+    assert may_tie(bits, number).tolist() == [True]
+    assert may_tie(torch.cat([bits, number], -1), number) is None
+    again = number[:, torch.randint(50, (50,), generator=generator(9))]  # rows drawn again
+    assert may_tie(again, number) is None
 
 
-def test_some_dataset_of_a_batch_is_enough() -> None:
-    numbers = torch.randn(2, 50, 1, generator=generator(9))
-    assert not may_tie(numbers, numbers)
-    numbers[1, 3] = numbers[1, 4]
-    assert may_tie(numbers, torch.randn(2, 50, 2, generator=generator(10)))
+def test_each_dataset_of_a_batch_is_told_apart() -> None:
+    bits = (torch.rand(1, 200, 12, generator=generator(10)) < 0.5).float()
+    numbers = torch.randn(2, 200, 12, generator=generator(11))
+    both = torch.cat([bits, numbers[:1]])
+    assert may_tie(both, numbers).tolist() == [True, False]
+    assert may_tie(numbers, numbers) is None
+    sides = [torch.cdist(v, v).square() / 24 + 1e6 * torch.eye(200) for v in (both, numbers)]
+    others = torch.full((1, 1, 1), 199.0)
+    found = neighbour_estimates((sides[0], sides[1]), others, may_tie(both, numbers))
+    for k, ties in enumerate((torch.tensor([True]), None)):
+        alone = neighbour_estimates((sides[0][[k]], sides[1][[k]]), others, ties)
+        torch.testing.assert_close(found[[k]], alone)
+
+
+@pytest.mark.parametrize("shown", [5, 6, 9, 40])
+def test_padding_is_no_tie(shown: int) -> None:
+    bits = (torch.rand(60, 4, generator=generator(12)) < 0.5).float()
+    y = torch.randn(60, 1, generator=generator(13))
+    found = []
+    for rows in (shown, 60):
+        far = 1e6 * torch.eye(rows)
+        far[:, shown:] = 1e6
+        sides = [torch.cdist(v[:rows], v[:rows]).square() / 2 + far for v in (bits, y)]
+        others = torch.full((1, 1, 1), shown - 1.0)
+        each = neighbour_estimates((sides[0][None], sides[1][None]), others, torch.tensor([True]))
+        found.append(each[0, :shown])
+    few = [k for k, size in enumerate((3, 8)) if size < shown]
+    torch.testing.assert_close(found[1][:, few], found[0][:, few])
+    assert (found[1] > -3).all()

@@ -1,4 +1,4 @@
-r"""The arbiter: quantiles of mutual information from what two networks and neighbours say of it.
+r"""The arbiter: quantiles of mutual information from what networks and neighbours say of it.
 
 Its candidates are the medians of both networks, the estimates of neighbours and kernels, those
 between cross-fitted variates, what all columns share linearly, and what the second network measures
@@ -29,9 +29,10 @@ from torch import Tensor, nn
 
 from torchmist.doubt import Doubt
 from torchmist.evidence import Evidence, in_t
+from torchmist.evidence_numbers import FAR, NUMBERS, evidence_numbers
 from torchmist.further import Further
-from torchmist.models.neighbourhood import FEATURE_COUNT, OPINION_COUNT
-from torchmist.models.variates import SHARPNESS_COUNT, VARIATE_COUNT, VARIATE_OPINIONS
+from torchmist.models.neighbourhood import OPINION_COUNT
+from torchmist.models.variates import VARIATE_OPINIONS
 from torchmist.onward import Onward
 from torchmist.parting import Parting
 from torchmist.quantile_head import blended_quantiles, blending_network, to_nats
@@ -45,10 +46,6 @@ __all__ = ["ONWARD", "Arbiter"]
 
 ONWARD = ("further", "unmixed", "told", "repeated", "regimes", "settled", "recognised")
 """Arguments of :class:`Arbiter`: what goes on from its answer, one after the other."""
-
-_SIZES = 5
-_MARKS = 4  # quantiles of each network that are read
-_FAR = 5.0  # deviations: what is farther is taken for it
 
 
 class Arbiter(nn.Module):
@@ -78,12 +75,10 @@ class Arbiter(nn.Module):
         super().__init__()
         self.width, self.quantiles = width, quantiles
         self.candidates = OPINION_COUNT + VARIATE_OPINIONS + 5
-        read = 3 * OPINION_COUNT + 2 * _MARKS + 4 + _SIZES + FEATURE_COUNT
-        read += 2 * VARIATE_OPINIONS + VARIATE_COUNT + SHARPNESS_COUNT + 2
-        self.register_buffer("mean", torch.zeros(read))
-        self.register_buffer("scale", torch.ones(read))
+        self.register_buffer("mean", torch.zeros(NUMBERS))
+        self.register_buffer("scale", torch.ones(NUMBERS))
         self.members = nn.ModuleList(
-            blending_network(read, width, self.candidates, quantiles) for _ in range(members)
+            blending_network(NUMBERS, width, self.candidates, quantiles) for _ in range(members)
         )
         self.doubt = Doubt()
         self.further = Further(members, quantiles) if further else None
@@ -113,26 +108,10 @@ class Arbiter(nn.Module):
         parts = zip(ONWARD, self._parts(), strict=True)
         return {**sizes, **{name: True for name, part in parts if part is not None}}
 
-    def read(self, evidence: Evidence) -> Tensor:
-        """What the members read of the evidence, as numbers of about one size, ``[B, R]``."""
-        t, found = in_t(evidence.opinions), in_t(evidence.variates)
-        linear = in_t(evidence.linear)
-        own = [in_t(q) for q in (evidence.plain, evidence.local)]
-        quarter = self.quantiles // 4
-        marks = [q[:, [1, quarter, -1 - quarter, -2]] for q in own]
-        centres = [q.mean(-1, keepdim=True) for q in own]
-        n, dx, dy = evidence.sizes.to(t.dtype).unbind(-1)
-        logs = [n.log(), torch.maximum(dx, dy).log(), torch.minimum(dx, dy).log()]
-        logs += [(dx + dy).log() - n.log(), n.rsqrt()]
-        read = [*marks, *centres, centres[1] - centres[0], t.std(-1, keepdim=True), t,
-                t - centres[0], torch.stack(logs, -1), evidence.features, t - centres[1], found,
-                found - centres[1], evidence.correlations, evidence.sharpness, linear,
-                linear - centres[1]]  # fmt: skip
-        return torch.cat(read, -1)
-
-    def standardise(self, read: Tensor) -> None:
-        """Let the members see what :meth:`read` gives less the mean and over the deviation of
-        ``read`` ``[B, R]``."""
+    def standardise(self, evidence: Evidence) -> None:
+        """Let the members see :func:`evidence_numbers` less their mean and over their deviation in
+        this ``evidence``."""
+        read = evidence_numbers(evidence)
         self.mean.copy_(read.mean(0))
         self.scale.copy_(read.std(0).clamp(min=1e-3))
 
@@ -165,7 +144,7 @@ class Arbiter(nn.Module):
 
     def _answers(self, evidence: Evidence, run: Callable[[nn.Module, Tensor], Tensor]) -> Tensor:
         """Quantiles of ``t`` of every member before anything further is read, ``[M, B, Q]``."""
-        seen = ((self.read(evidence) - self.mean) / self.scale).clamp(-_FAR, _FAR)
+        seen = ((evidence_numbers(evidence) - self.mean) / self.scale).clamp(-FAR, FAR)
         candidates = self._candidates(evidence)
         return torch.stack([blended_quantiles(run(m, seen), candidates) for m in self.members])
 

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from torchmist.copula import standardise
 from torchmist.models.linear import SHARE, gaussian_information, linear_information
+from torchmist.models.local import sample_order
 
 __all__ = ["Collinear", "collinear"]
 
@@ -33,15 +34,19 @@ _SMALL = 0.02  # variance of a direction in those of the columns, from which it 
 _ROUNDING = 1e-7  # and below which it is taken for a sum that always holds
 _FAR = 6.0  # deviations at which columns are cut, so that no few rows decide
 _DEVIATION = 1.4826  # of a normal variable, over the median distance from its median
-_HIDDEN = 0.15  # nats that are worth a note, and their share of all
+_HIDDEN, _MANY = 0.15, 1.0  # nats that are worth a note: least and most, and their share of all
 _SHARE_HIDDEN = 0.2
-_ROWS, _NEIGHBOURS = 1000, 3  # of which is asked how far a side is from normal
+_EACH = 10  # fewest rows for each column of both sides
+_SURE = 6  # columns of a side, up to which neighbours tell how far it is from normal
+_ROWS, _NEIGHBOURS, _GAP = 1000, 3, 10  # of which this is asked
+_NORMAL = 0.5 * math.log(2 * math.pi * math.e)  # nats of a normal variable of variance 1
 
 
 class Collinear(NamedTuple):
-    """``hidden``: datasets ``[B]`` whose upper end is open, bool on the CPU; ``notes``: why."""
+    """``opened``: datasets ``[B]`` whose upper end is open, bool on the CPU; ``notes``: on these
+    and on what is less sure."""
 
-    hidden: Tensor
+    opened: Tensor
     notes: tuple[str, ...] = ()
 
 
@@ -52,58 +57,77 @@ def collinear(
     """Where sides ``[B, N, d]`` share linearly what ranks do not show, and more than the
     ``estimate`` ``[B]`` in nats.
 
-    ``names``: what the notes call the sides; ``bound`` ``[B]``: nats, the entropy of labels, if
-    there are some, which no open end may pass.
+    Of sides of at most six columns the upper end is open there; how far more columns are from
+    normal, no thousand rows tell for sure. ``names``: what the notes call the sides; ``bound``
+    ``[B]``: nats, the entropy of labels or repeated values, which both sides cannot pass.
 
     Example:
         >>> a, b = torch.randn(2, 1, 500, 1, generator=torch.Generator().manual_seed(0))
         >>> near = torch.cat([a, a + 0.01 * b], -1)
         >>> collinear(near, b, torch.tensor([0.3])).notes[0][:54]
         'x has directions that vary 136 times less than its col'
-        >>> collinear(near, b, torch.tensor([3.3])).hidden
+        >>> collinear(near, b, torch.tensor([3.3])).opened
         tensor([False])
     """
-    nothing = Collinear(torch.zeros(len(x), dtype=torch.bool))
-    most = min(_MOST, x.shape[1] // SHARE)
-    if max(x.shape[-1], y.shape[-1]) > most or max(x.shape[-1], y.shape[-1]) < 2:
-        return nothing
+    opened, widest = torch.zeros(len(x), dtype=torch.bool), max(x.shape[-1], y.shape[-1])
+    if not 2 <= widest <= min(_MOST, x.shape[1] // SHARE):
+        return Collinear(opened)
+    if x.shape[1] < _EACH * (x.shape[-1] + y.shape[-1]):
+        return Collinear(opened)
     scores = [standardise(side.mT, None).mT for side in (x, y)]
     if bool((_all_smallest(*scores).amin(0) > _SMALL).all()):
-        return nothing
+        return Collinear(opened)
     sides = [_cut(side.double()) for side in (x, y)]
     small = _all_smallest(*sides)
     n = torch.full(x.shape[:1], x.shape[1], device=x.device)
     plain = gaussian_information(sides[0], sides[1], n, ridge=_ROUNDING).clamp(min=0)
-    plain = (plain - torch.minimum(*map(_negentropy, sides))).clamp(min=0)
-    plain = plain if bound is None else torch.minimum(plain, bound.to(plain))
     ranked = linear_information(x, y, None, None)[:, 0].clamp(min=0)
-    least = (_SHARE_HIDDEN * plain).clamp(min=_HIDDEN)
-    hidden = (plain - ranked > least) & (plain - estimate.to(plain) > least)
-    hidden &= small.amin(0) < _SMALL
-    if not bool(hidden.any()):
-        return nothing
-    which = int(hidden.nonzero()[0])
+    most = plain if bound is None else torch.minimum(plain, bound.to(plain))
+    few = (small.amin(0) < _SMALL) & _far(most, ranked, estimate)
+    notes: tuple[str, ...] = ()
+    for k in few.nonzero().flatten().tolist():
+        order = sample_order(torch.cat([scores[0][k], scores[1][k]], -1).mT[None], None, len(n))[0]
+        one = slice(k, k + 1)
+        least = torch.minimum(*(_negentropy(side[one, order]) for side in sides))
+        shared = (plain[one] - least).clamp(min=0)
+        shared = shared if bound is None else torch.minimum(shared, bound[one].to(shared))
+        if not bool(_far(shared, ranked[one], estimate[one])):
+            continue
+        opened[k] = widest <= _SURE and (bound is None or bool(bound[k].isinf()))
+        told = _note(small[:, k].tolist(), float(ranked[k]), float(shared), bool(opened[k]), names)
+        notes = notes or (told,)
+    return Collinear(opened, notes)
+
+
+def _far(shared: Tensor, ranked: Tensor, estimate: Tensor) -> Tensor:
+    """Where what is ``shared`` is far above what ranks show and what is estimated, all ``[B]``."""
+    least = (_SHARE_HIDDEN * shared).clamp(_HIDDEN, _MANY)
+    return (shared - ranked > least) & (shared - estimate.to(shared) > least)
+
+
+def _note(
+    small: list[float], ranked: float, shared: float, opened: bool, names: tuple[str, str]
+) -> str:
+    """What is said of least variances ``small`` of directions of x, of y and of both together."""
     shown = (
-        f"where ranks show {float(ranked[which]):.2f} of the {float(plain[which]):.2f} nats that "
-        f"both sides share linearly: the estimate may be too low"
+        f"where ranks show {ranked:.2f} of the {shared:.2f} nats that both sides share linearly: "
+        f"the estimate may be too low"
     )
-    if bound is None:
+    if opened:
         shown += ", and the upper end of the interval is open"
-    of_x, of_y, together = small[:, which].tolist()
+    of_x, of_y, together = small
     if min(of_x, of_y) < _SMALL:
         name, times = names[of_x >= of_y], min(of_x, of_y) ** -0.5
-        note = (
+        return (
             f"{name} has directions that vary {times:,.0f} times less than its columns, {shown}; "
             f"pass columns without such directions instead, for example differences, or principal "
             f"components over their deviations"
         )
-    else:
-        note = (
-            f"columns of {names[0]} are nearly sums of those of {names[1]}, or these of those, up "
-            f"to differences that vary {together**-0.5:,.0f} times less, {shown}; "
-            f"what such sides share is what their noise leaves"
-        )
-    return Collinear(hidden.cpu() & (bound is None), (note,))
+    return (
+        f"columns of {names[0]} are nearly sums of those of {names[1]}, or these of those, up "
+        f"to differences that vary {together**-0.5:,.0f} times less, {shown}; "
+        f"what such sides share is what their noise leaves"
+    )
 
 
 def _cut(side: Tensor) -> Tensor:
@@ -116,17 +140,26 @@ def _cut(side: Tensor) -> Tensor:
 
 
 def _negentropy(side: Tensor) -> Tensor:
-    """How far ``[B, N, d]``, of columns of mean 0 and variance 1, is from normal, in nats and not
-    below 0, ``[B]``: infinite where rows repeat each other."""
-    some = side[:, :_ROWS]
-    (n, d), eye = some.shape[1:], torch.eye(side.shape[-1], dtype=side.dtype, device=side.device)
-    gram = side.mT @ side / side.shape[1] + _ROUNDING * eye
-    rows = torch.linalg.solve_triangular(torch.linalg.cholesky(gram), some.mT, upper=False).mT
-    radius = torch.cdist(rows, rows).kthvalue(_NEIGHBOURS + 1, -1).values
+    """How far ``[1, N, d]``, of columns of mean 0 and variance 1, is from normal at least, in nats
+    and not below 0, ``[1]``: infinite where rows repeat each other.
+
+    The larger of what neighbours say of all columns, and the sum of what gaps say of uncorrelated
+    ones: of many columns neighbours see little.
+    """
+    (n, d), eye = side.shape[1:], torch.eye(side.shape[-1], dtype=side.dtype, device=side.device)
+    values, vectors = torch.linalg.eigh(side.mT @ side / n + _ROUNDING * eye)
+    rows = side @ (vectors * values.rsqrt()[:, None]) @ vectors.mT
+    gaps = rows.sort(1).values
+    gaps = gaps[:, _GAP:] - gaps[:, :-_GAP]
+    single = gaps.log().mean(1) + math.log(n + 1) - float(torch.digamma(torch.tensor(_GAP)))
+    places = (torch.arange(_ROWS, device=side.device) + 0.5) * (n / _ROWS)
+    some = rows if n <= _ROWS else rows[:, places.long()]
+    radius = torch.cdist(some, some).kthvalue(_NEIGHBOURS + 1, -1).values
     ball = 0.5 * d * math.log(math.pi) - math.lgamma(0.5 * d + 1)
-    counts = torch.digamma(torch.tensor([float(n), float(_NEIGHBOURS)], dtype=side.dtype))
-    entropy = float(counts[0] - counts[1]) + ball + d * radius.log().mean(-1)
-    out: Tensor = (0.5 * d * math.log(2 * math.pi * math.e) - entropy).clamp(min=0)
+    counts = torch.digamma(torch.tensor([float(some.shape[1]), float(_NEIGHBOURS)]))
+    whole = float(counts[0] - counts[1]) + ball + d * radius.log().mean(-1)
+    found = torch.maximum(d * _NORMAL - whole, (_NORMAL - single).clamp(min=0).sum(-1))
+    out: Tensor = found.clamp(min=0)
     return out
 
 

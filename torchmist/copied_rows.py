@@ -19,9 +19,10 @@ _OFF = 0.01  # of a step: what arithmetic takes a value off its grid
 
 
 def row_keys(rows: Tensor) -> Tensor:
-    """Sums ``[..., N]`` of rows ``[..., N, D]`` with irrational weights: equal for equal rows."""
-    weights = torch.arange(1, rows.shape[-1] + 1, dtype=rows.dtype, device=rows.device).sqrt()
-    return (rows * weights).sum(-1)
+    """Sums ``[..., N]`` of rows ``[..., N, D]``, equal for equal rows: their weights, cosines of
+    whole numbers, have no rational relation."""
+    places = torch.arange(1, rows.shape[-1] + 1, dtype=rows.dtype, device=rows.device)
+    return (rows * places.cos()).sum(-1)
 
 
 def copied_share(rows: Tensor, ranked: tuple[Ranked, Ranked], numeric: Tensor) -> float:

@@ -1,4 +1,4 @@
-"""Two networks and an arbiter: one that reads pairs of columns, one that reads who is near whom.
+"""Networks and an arbiter: one that reads pairs of columns, one that reads who is near whom.
 
 The first (``plain``) is close to ideal where the world is Gaussian-like in its columns and silently
 wrong elsewhere; the second (``local``) sees clusters, manifolds, waves, interactions and atoms, and
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from torchmist.arbiter import Arbiter
+from torchmist.checks import visible
 from torchmist.evidence import Evidence
 from torchmist.models.crossed import CROSSED_COUNT, crossed_information
 from torchmist.models.directions import Through, see_narrow
@@ -105,7 +106,7 @@ class DuoMIST(QuantileNetwork):
         from ``matched`` to ``recognised``; 0 of what this arbiter does not read, or not of such
         sizes."""
         arbiter, expert = self.arbiter, cast(MIST, self.expert)
-        rows = (x.shape[1] if mask is None else 1, x.shape[1])
+        rows = (x.shape[1] if mask is None else _fewest(mask), x.shape[1])
         columns = (min(x.shape[-1], y.shape[-1]), max(x.shape[-1], y.shape[-1]))
         asked: tuple[tuple[Onward | None, int, Callable[[], tuple[Tensor, ...]]], ...] = (
             (arbiter.further, 3, lambda: matched_information(x, y, mask)),
@@ -123,3 +124,9 @@ class DuoMIST(QuantileNetwork):
             else torch.zeros(len(x), count, device=x.device)
             for part, count, read in asked
         ]
+
+
+def _fewest(mask: Tensor) -> int:
+    """The fewest rows of a dataset that ``mask`` ``[B, N]`` shows, 1 where that cannot be seen."""
+    least = mask.sum(-1).amin()
+    return 1 if visible(least > 0) is None else int(least)

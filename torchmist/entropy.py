@@ -38,23 +38,22 @@ def code_entropy(codes: Tensor) -> Tensor:
         >>> code_entropy(torch.tensor([[0, 0, 1, 1]])).tolist()
         [0.6931471805599453]
     """
-    shares = [row.bincount().double() / codes.shape[1] for row in codes]
-    return torch.stack([torch.xlogy(share, share).sum().abs() for share in shares])
+    return torch.stack([torch.xlogy(share, share).sum().abs() for share in map(_shares, codes)])
 
 
-def entropy_estimate(codes: Tensor) -> tuple[Tensor, Tensor]:
-    """Entropy of codes from 0 ``[B, N]`` in nats, less the bias of Miller and Madow (1955), and its
-    standard error, both ``[B]`` float64; where shares are equal, the error is that of the bias."""
-    n, values, errors = codes.shape[1], [], []
-    for row in codes:
-        share = row.bincount().double() / n
-        share = share[share > 0]
-        surprise, bias = -share.log(), (len(share) - 1) / (2 * n)
+def entropy_estimate(codes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Entropy of codes from 0 ``[B, N]`` in nats, less the bias of Miller and Madow (1955), its
+    standard error, and that of equal shares, each ``[B]`` float64; where shares are equal, the
+    error is that of the bias."""
+    found = []
+    for share in map(_shares, codes):
+        surprise, bias = -share.log(), (len(share) - 1) / (2 * codes.shape[1])
         entropy = (share * surprise).sum()
         variance = ((share * surprise.square()).sum() - entropy.square()).clamp(min=0) + bias
-        values.append(entropy + bias)
-        errors.append((variance / n).sqrt())
-    return torch.stack(values), torch.stack(errors)
+        most = torch.full_like(entropy, len(share)).log()
+        found.append(torch.stack([entropy + bias, (variance / codes.shape[1]).sqrt(), most]))
+    value, error, most = torch.stack(found, -1)
+    return value, error, most
 
 
 def entropy_quantiles(codes: Tensor, levels: Tensor) -> Tensor:
@@ -67,11 +66,16 @@ def entropy_quantiles(codes: Tensor, levels: Tensor) -> Tensor:
         >>> [round(float(v), 3) for v in q[0]]  # log 4
         [1.382, 1.386]
     """
-    value, error = entropy_estimate(codes)
+    value, error, most = entropy_estimate(codes)
     spread = torch.special.ndtri(levels.to(value)) * error[:, None]
-    most = torch.stack([row.unique().numel() * torch.ones_like(value[0]) for row in codes]).log()
     out: Tensor = torch.minimum(value[:, None] + spread, most[:, None]).clamp(min=0)
     return out.float()
+
+
+def _shares(codes: Tensor) -> Tensor:
+    """Shares of the codes from 0 that occur among ``[N]``, float64."""
+    share = codes.bincount().double() / len(codes)
+    return share[share > 0]
 
 
 def label_bound(

@@ -136,8 +136,9 @@ def estimate(
     Args:
         x: ``[N]``, ``[N, d]`` or ``[B, N, d]``: array, nested list, tensor, sparse matrix, or a
             frame or series of pandas or polars. Integer, bool and categorical columns are class
-            labels, whose entropy in the sample bounds the estimate; several integer columns are
-            numbers where, as joint labels, they make a table of more cells than rows.
+            labels, whose entropy bounds the estimate, as that of numbers which repeat few values
+            does; several integer columns are numbers where, as joint labels, they make a table of
+            more cells than rows.
         y: the same, with its own ``d``; row ``i`` of both is one sample, whatever an index of
             pandas says. One side ``[N]`` is shared by all datasets of a batch on the other.
         model: a registered name, the path of a ``.safetensors`` file, or a ``MIST`` module.
@@ -197,7 +198,7 @@ def estimate_sorted(pair: SortedPair, model: Model = "mist") -> MIEstimate:
     quantiles = found.quantiles.clamp(min=0).abs().cpu()  # without negative zeros
     limit = entropy_limit(pair, levels)
     if limit is not None:
-        quantiles = torch.minimum(quantiles, limit.cpu())
+        quantiles = torch.minimum(quantiles, limit)
     ties, names = network.saw("atoms"), pair.names
     notes = (*found.sample.notes, *data_notes(pair.x, pair.y, ties=ties, names=names))
     trained = network.trained_range or TrainedRange()
@@ -207,12 +208,15 @@ def estimate_sorted(pair: SortedPair, model: Model = "mist") -> MIEstimate:
     blurred = collinear(sample.x, sample.y, quantiles.median(-1).values, names, bound)
     notes += blurred.notes
     most = torch.inf if trained.mi is None else trained.mi[1]
-    beyond = blurred.hidden
-    if limit is None:
-        unresolved, why = _limits(quantiles, found.sample, most, names)
-        beyond, notes = beyond | unresolved, (*notes, *why)
+    opened, why = _open_ends(quantiles, found.sample, most, names)
+    if limit is not None:  # an end that would be open is that of the entropy
+        bounded = opened & limit.isfinite().all(-1)
+        raised = torch.maximum(quantiles, limit)
+        quantiles = torch.where(bounded[:, None] & (levels > 0.5), raised, quantiles)
+        opened = opened & ~bounded
+    notes += why if bool(opened.any()) else ()
     _warn(notes)
-    return MIEstimate(quantiles, levels, notes, pair.batched, beyond)
+    return MIEstimate(quantiles, levels, notes, pair.batched, opened | blurred.opened)
 
 
 def _with_shared_labels(pair: SortedPair, shared: SharedLabels, model: Model) -> MIEstimate:
@@ -243,7 +247,7 @@ def _with_shared_labels(pair: SortedPair, shared: SharedLabels, model: Model) ->
     return MIEstimate(quantiles, levels, tuple(notes), pair.batched, beyond)
 
 
-def _limits(
+def _open_ends(
     quantiles: Tensor, sample: Sample, most: float, names: tuple[str, str]
 ) -> tuple[Tensor, tuple[str, ...]]:
     """Datasets ``[B]`` whose upper end is open, and why; ``most``: nats, the most in training."""

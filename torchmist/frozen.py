@@ -26,14 +26,17 @@ class Frozen:
     """
 
     def __init__(self, network: QuantileNetwork) -> None:
-        self._network = network.eval().requires_grad_(False)
+        network = network.eval().requires_grad_(False)
+        self._on = {network.levels.device: network}
 
     def on(self, device: torch.device) -> QuantileNetwork:
-        """The network on ``device``, where its copy stays."""
-        if self._network.levels.device != device:
-            self._network = copy.deepcopy(self._network).to(device)
-        return self._network
+        """The network on ``device``, where a copy of it stays."""
+        found = self._on.get(device)
+        if found is None:
+            found = copy.deepcopy(next(iter(self._on.values()))).to(device)
+            self._on[device] = found
+        return found
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Frozen:
         """Another holder of the same weights, as nothing can change them."""
-        return Frozen(self._network)
+        return Frozen(next(iter(self._on.values())))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from torchmist.entropy import entropy_quantiles
-from torchmist.kinds import Sorted, SortedPair
+from torchmist.kinds import Sorted, SortedPair, joint_codes
 
 __all__ = ["entropy_limit"]
 
@@ -19,20 +19,24 @@ _ROWS = 20  # for each distinct row of a side of numbers, on average, whose entr
 
 def entropy_limit(pair: SortedPair, levels: Tensor) -> Tensor | None:
     """Quantiles ``[B, Q]`` in nats, at ``levels`` ``[Q]``, of the smaller entropy of the sides that
-    are labels or repeat few rows; None where neither does."""
-    codes = [_codes(side) for side in pair[:2]]
-    limits = [entropy_quantiles(code, levels) for code in codes if code is not None]
-    return torch.stack(limits).amin(0) if limits else None
+    are labels or repeat few rows; infinite in datasets where neither does, None if all are such."""
+    limits = torch.stack([_quantiles(side, levels) for side in pair[:2]]).amin(0)
+    return None if bool(limits.isinf().all()) else limits
 
 
-def _codes(side: Sorted) -> Tensor | None:
-    """Codes from 0 ``[B, N]`` of the rows of a side, None where these are too many."""
-    if side.codes is not None:
-        return side.codes
-    code = torch.zeros_like(side.values[..., 0], dtype=torch.int64)
-    for column in side.values.unbind(-1):
-        index = column.unique(return_inverse=True)[1]
-        code = (code * (int(index.max()) + 1) + index).unique(return_inverse=True)[1]
-        if (int(code.max()) + 1) * _ROWS > code.shape[1]:
+def _quantiles(side: Sorted, levels: Tensor) -> Tensor:
+    """Those of the entropy of one side, ``[B, Q]`` on the CPU, infinite where it cannot be told."""
+    codes = [_codes(values) for values in side.values] if side.codes is None else side.codes
+    none = torch.full((1, len(levels)), torch.inf)
+    found = [none if c is None else entropy_quantiles(c[None], levels).cpu() for c in codes]
+    return torch.cat(found)
+
+
+def _codes(values: Tensor) -> Tensor | None:
+    """Codes from 0 ``[N]`` of the rows of ``[N, d]``, None where these are too many."""
+    code = torch.zeros_like(values[:, 0])
+    for column in values.unbind(-1):
+        code = joint_codes(torch.stack([code, column], -1)[None])[0].to(values)
+        if (int(code.max()) + 1) * _ROWS > len(code):
             return None
-    return code
+    return code.long()

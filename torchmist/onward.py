@@ -78,6 +78,10 @@ class Onward(nn.Module):
         learn: of all, unless a part leaves some ``answer`` ``[B, Q]`` to stand."""
         return torch.ones(len(answer), dtype=torch.bool, device=answer.device)
 
+    def standardise(self, evidence: Evidence) -> None:
+        """Let the networks see all at the scale that it has in this ``evidence``, which trains
+        them: as it is, unless a part reads numbers of other sizes."""
+
     def reads(self, rows: tuple[int, int], columns: tuple[int, int]) -> bool:
         """Whether it may be asked of datasets of so many ``rows`` and ``columns`` of a side, each
         from the fewest to the most: else what it would read need not be found."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from torchmist.evidence import Evidence, in_t
+from torchmist.evidence_numbers import NUMBERS, evidence_numbers
 from torchmist.onward import OTHERS, Onward, what_others_say
 
 __all__ = ["Recognising"]
@@ -27,7 +28,20 @@ class Recognising(Onward):
     """Quantiles that go on where the answer leaves room for what canonical laws would have."""
 
     CANDIDATES = 1
-    SEEN = _MARKS + 2 + OTHERS
+    SEEN = _MARKS + 2 + OTHERS + NUMBERS
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, members: int, quantiles: int) -> None:
+        super().__init__(members, quantiles)
+        self.register_buffer("mean", torch.zeros(NUMBERS))
+        self.register_buffer("scale", torch.ones(NUMBERS))
+
+    def standardise(self, evidence: Evidence) -> None:
+        """See :meth:`Onward.standardise`: all that the members of the arbiter read."""
+        read = evidence_numbers(evidence)
+        self.mean.copy_(read.mean(0))
+        self.scale.copy_(read.std(0).clamp(min=1e-3))
 
     def candidates(self, evidence: Evidence, answer: Tensor) -> Tensor:
         """See :meth:`Onward.candidates`: the median of the network, unless it lies three times as
@@ -47,13 +61,15 @@ class Recognising(Onward):
 
     def seen(self, evidence: Evidence, candidates: Tensor, middle: Tensor) -> Tensor:
         """See :meth:`Onward.seen`: quantiles of the network, how wide they are, what all columns
-        share linearly, and what others say."""
+        share linearly, what others say, and all that tells other laws from canonical ones."""
         own = in_t(evidence.recognised)
         quarter = own.shape[-1] // 4
         marks = own[:, [1, quarter, -1 - quarter, -2]]
         width = marks[:, :1] - marks[:, -1:]
         linear = in_t(evidence.linear) - middle
-        return torch.cat([marks - middle, width, linear, what_others_say(evidence) - middle], -1)
+        others = what_others_say(evidence) - middle
+        numbers = (evidence_numbers(evidence) - self.mean) / self.scale
+        return torch.cat([marks - middle, width, linear, others, numbers], -1)
 
     @staticmethod
     def may_say_more(x: Tensor, y: Tensor) -> Tensor:

@@ -123,7 +123,6 @@ def _rest(side: Sorted, codes: Tensor) -> Side:
 def entropy_draws(codes: Tensor, rng: np.random.Generator) -> NDArray[np.float64]:
     """Draws ``[S]`` of the entropy in nats of labels ``[N]``, of normal error and at most that of
     equal shares."""
-    value, error = (float(v) for v in entropy_estimate(codes[None]))
-    draws = value + error * rng.standard_normal(DRAWS)
-    out: NDArray[np.float64] = draws.clip(0.0, math.log(codes.unique().numel()))
-    return out
+    value, error, most = (float(v) for v in entropy_estimate(codes[None]))
+    draws: NDArray[np.float64] = value + error * rng.standard_normal(DRAWS)
+    return draws.clip(0.0, most)

@@ -124,9 +124,10 @@ def fit(
     if onward:
         networks = arbiter.onward()[-1].members
         arbiter.onward()[-1].learns = True
+        arbiter.onward()[-1].standardise(evidence_of(train))
         schedule = dataclasses.replace(schedule, rate=4e-3, dropout=0.15, batch=256, warmup=50)
     else:
-        arbiter.standardise(arbiter.read(evidence_of(train)))
+        arbiter.standardise(evidence_of(train))
     often = torch.isin(train["family"], torch.tensor(known, dtype=train["family"].dtype))
     taught = with_rare_ones(_repeated(train, torch.where(often, met, 1)))
     steps = train_members(arbiter, taught, levels, schedule, seed, networks=networks)

@@ -30,7 +30,7 @@ from torch import Tensor
 
 from torchmist.cache import cached
 from torchmist.models.kernel_table import kernel_table
-from torchmist.models.neighbours import COINCIDE, NEIGHBOURS, may_tie, neighbour_estimates
+from torchmist.models.neighbours import COINCIDE, FAR, NEIGHBOURS, may_tie, neighbour_estimates
 from torchmist.models.statistics import Features
 from torchmist.no_gradient import no_gradient
 from torchmist.sorting import smallest
@@ -48,7 +48,6 @@ LOCAL = SCALES * SCALES + 2 * SCALES + 4
 _REFERENCES, _QUERIES = 1024, 2048
 _NEAR = 10
 _SMOOTH = 0.05  # c: added to counts of neighbours, expected and seen
-_FAR = 1e6
 _RIDGE = 0.03
 
 
@@ -92,12 +91,12 @@ class Subset(NamedTuple):
     def hide_own(self, squares: Tensor) -> Tensor:
         """Squared distances ``[B, Q, M]`` whose pairs that are not to be looked at became far."""
         if self.present_references is not None:
-            return squares.masked_fill_(self.own, _FAR)
+            return squares.masked_fill_(self.own, FAR)
         size = squares.shape[-1]  # of each reference one pair alone: itself
         itself = self.references
         if itself is None:
             itself = torch.arange(size, device=squares.device)
-        return squares.scatter_(1, itself.expand(len(squares), size)[:, None], _FAR)
+        return squares.scatter_(1, itself.expand(len(squares), size)[:, None], FAR)
 
     def mean(self, value: Tensor) -> Tensor:
         """Mean over the real queries of ``[B, Q, F]``."""
@@ -225,8 +224,7 @@ def nearest(rows: tuple[Tensor, Tensor], chosen: Subset) -> Tensor:
     """Estimates ``[B, 2]`` in nats by nearest neighbours alone, without gradient, of rows
     ``[B, Q, kx]`` and ``[B, Q, ky]``."""
     dx, dy = (_squares(side, chosen)[0] for side in rows)
-    ties = may_tie(*rows)
-    return chosen.mean(neighbour_estimates((dx, dy), chosen.others, ties=ties))
+    return chosen.mean(neighbour_estimates((dx, dy), chosen.others, may_tie(*rows)))
 
 
 def local_statistics(views: Sequence[tuple[Tensor, Tensor]], chosen: Subset) -> Local:
@@ -239,8 +237,9 @@ def local_statistics(views: Sequence[tuple[Tensor, Tensor]], chosen: Subset) -> 
     with no_gradient():
         most = min(_NEAR, dx.shape[-1] - 1)
         near = [smallest(d, most).clamp(0.0, 4.0) for d in (dx, dy)]
-        ties = any(may_tie(*view) for view in views)
-        neighbours = neighbour_estimates((dx, dy), others, ties=ties)
+        ties = may_tie(*views[0])  # those of the scores, whose columns others mix
+        ties = None if ties is None else ties.repeat(count)
+        neighbours = neighbour_estimates((dx, dy), others, ties)
         dims = [_growth(v, mean) for v, mean in zip(near, (mean_x, mean_y))]
         first = near[0][..., :1], near[1][..., :1]
         rate = _rates(near[0], mean_x), _rates(near[1], mean_y)

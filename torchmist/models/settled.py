@@ -19,7 +19,7 @@ from torch import Tensor
 
 from torchmist.copula import normal_scores, standardise
 from torchmist.models.local import sample_order, whitened
-from torchmist.models.neighbours import NEIGHBOURS, may_tie, neighbour_estimates
+from torchmist.models.neighbours import FAR, NEIGHBOURS, may_tie, neighbour_estimates
 from torchmist.models.variates import even_places, rows_at
 from torchmist.no_gradient import no_gradient
 
@@ -34,7 +34,6 @@ FEWEST_ROWS = 128
 """Rows from which neighbours are asked."""
 _MOST_ROWS = 6144
 _ON_CPU, _ELSEWHERE = 500_000, 30_000_000  # distances at a time: a cache holds the first
-_FAR = 1e6  # squared distance of rows that do not count
 
 
 class Settled(NamedTuple):
@@ -106,7 +105,7 @@ def _estimates(sides: list[Tensor], present: Tensor, neighbours: tuple[int, ...]
     others = (present.sum(-1)[:, None, None] - 1).to(sides[0].dtype)
     ties = may_tie(*sides)
     found = [
-        neighbour_estimates((a, b), others, neighbours, ties=ties)
+        neighbour_estimates((a, b), others, ties, neighbours)
         for a, b in zip(*(_distances(side, present) for side in sides))
     ]
     shares = present[..., None] / (others + 1)
@@ -119,10 +118,10 @@ def _distances(side: Tensor, present: Tensor) -> Iterator[Tensor]:
     square = side.square().sum(-1, keepdim=True)
     one = torch.ones_like(square)
     left = torch.cat([-2 * side, square, one], -1)
-    right = torch.cat([side, one, square + _FAR * ~present[..., None]], -1).mT
+    right = torch.cat([side, one, square + FAR * ~present[..., None]], -1).mT
     most = _ON_CPU if side.device.type == "cpu" else _ELSEWHERE
     size = max(1, most // (len(side) * side.shape[1]))
     for start in range(0, side.shape[1], size):
         squares = left[:, start : start + size] @ right
-        squares.diagonal(offset=start, dim1=-2, dim2=-1).fill_(_FAR)
+        squares.diagonal(offset=start, dim1=-2, dim2=-1).fill_(FAR)
         yield squares
