@@ -51,9 +51,10 @@ def naive_kernels(x: Tensor, y: Tensor, by: tuple[Fixed, Fixed]) -> Tensor:
 
 
 def naive_neighbours(x: Tensor, y: Tensor, k: int) -> float:
-    """Kraskov's first estimate in nats; where the radius is 0, or more than two others of a side
-    lie at it, all within it count (Mesner and Shalizi)."""
+    """Kraskov's first estimate in nats; where the radius is 0, all that coincide count (Mesner and
+    Shalizi); where columns hold few values, those that lie at it in one side come in any order."""
     dx, dy = squares(x)[0].tolist(), squares(y)[0].tolist()
+    few = any(all(4 * len(c.unique()) <= len(c) for c in side.T) for side in (x, y))
     total = 0.0
     for row_x, row_y in zip(dx, dy):
         joint = [max(a, b) for a, b in zip(row_x, row_y)]
@@ -61,9 +62,15 @@ def naive_neighbours(x: Tensor, y: Tensor, k: int) -> float:
         reach = radius * (1 + 1e-6) + 1e-9
         nearer = [sum(d < radius * (1 - 1e-6) - 1e-9 for d in row) for row in (row_x, row_y)]
         within = [sum(d < reach for d in row) for row in (row_x, row_y)]
-        near, in_x, in_y = k, nearer[0] + 1, nearer[1] + 1
-        if radius < 1e-9 or max(b - a for a, b in zip(nearer, within)) > 2:
-            near, in_x, in_y = sum(r < reach for r in joint), *within
+        near, counts = k, [count + 1.0 for count in nearer]
+        at = [b - a for a, b in zip(nearer, within)]
+        if radius < 1e-9:
+            near, counts = sum(r < reach for r in joint), within
+        elif few and max(at) > 2:
+            before = sum(r < radius * (1 - 1e-6) - 1e-9 for r in joint)
+            share = (k - before) / (sum(r < reach for r in joint) - before + 1)
+            counts = [a + share * (c + 1) if c else a + 1 for a, c in zip(nearer, at)]
+        in_x, in_y = counts
         for sign, count in ((1, near), (-1, in_x), (-1, in_y)):
             total += sign * float(torch.digamma(torch.tensor(float(count), dtype=torch.float64)))
     n = len(dx)

@@ -45,7 +45,7 @@ def test_bad_pairs_are_refused(small, z, y, error, match) -> None:
             term()
 
 
-def test_too_few_samples_are_refused(small) -> None:
+def test_too_few_reason_are_refused(small) -> None:
     with pytest.raises(ValueError, match="at least 4 samples, got 3"):
         torchmist.mist_mi(Z[:3], Z[:3], model=small)
 

@@ -295,3 +295,5 @@ def test_an_open_chain_leaves_the_other_to_count() -> None:
     x = rng.normal(size=400)
     found = torchmist.estimate_conditional(x, copy, given)
     assert np.isfinite(found.interval(0.9)[1]) and found.mean < 0.1
+    assert not [note for note in found.warnings if "of the interval is open" in note]
+    assert "of the chain rule from y, whose upper end is open, nothing is taken" in found.warnings

@@ -21,7 +21,7 @@ def fresh(monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
-def test_a_last_batch_of_few_samples_is_nothing(small, monkeypatch, n) -> None:
+def test_a_last_batch_of_few_reason_is_nothing(small, monkeypatch, n) -> None:
     fresh(monkeypatch)
     z = code(n)
     with pytest.warns(UserWarning, match="fewer than 4 samples .* the term is 0"):

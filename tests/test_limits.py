@@ -50,6 +50,29 @@ def test_the_smaller_entropy_counts_and_many_values_have_none() -> None:
     assert limit(AGE[:1000], NOISE[:1000]) is None  # 72 values in 1,000 rows
 
 
+def test_each_dataset_of_a_batch_has_its_own() -> None:
+    """Two scales of 60 values are not one of 120, and numbers beside them have no limit."""
+    rng = np.random.default_rng(2)
+    steps, more = rng.integers(0, 60, (2, 2000, 1)).astype(float)
+    fine = rng.normal(size=(2000, 1))
+    x = np.stack([steps, 0.1 * more + 7, fine])
+    y = np.stack([2 * steps + 1, more, fine + rng.normal(size=(2000, 1))])
+    found = torchmist.estimate(x, y)
+    alone = torchmist.estimate(steps, 2 * steps + 1)
+    assert found.mean[0] == pytest.approx(alone.mean, abs=1e-3)
+    assert (np.abs(found.mean[:2] - math.log(60)) < 0.05).all() and found.mean[2] < 1.0
+    assert np.isfinite(found.interval(0.9)[1]).all()
+
+
+def test_pairs_of_columns_have_it_as_well() -> None:
+    steps = np.round(3 * NOISE)
+    table = np.c_[steps, 2 * steps + 1, NOISE]
+    entropy = float(entropy_estimate(_codes(steps))[0])
+    found = torchmist.pairwise(table)
+    assert found.estimate[0, 1] == pytest.approx(entropy, abs=0.05)
+    assert found.high[0, 2] < entropy + 0.05
+
+
 def test_labels_that_numbers_decide_are_within_the_interval() -> None:
     classes = np.digitize(NOISE, np.quantile(NOISE, [0.1, 0.3, 0.6]))
     found = torchmist.estimate(np.c_[NOISE, AGE], classes)

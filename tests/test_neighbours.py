@@ -56,8 +56,8 @@ def test_independent_bits_say_nothing(columns: int) -> None:
     bits = (torch.rand(2000, columns, generator=generator(2)) < 0.5).float()
     y = torch.randn(2000, 1, generator=generator(3))
     assert may_tie(bits[None], y[None]).all() and may_tie(y[None], bits[None]).all()
-    assert (estimates(bits, y, ties=True).abs() < 0.04).all()
-    assert (estimates(y, bits, ties=True).abs() < 0.04).all()
+    assert (estimates(bits, y, ties=True).abs() < 0.05).all()
+    assert (estimates(y, bits, ties=True).abs() < 0.05).all()
 
 
 def test_what_a_rare_flag_among_others_says_is_no_more_than_it_is() -> None:

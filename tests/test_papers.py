@@ -34,3 +34,12 @@ def test_single_columns_share_what_their_correlation_says() -> None:
         rho = torch.corrcoef(torch.cat([x, y], -1).mT.double())[0, 1]
         assert abs(float(-0.5 * torch.log1p(-(rho**2)) - mi)) < 0.03
     assert (made.family == 0).all()
+
+
+@pytest.mark.parametrize(("dx", "dy"), [(5, 1), (1, 4)])
+def test_a_single_column_beside_several_shares_with_one_direction_of_them(dx: int, dy: int) -> None:
+    made = PaperPairs().sample(8, 40_000, dx, dy, generator=generator(2))
+    for x, y, mi in zip(made.x.double(), made.y.double(), made.mi):
+        logs = [torch.corrcoef(side.mT).det().log() if side.shape[1] > 1 else torch.zeros(())
+                for side in (x, y, torch.cat([x, y], -1))]  # fmt: skip
+        assert abs(float(0.5 * (logs[0] + logs[1] - logs[2]) - mi)) < 0.03

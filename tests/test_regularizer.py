@@ -147,7 +147,7 @@ def test_an_epoch_over_one_class_at_a_time_ends(small) -> None:
 
 
 @pytest.mark.parametrize("lift", [None, 3])
-def test_datasets_that_the_mask_leaves_few_samples_of_are_zero(small, lift) -> None:
+def test_datasets_that_the_mask_leaves_few_reason_of_are_zero(small, lift) -> None:
     term = torchmist.MIRegularizer(small, lift=lift)
     z = torch.stack([Z, -Z, Z.flip(0)]).requires_grad_()
     y, mask = torch.stack([Y, Y, Y]), torch.ones(3, 30, dtype=torch.bool)

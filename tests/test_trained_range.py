@@ -43,6 +43,6 @@ def test_a_network_has_the_range_of_its_provenance(small) -> None:
 
 
 @pytest.mark.parametrize("n, words", [(7, "extrapolation"), (8, "at most 32 directions")])
-def test_wide_sides_of_few_samples_are_an_extrapolation(n, words) -> None:
+def test_wide_sides_of_few_reason_are_an_extrapolation(n, words) -> None:
     (note,) = TrainedRange(d=(1, 32)).notes(n, 33, 2)
     assert note.startswith("33 columns of the first variable") and words in note

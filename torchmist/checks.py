@@ -26,6 +26,7 @@ __all__ = [
     "plain_tensor",
     "visible",
     "warn_once",
+    "warned",
 ]
 
 MIN_SAMPLES = 4
@@ -303,6 +304,11 @@ def check_mask(mask: Tensor | None, x: Tensor, least: int = MIN_SAMPLES) -> Tens
             f"{int(mask.sum(-1).min())} in one of them"
         )
     return mask
+
+
+def warned(message: str) -> bool:
+    """Whether :func:`warn_once` has said so."""
+    return message in _warned
 
 
 def warn_once(message: str) -> None:

@@ -9,10 +9,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from torchmist.checks import INTEGERS, visible
+from torchmist.checks import INTEGERS, visible, warned
 
 __all__ = ["check_class_number", "check_num_classes", "fixed_one_hot", "one_hot", "table_note"]
 
+_TABLE = (
+    "both sides are classes, as one-hot columns or labels: of such tables the value of this term "
+    "can be several times too high; it is better had from torchmist.estimate, which counts labels, "
+    ".argmax(-1) of one-hot columns"
+)
 _NEAR = 0.01  # of 0 or 1: what straight-through codes are off by in half precision
 
 
@@ -89,10 +94,6 @@ def table_note(z: Tensor, y: Tensor) -> str:
             "both sides are class labels, so that this term has no gradient; its value is better "
             "had from torchmist.estimate, which counts them"
         )
-    if all(known or one_hot(side) for known, side in zip(labels, (z, y))):
-        return (
-            "both sides are classes, as one-hot columns or labels: of such tables the value of "
-            "this term can be several times too high; it is better had from torchmist.estimate, "
-            "which counts labels, .argmax(-1) of one-hot columns"
-        )
-    return ""
+    if warned(f"torchmist: {_TABLE}"):  # no need to look again
+        return ""
+    return _TABLE if all(a or one_hot(side) for a, side in zip(labels, (z, y))) else ""

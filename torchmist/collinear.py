@@ -39,6 +39,7 @@ _SHARE_HIDDEN = 0.2
 _EACH = 10  # fewest rows for each column of both sides
 _SURE = 6  # columns of a side, up to which neighbours tell how far it is from normal
 _ROWS, _NEIGHBOURS, _GAP = 1000, 3, 10  # of which this is asked
+_CHANCE = 0.05  # nats by which gaps of normal columns seem to be off at most
 _NORMAL = 0.5 * math.log(2 * math.pi * math.e)  # nats of a normal variable of variance 1
 
 
@@ -158,7 +159,7 @@ def _negentropy(side: Tensor) -> Tensor:
     ball = 0.5 * d * math.log(math.pi) - math.lgamma(0.5 * d + 1)
     counts = torch.digamma(torch.tensor([float(some.shape[1]), float(_NEIGHBOURS)]))
     whole = float(counts[0] - counts[1]) + ball + d * radius.log().mean(-1)
-    found = torch.maximum(d * _NORMAL - whole, (_NORMAL - single).clamp(min=0).sum(-1))
+    found = torch.maximum(d * _NORMAL - whole, (_NORMAL - single - _CHANCE).clamp(min=0).sum(-1))
     out: Tensor = found.clamp(min=0)
     return out
 

@@ -2,8 +2,8 @@ r"""Conditional mutual information, by the chain rule, class by class, or both.
 
 .. math:: I(X;Y|C) = \sum_c P(c)\, I(X;Y|C = c), \qquad I(X;Y|Z) = I(X;(Y,Z)) - I(X;Z).
 
-Of labels and numbers, the chain rule within each class. Labels on either side bound the value of a
-class by their entropy in it.
+Of labels and numbers, the chain rule within each class. A term takes it from X, an estimate from X
+and from Y. Labels on either side bound the value of a class by their entropy in it.
 
 Legend: ``N`` samples, ``K`` classes, ``Q`` quantiles, ``S`` draws.
 """
@@ -11,6 +11,7 @@ Legend: ``N`` samples, ``K`` classes, ``Q`` quantiles, ``S`` draws.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,7 @@ from torchmist.sample import Sample, term_sample
 __all__ = ["conditional_mi", "estimate_conditional", "estimate_given"]
 
 _ARRAYS = "torchmist.estimate_conditional"
+_OPEN = "upper end of the interval is open"  # what notes on it say
 
 
 def _split_given(given: Tensor | Sequence[Tensor], x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
@@ -106,7 +108,8 @@ def conditional_mi(
     """Estimate of +I(X;Y|C) in nats, differentiable in all that is floating point.
 
     For a floating-point ``given`` by the chain rule, ``I(X; (Y, C)) - I(X; C)``: a difference of
-    two estimates, whose errors add. For integer labels class by class,
+    two estimates, whose errors add, and not quite the same with ``x`` and ``y`` exchanged
+    (:func:`estimate_conditional` takes both ways). For integer labels class by class,
     ``sum_c (N_c / N) I(X; Y | C = c)``, in one batch with a mask. Of both, the chain rule within
     each class.
 
@@ -185,7 +188,7 @@ def estimate_conditional(
 
     Labels among the columns of ``given`` split the sample into classes, whose estimates are
     averaged; numbers among them are taken by the chain rule within each class, from X and from Y,
-    so that the estimate does not depend on which is which. Numbers of few
+    so that the estimate depends on which is which by its draws alone. Numbers of few
     distinct values split the sample as labels do, while a class holds 20 samples on average.
 
     The quantiles are those of sums and differences of independent errors, by draws, of which half
@@ -240,50 +243,52 @@ def estimate_given(sorted_: SortedGiven, model: Model = "mist") -> MIEstimate:
         return MIEstimate(torch.zeros(1, QUANTILES), quantile_levels(), (why,), False)
     member, numbers = classes_of(c)
     rng = np.random.default_rng(0)
-    total, parts, beyond = np.zeros(DRAWS), [], False
+    total, notes, beyond = np.zeros(DRAWS), list(sorted_.notes), False
     for code in member.unique():
         rows = member == code
         u, v = some_rows(a, rows), some_rows(b, rows)
         if numbers is None:
-            found = [estimate_checked(u, v, ("x", "y"), model)]
-            draws = draws_of(found[0].quantiles[0], found[0].levels, rng)
-            opened = _open(found[0])
+            alone = estimate_checked(u, v, ("x", "y"), model)
+            if bool(rows.all()):  # as it is, without draws
+                return replace(alone, warnings=tuple(dict.fromkeys((*notes, *alone.warnings))))
+            draws = draws_of(alone.quantiles[0], alone.levels, rng)
+            told, opened = alone.warnings, _open(alone)
         else:
-            draws, found, opened = _by_both_chains(u, v, some_rows(numbers, rows), model, rng)
+            draws, told, opened = _by_both_chains(u, v, some_rows(numbers, rows), model, rng)
         total += float(rows.double().mean()) * np.minimum(draws, _bound((a, b), rows))
-        parts += found
+        notes += told
         beyond |= opened
-    levels = parts[0].levels
-    quantiles = quantiles_of(total, levels)
-    if len(parts) == 1:  # as it is, without draws
-        quantiles = parts[0].quantiles[0]
-    told = tuple(dict.fromkeys([*sorted_.notes, *(n for part in parts for n in part.warnings)]))
-    ends = torch.tensor([beyond])
-    return MIEstimate(quantiles.clamp(min=0)[None], levels, told, False, ends)
+    levels, ends = quantile_levels(), torch.tensor([beyond])
+    quantiles = quantiles_of(total, levels).clamp(min=0)[None]
+    return MIEstimate(quantiles, levels, tuple(dict.fromkeys(notes)), False, ends)
 
 
 def _by_both_chains(
     x: Side, y: Side, given: Side, model: Model, rng: np.random.Generator
-) -> tuple[NDArray[np.float64], list[MIEstimate], bool]:
-    """Draws ``[S]`` of I(X;Y|Z) for numbers ``given``, the estimates behind them, and whether the
-    upper end is open.
+) -> tuple[NDArray[np.float64], tuple[str, ...], bool]:
+    """Draws ``[S]`` of I(X;Y|Z) for numbers ``given``, notes, and whether the upper end is open.
 
     Half of the draws are of I(X;(Y,Z)) - I(X;Z) and half of I(Y;(X,Z)) - I(Y;Z): where Z tells much
     of one side, that side hides in it what the other adds. A chain whose upper end is open counts
     if both are.
     """
-    chains = []
+    chains, notes = {}, []
     for one, other, name, names in ((x, y, "x", "(y, given)"), (y, x, "y", "(x, given)")):
         both = estimate_checked(one, joined([other, given]), (name, names), model)
-        chains.append([both, estimate_checked(one, given, (name, "given"), model)])
-    closed = [chain for chain in chains if not any(map(_open, chain))]
-    counted = closed if closed else chains
+        chains[name] = [both, estimate_checked(one, given, (name, "given"), model)]
+    closed = [name for name, chain in chains.items() if not any(map(_open, chain))]
+    counted = closed if closed else list(chains)
     draws = []
-    for k, chain in enumerate(counted):
-        whole, part = (draws_of(each.quantiles[0], each.levels, rng) for each in chain)
+    for k, name in enumerate(counted):
+        whole, part = (draws_of(each.quantiles[0], each.levels, rng) for each in chains[name])
         draws.append((whole - part)[k :: len(counted)])
-    found = [each for chain in chains for each in chain]
-    return rng.permutation(np.concatenate(draws)), found, not closed
+    for name, chain in chains.items():
+        told = [note for each in chain for note in each.warnings]
+        if name not in counted:
+            told = [note for note in told if _OPEN not in note]
+            told.append(f"of the chain rule from {name}, whose upper end is open, nothing is taken")
+        notes += told
+    return rng.permutation(np.concatenate(draws)), tuple(notes), not closed
 
 
 def _open(estimate: MIEstimate) -> bool:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torchmist.checks import MIN_SAMPLES, visible, warn_once
 from torchmist.trained_range import TrainedRange
 
-__all__ = ["CONSTANT", "few_samples", "fewest_samples", "live_datasets", "touching_zero", "varies",
+__all__ = ["CONSTANT", "few_reason", "fewest_samples", "live_datasets", "touching_zero", "varies",
            "warn_nothing", "without_constant"]  # fmt: skip
 
 _START = 16  # rows that show most columns not to be constant
@@ -28,7 +28,7 @@ def fewest_samples(trained: TrainedRange | None, pursued: bool) -> int:
     return max(MIN_SAMPLES, stated[0]) if stated else MIN_SAMPLES
 
 
-def few_samples(least: int) -> str:
+def few_reason(least: int) -> str:
     """What is said of batches of fewer than ``least`` samples."""
     trained = ", the fewest that its weights were trained on," if least > MIN_SAMPLES else ""
     return f"a batch of fewer than {least} samples{trained}"
@@ -85,7 +85,7 @@ def live_datasets(
 
 
 def warn_nothing(why: str) -> None:
-    """Warn that a term is 0; ``why`` is :data:`CONSTANT` or of :func:`few_samples`, each said
+    """Warn that a term is 0; ``why`` is :data:`CONSTANT` or of :func:`few_reason`, each said
     once."""
     if not torch.compiler.is_compiling():
         warn_once(f"torchmist: {why} has no mutual information to estimate: the term is 0 there")

@@ -93,9 +93,9 @@ class TransferEntropy:
     """Transfer entropy from ``x`` to ``y`` in nats.
 
     ``estimate``: with quantiles (:class:`torchmist.MIEstimate`), for rows taken as independent.
-    ``p_value``: by block permutations of ``x``; NaN without any. ``effective``: the estimate less
-    the mean of the permutations, at least 0 (Marschinski and Kantz 2002). ``block``: rows of a
-    block.
+    ``p_value``: by block permutations of ``x``; NaN without any. ``effective``: what the
+    permutations test, which is the chain rule from the target alone, less their mean, at least 0
+    (Marschinski and Kantz 2002). ``block``: rows of a block.
     """
 
     estimate: MIEstimate
@@ -221,7 +221,7 @@ def transfer_entropy(
     orders = _block_orders(len(now), size, permutations, random_state)
     with Bar(1 + permutations, "estimate", progress) as bar:
         whole, chance = _gains(now, past_x, past_y, orders, model, bar)
-    effective = max(0.0, float(found.mean) - max(0.0, float(chance.mean())))
+    effective = max(0.0, whole - max(0.0, float(chance.mean())))
     return TransferEntropy(found, float(permutation_p_value(whole, chance)), effective, size)
 
 

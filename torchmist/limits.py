@@ -12,7 +12,7 @@ from torch import Tensor
 from torchmist.entropy import entropy_quantiles
 from torchmist.kinds import Sorted, SortedPair, joint_codes
 
-__all__ = ["entropy_limit"]
+__all__ = ["entropy_limit", "repeated_codes"]
 
 _ROWS = 20  # for each distinct row of a side of numbers, on average, whose entropy can be told
 
@@ -26,13 +26,13 @@ def entropy_limit(pair: SortedPair, levels: Tensor) -> Tensor | None:
 
 def _quantiles(side: Sorted, levels: Tensor) -> Tensor:
     """Those of the entropy of one side, ``[B, Q]`` on the CPU, infinite where it cannot be told."""
-    codes = [_codes(values) for values in side.values] if side.codes is None else side.codes
+    codes = [repeated_codes(values) for values in side.values] if side.codes is None else side.codes
     none = torch.full((1, len(levels)), torch.inf)
     found = [none if c is None else entropy_quantiles(c[None], levels).cpu() for c in codes]
     return torch.cat(found)
 
 
-def _codes(values: Tensor) -> Tensor | None:
+def repeated_codes(values: Tensor) -> Tensor | None:
     """Codes from 0 ``[N]`` of the rows of ``[N, d]``, None where these are too many."""
     code = torch.zeros_like(values[:, 0])
     for column in values.unbind(-1):

@@ -14,7 +14,7 @@ from torchmist.class_labels import check_class_number
 from torchmist.critic import CriticConfig
 from torchmist.degenerate import (
     CONSTANT,
-    few_samples,
+    few_reason,
     fewest_samples,
     live_datasets,
     touching_zero,
@@ -186,7 +186,7 @@ class MIRegularizer(nn.Module):
     ) -> Tensor:  # fmt: skip
         """The value of a batch, and of what of the memory stands behind its ``own`` samples."""
         if 0 < min(z.dim(), y.dim()) <= max(z.dim(), y.dim()) < 3 and len(z) == len(y) == 0:
-            return self._nothing(z, y, few_samples(self._least(self.estimator(z))))
+            return self._nothing(z, y, few_reason(self._least(self.estimator(z))))
         sample = term_sample(z, y, names, wrt=wrt, mask=mask, degenerate=True)
         return self._value(sample, y, weight, own)
 
@@ -199,10 +199,10 @@ class MIRegularizer(nn.Module):
         least = self._least(network)
         live = live_datasets(a, b, mask, least)
         if a.shape[1] < least:
-            return self._nothing(a, b, few_samples(least))
+            return self._nothing(a, b, few_reason(least))
         whole = visible(live.all()) is not False
         if not whole:
-            why = few_samples(least) if bool(varies(a, b, mask).all()) else CONSTANT
+            why = few_reason(least) if bool(varies(a, b, mask).all()) else CONSTANT
             if not bool(live.any()):
                 return self._nothing(a, b, why)
             warn_nothing(why)

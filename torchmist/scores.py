@@ -21,10 +21,11 @@ from torch import Tensor
 from torchmist.checks import MIN_SAMPLES
 from torchmist.columns import Discrete, Kind, Side, read_side
 from torchmist.copula import rank_transform
-from torchmist.entropy import code_entropy
+from torchmist.entropy import code_entropy, entropy_quantiles
 from torchmist.estimation import MIEstimate, estimate_sorted
 from torchmist.functional import Model
 from torchmist.kinds import bearable, sort_pair
+from torchmist.limits import repeated_codes
 from torchmist.models.pair_network import PairNetwork, is_pair_model, load_pair_network
 from torchmist.models.pair_statistics import label_statistics, mixed_statistics, number_statistics
 from torchmist.ordered import order_matters
@@ -39,6 +40,7 @@ _CHUNK = 64  # most pairs in one pass
 _FEW, _PER_VALUE = 20, 5  # most values of a number that is taken for labels, and rows for each
 _ROWS = 20_000  # most rows to see from whether the order of integers matters
 _NEAR = 0.6  # share of what the sample resolves from which a pair is looked at for near copies
+_MUCH = 1.0  # nats of a pair of numbers from which the entropy of repeated values is asked
 _CLASSES = 60  # most classes of a table; beside numbers, the rarest beyond are one
 
 Taken = Literal["numbers", "labels"]
@@ -225,8 +227,27 @@ def score_columns(
             if step is not None:
                 step(len(part))
     moving = (x.values != x.values[:1]).any(0) & (y.values != y.values[:1]).any()
-    out = out * moving.cpu()[:, None]
-    return MIEstimate(out, (torch.arange(count) + 0.5) / count, (), True, _open(out, x, y))
+    out, levels = out * moving.cpu()[:, None], (torch.arange(count) + 0.5) / count
+    limit = _limit(out, x, y, levels)
+    opened = _open(out, x, y) & limit.isinf().all(-1)
+    return MIEstimate(torch.minimum(out, limit), levels, (), True, opened)
+
+
+def _limit(quantiles: Tensor, x: Columns, y: Columns, levels: Tensor) -> Tensor:
+    """Quantiles ``[F, Q]`` at ``levels`` ``[Q]`` of the entropy of the numbers that repeat few
+    values, of a column or of the target, infinite without such and of columns that share little."""
+    out = torch.full_like(quantiles, torch.inf)
+    high = (quantiles.median(-1).values > _MUCH).nonzero().flatten().tolist()
+    sides = [(k, side, at) for k in high for side, at in ((x, k), (y, 0))]
+    known: dict[tuple[bool, int], Tensor | None] = {}
+    for k, side, at in sides:
+        key = (side is y, at)
+        if side.taken[at] == "numbers" and key not in known:
+            known[key] = repeated_codes(side.values[:, [at]])
+        codes = known.get(key)
+        if codes is not None:
+            out[k] = torch.minimum(out[k], entropy_quantiles(codes[None], levels)[0].cpu())
+    return out
 
 
 def _open(quantiles: Tensor, x: Columns, y: Columns) -> Tensor:
