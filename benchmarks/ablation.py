@@ -74,7 +74,7 @@ def without(data: Data, fields: Sequence[str]) -> Data:
 
 def _fitted(data: Data, levels: Tensor, epochs: int, **sizes: Any) -> Arbiter:
     arbiter = Arbiter(**sizes)
-    arbiter.standardise(arbiter.read(evidence_of(data)))
+    arbiter.standardise(evidence_of(data))
     train_members(arbiter, data, levels, fresh_schedule(epochs), 0)
     return arbiter
 
