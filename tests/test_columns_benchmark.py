@@ -17,7 +17,6 @@ RECORDS = Records(columns.RESULTS, columns.COLUMNS, keys=3)
 
 SHORT = {  # of ten draws
     "six sources with uniform delays, rotated": 3,
-    "which of 30 columns is the largest": 1,
     "64 rectified units of four numbers": 4,
 }
 

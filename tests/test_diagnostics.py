@@ -29,6 +29,7 @@ REPEATED = RNG.integers(200, size=200)
     ids=["constant", "codes", "ties", "copies"],
 )
 def test_what_is_said_once(small: MIST, x: np.ndarray, y: np.ndarray, match: str) -> None:
+    torchmist.checks._warned.clear()
     with pytest.warns(UserWarning, match=match):
         r = torchmist.estimate(x, y, model=small)
     assert len(r.warnings) == 1
