@@ -75,6 +75,25 @@ def test_it_counts_within_the_sizes_that_it_knows(rows: int, columns: int, heard
     assert not Recognising.may_say_more(x, x[..., 1:]).any()
 
 
+def test_variates_that_repeat_each_other_rule_the_laws_out() -> None:
+    part, answer = Recognising(2, 24), from_nats(torch.full((20, 24), 2.0))
+    answer = answer + torch.linspace(-0.3, 0.3, 24)
+    data = _known(draws(20), torch.full((20,), 2.1))
+    for shared, heard in ((1.0, True), (1.1, True), (1.2, False)):
+        repeated = torch.tensor([shared, 1.0, 0.9, 4.0, 2.0]).expand(20, -1)
+        found = part.candidates(evidence_of({**data, "repeated": repeated}), answer)
+        assert (found.isnan() != heard).all()
+
+
+def test_columns_that_are_functions_of_one_angle_are_left_to_others() -> None:
+    generator = torch.Generator().manual_seed(500)
+    angle = 2 * torch.pi * torch.rand(500, 1, generator=generator)
+    other = angle + 0.3 * torch.randn(500, 1, generator=generator)
+    x, y = (torch.cat([a.cos(), a.sin(), (2 * a).cos(), (2 * a).sin()], -1) for a in (angle, other))
+    answers = [load_pretrained(name)(x[None], y[None]) for name in ("mist-duo-v16", "mist-duo-v18")]
+    assert torch.equal(*answers)
+
+
 def test_what_it_says_is_learned_and_all_else_stays(parent: Arbiter) -> None:
     data = draws()
     data["mi"] = data["mi"].clamp(min=0) + 0.2

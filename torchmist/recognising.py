@@ -14,7 +14,7 @@ from torch import Tensor
 
 from torchmist.evidence import Evidence, in_t
 from torchmist.evidence_numbers import NUMBERS, evidence_numbers
-from torchmist.onward import OTHERS, Onward, what_others_say
+from torchmist.onward import OTHERS, Onward, enough, what_others_say
 
 __all__ = ["Recognising"]
 
@@ -45,7 +45,8 @@ class Recognising(Onward):
 
     def candidates(self, evidence: Evidence, answer: Tensor) -> Tensor:
         """See :meth:`Onward.candidates`: the median of the network, unless it lies three times as
-        far from the middle of the answer as its outer quantiles, which rules the laws out."""
+        far from the middle of the answer as its outer quantiles, or variates repeat each other
+        (:class:`~torchmist.models.repeated.Repeated`): both rule the laws out."""
         median = in_t(evidence.recognised).median(-1, keepdim=True).values
         middle = answer.mean(-1, keepdim=True)
         low = middle + _REACH * (answer[:, 1:2] - middle)
@@ -53,6 +54,8 @@ class Recognising(Onward):
         n, sides = evidence.sizes[:, :1], evidence.sizes[:, 1:]
         known = (n <= _ROWS) & (sides[:, :1] == sides[:, 1:])
         known &= (sides[:, :1] >= _COLUMNS[0]) & (sides[:, :1] <= _COLUMNS[1])
+        shared, either = evidence.repeated[:, :1], evidence.repeated[:, 1:2]
+        known &= shared <= enough(either)
         return median.masked_fill(~known | (median < low) | (median > high), torch.nan)
 
     def reads(self, rows: tuple[int, int], columns: tuple[int, int]) -> bool:
