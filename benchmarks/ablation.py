@@ -33,6 +33,7 @@ from torchmist.arbiter_fit import (
     train_doubt,
     train_members,
 )
+from torchmist.evidence_numbers import evidence_numbers
 from torchmist.losses import pinball_loss
 from torchmist.quantile_head import from_nats, quantile_levels, to_nats
 from training.arbiter import collected
@@ -74,7 +75,7 @@ def without(data: Data, fields: Sequence[str]) -> Data:
 
 def _fitted(data: Data, levels: Tensor, epochs: int, **sizes: Any) -> Arbiter:
     arbiter = Arbiter(**sizes)
-    arbiter.standardise(evidence_of(data))
+    arbiter.standardise(evidence_numbers(evidence_of(data)))
     train_members(arbiter, data, levels, fresh_schedule(epochs), 0)
     return arbiter
 

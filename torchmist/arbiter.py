@@ -32,6 +32,7 @@ from torchmist.evidence import Evidence, in_t
 from torchmist.evidence_numbers import FAR, NUMBERS, evidence_numbers
 from torchmist.further import Further
 from torchmist.models.neighbourhood import OPINION_COUNT
+from torchmist.models.standardised import Standardised
 from torchmist.models.variates import VARIATE_OPINIONS
 from torchmist.onward import Onward
 from torchmist.parting import Parting
@@ -48,7 +49,7 @@ ONWARD = ("further", "unmixed", "told", "repeated", "regimes", "settled", "recog
 """Arguments of :class:`Arbiter`: what goes on from its answer, one after the other."""
 
 
-class Arbiter(nn.Module):
+class Arbiter(Standardised):
     """Quantiles from the :class:`Evidence`.
 
     Args:
@@ -64,9 +65,6 @@ class Arbiter(nn.Module):
         recognised: whether a network that knows canonical laws alone is read.
     """
 
-    mean: Tensor
-    scale: Tensor
-
     def __init__(
         self, width: int = 128, members: int = 4, quantiles: int = 24, further: bool = False,
         unmixed: bool = False, told: bool = False, repeated: bool = False,
@@ -75,8 +73,7 @@ class Arbiter(nn.Module):
         super().__init__()
         self.width, self.quantiles = width, quantiles
         self.candidates = OPINION_COUNT + VARIATE_OPINIONS + 5
-        self.register_buffer("mean", torch.zeros(NUMBERS))
-        self.register_buffer("scale", torch.ones(NUMBERS))
+        self.keep_scale(NUMBERS)
         self.members = nn.ModuleList(
             blending_network(NUMBERS, width, self.candidates, quantiles) for _ in range(members)
         )
@@ -108,13 +105,6 @@ class Arbiter(nn.Module):
         parts = zip(ONWARD, self._parts(), strict=True)
         return {**sizes, **{name: True for name, part in parts if part is not None}}
 
-    def standardise(self, evidence: Evidence) -> None:
-        """Let the members see :func:`evidence_numbers` less their mean and over their deviation in
-        this ``evidence``."""
-        read = evidence_numbers(evidence)
-        self.mean.copy_(read.mean(0))
-        self.scale.copy_(read.std(0).clamp(min=1e-3))
-
     def forward(self, evidence: Evidence) -> Tensor:
         """Quantiles ``[B, Q]`` in nats."""
         out: Tensor = to_nats(self.doubt(self.each(evidence)))
@@ -144,7 +134,7 @@ class Arbiter(nn.Module):
 
     def _answers(self, evidence: Evidence, run: Callable[[nn.Module, Tensor], Tensor]) -> Tensor:
         """Quantiles of ``t`` of every member before anything further is read, ``[M, B, Q]``."""
-        seen = ((evidence_numbers(evidence) - self.mean) / self.scale).clamp(-FAR, FAR)
+        seen = self.standardised(evidence_numbers(evidence)).clamp(-FAR, FAR)
         candidates = self._candidates(evidence)
         return torch.stack([blended_quantiles(run(m, seen), candidates) for m in self.members])
 

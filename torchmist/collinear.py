@@ -26,6 +26,7 @@ from torch import Tensor
 from torchmist.copula import standardise
 from torchmist.models.linear import SHARE, gaussian_information, linear_information
 from torchmist.models.local import sample_order
+from torchmist.resolution import OPEN_END
 
 __all__ = ["Collinear", "collinear"]
 
@@ -83,18 +84,17 @@ def collinear(
     n = torch.full(x.shape[:1], x.shape[1], device=x.device)
     plain = gaussian_information(sides[0], sides[1], n, ridge=_ROUNDING).clamp(min=0)
     ranked = linear_information(x, y, None, None)[:, 0].clamp(min=0)
-    most = plain if bound is None else torch.minimum(plain, bound.to(plain))
-    few = (small.amin(0) < _SMALL) & _far(most, ranked, estimate)
+    limit = torch.full_like(plain, torch.inf) if bound is None else bound.to(plain)
+    few = (small.amin(0) < _SMALL) & _far(torch.minimum(plain, limit), ranked, estimate)
     notes: tuple[str, ...] = ()
     for k in few.nonzero().flatten().tolist():
         order = sample_order(torch.cat([scores[0][k], scores[1][k]], -1).mT[None], None, len(n))[0]
         one = slice(k, k + 1)
         least = torch.minimum(*(_negentropy(side[one, order]) for side in sides))
-        shared = (plain[one] - least).clamp(min=0)
-        shared = shared if bound is None else torch.minimum(shared, bound[one].to(shared))
+        shared = torch.minimum((plain[one] - least).clamp(min=0), limit[one])
         if not bool(_far(shared, ranked[one], estimate[one])):
             continue
-        opened[k] = widest <= _SURE and (bound is None or bool(bound[k].isinf()))
+        opened[k] = widest <= _SURE and bool(limit[k].isinf())
         told = _note(small[:, k].tolist(), float(ranked[k]), float(shared), bool(opened[k]), names)
         notes = notes or (told,)
     return Collinear(opened, notes)
@@ -115,7 +115,7 @@ def _note(
         f"the estimate may be too low"
     )
     if opened:
-        shown += ", and the upper end of the interval is open"
+        shown += f", and {OPEN_END}"
     of_x, of_y, together = small
     if min(of_x, of_y) < _SMALL:
         name, times = names[of_x >= of_y], min(of_x, of_y) ** -0.5

@@ -24,7 +24,7 @@ from torchmist.columns import Discrete, Side, read_side
 from torchmist.degenerate import touching_zero
 from torchmist.entropy import code_entropy, label_bound
 from torchmist.error_sums import DRAWS, draws_of, quantiles_of
-from torchmist.estimation import MIEstimate, estimate_checked
+from torchmist.estimation import MIEstimate, estimate_checked, has_open_end
 from torchmist.functional import Model, resolve_model
 from torchmist.given import (
     SortedGiven,
@@ -49,13 +49,13 @@ from torchmist.quantiles import (
     check_statistic,
     reduce_quantiles,
 )
+from torchmist.resolution import OPEN_END
 from torchmist.row_labels import order_notes
 from torchmist.sample import Sample, term_sample
 
 __all__ = ["conditional_mi", "estimate_conditional", "estimate_given"]
 
 _ARRAYS = "torchmist.estimate_conditional"
-_OPEN = "upper end of the interval is open"  # what notes on it say
 
 
 def _split_given(given: Tensor | Sequence[Tensor], x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
@@ -252,7 +252,7 @@ def estimate_given(sorted_: SortedGiven, model: Model = "mist") -> MIEstimate:
             if bool(rows.all()):  # as it is, without draws
                 return replace(alone, warnings=tuple(dict.fromkeys((*notes, *alone.warnings))))
             draws = draws_of(alone.quantiles[0], alone.levels, rng)
-            told, opened = alone.warnings, _open(alone)
+            told, opened = alone.warnings, has_open_end(alone)
         else:
             draws, told, opened = _by_both_chains(u, v, some_rows(numbers, rows), model, rng)
         total += float(rows.double().mean()) * np.minimum(draws, _bound((a, b), rows))
@@ -276,7 +276,7 @@ def _by_both_chains(
     for one, other, name, names in ((x, y, "x", "(y, given)"), (y, x, "y", "(x, given)")):
         both = estimate_checked(one, joined([other, given]), (name, names), model)
         chains[name] = [both, estimate_checked(one, given, (name, "given"), model)]
-    closed = [name for name, chain in chains.items() if not any(map(_open, chain))]
+    closed = [name for name, chain in chains.items() if not any(map(has_open_end, chain))]
     counted = closed if closed else list(chains)
     draws = []
     for k, name in enumerate(counted):
@@ -285,14 +285,10 @@ def _by_both_chains(
     for name, chain in chains.items():
         told = [note for each in chain for note in each.warnings]
         if name not in counted:
-            told = [note for note in told if _OPEN not in note]
+            told = [note for note in told if OPEN_END not in note]
             told.append(f"of the chain rule from {name}, whose upper end is open, nothing is taken")
         notes += told
     return rng.permutation(np.concatenate(draws)), tuple(notes), not closed
-
-
-def _open(estimate: MIEstimate) -> bool:
-    return estimate.open_above is not None and bool(estimate.open_above)
 
 
 def _bound(sides: Sequence[Side], rows: Tensor) -> float:

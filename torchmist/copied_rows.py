@@ -40,7 +40,7 @@ def copied_share(rows: Tensor, ranked: tuple[Ranked, Ranked], numeric: Tensor) -
     others = torch.cat([_distinct_but_atoms(side) for side in ranked], 1)[:, numeric]
     free = times <= _ATOM
     rows = rows[..., numeric]
-    often = _multiplicity(row_keys(rows))
+    often = Ranked.of(row_keys(rows)[..., None]).times[:, 0]
     kept = 2 * others > free.sum(-1)
     if not bool(kept.all()):
         kept = kept | _proven(rows, times, free, often)
@@ -76,16 +76,6 @@ def _on_grid(rows: Tensor) -> Tensor:
     steps = gaps / step
     regular = ((steps - steps.round()).abs() <= _OFF).all(1)
     return regular & (steps.sum(1) <= _GRID * rows.shape[1])
-
-
-def _multiplicity(value: Tensor) -> Tensor:
-    """How many entries along the last axis of ``[..., N]`` equal each, of the same shape."""
-    ordered, place = value.sort(-1)
-    start = torch.ones_like(ordered, dtype=torch.bool)
-    start[..., 1:] = ordered[..., 1:] != ordered[..., :-1]
-    run = start.long().cumsum(-1) - 1
-    count = torch.zeros_like(run).scatter_add(-1, run, torch.ones_like(run)).gather(-1, run)
-    return torch.zeros_like(count).scatter(-1, place, count)
 
 
 def _distinct_but_atoms(ranked: Ranked) -> Tensor:

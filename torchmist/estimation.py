@@ -25,7 +25,7 @@ from torchmist.kinds import SortedPair, countable, network_sample, sort_pair
 from torchmist.limits import entropy_limit
 from torchmist.quantile_head import quantile_levels
 from torchmist.quantiles import answer, reduce_quantiles
-from torchmist.resolution import beyond_resolution, resolution, thin_notes
+from torchmist.resolution import OPEN_END, beyond_resolution, resolution, thin_notes
 from torchmist.row_labels import order_notes
 from torchmist.sample import Sample
 from torchmist.shared_labels import SharedLabels, entropy_draws, shared_labels
@@ -33,7 +33,7 @@ from torchmist.tables import count_pairs
 from torchmist.trained_range import TrainedRange
 
 __all__ = ["MIEstimate", "as_tensor", "estimate", "estimate_checked", "estimate_sides",
-           "estimate_sorted"]  # fmt: skip
+           "estimate_sorted", "has_open_end"]  # fmt: skip
 
 Number = float | NDArray[np.float64]
 _PER_CLASS = 16  # rows, from which what is left in a class is estimated
@@ -219,6 +219,11 @@ def estimate_sorted(pair: SortedPair, model: Model = "mist") -> MIEstimate:
     return MIEstimate(quantiles, levels, notes, pair.batched, opened | blurred.opened)
 
 
+def has_open_end(estimate: MIEstimate) -> bool:
+    """Whether the upper end of the interval of one dataset is open."""
+    return estimate.open_above is not None and bool(estimate.open_above)
+
+
 def _with_shared_labels(pair: SortedPair, shared: SharedLabels, model: Model) -> MIEstimate:
     """What labels that both sides hold share, and what is left within each class of them.
 
@@ -240,7 +245,7 @@ def _with_shared_labels(pair: SortedPair, shared: SharedLabels, model: Model) ->
     rows = sum(size for size, _ in parts)
     for size, part in parts:
         total += size / rows * draws_of(part.quantiles[0], levels, rng, common)
-    opened = sum(size for size, part in parts if part.open_above is not None and part.open_above)
+    opened = sum(size for size, part in parts if has_open_end(part))
     quantiles = quantiles_of(total, levels).clamp(min=0)[None]
     _warn((*pair.notes, shared.note))
     beyond = torch.tensor([opened > _OPEN * len(shared.codes)])
@@ -257,13 +262,13 @@ def _open_ends(
         notes.append(
             f"two columns, one of {names[0]} and one of {names[1]}, agree about as closely as the "
             f"ranks of {n} samples can tell: the sample cannot tell how much more than "
-            f"{resolution(n):.1f} nats the sides share, and the upper end of the interval is open"
+            f"{resolution(n):.1f} nats the sides share, and {OPEN_END}"
         )
     above = quantiles.median(-1).values > most
     if bool(above.any()):
         notes.append(
             f"the weights were trained on at most {most:g} nats: how much more the sides share is "
-            f"an extrapolation, and the upper end of the interval is open"
+            f"an extrapolation, and {OPEN_END}"
         )
     return beyond | above, tuple(notes)
 

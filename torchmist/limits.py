@@ -12,7 +12,7 @@ from torch import Tensor
 from torchmist.entropy import entropy_quantiles
 from torchmist.kinds import Sorted, SortedPair, joint_codes
 
-__all__ = ["entropy_limit", "repeated_codes"]
+__all__ = ["entropy_limit", "repeated_entropy"]
 
 _ROWS = 20  # for each distinct row of a side of numbers, on average, whose entropy can be told
 
@@ -26,17 +26,17 @@ def entropy_limit(pair: SortedPair, levels: Tensor) -> Tensor | None:
 
 def _quantiles(side: Sorted, levels: Tensor) -> Tensor:
     """Those of the entropy of one side, ``[B, Q]`` on the CPU, infinite where it cannot be told."""
-    codes = [repeated_codes(values) for values in side.values] if side.codes is None else side.codes
-    none = torch.full((1, len(levels)), torch.inf)
-    found = [none if c is None else entropy_quantiles(c[None], levels).cpu() for c in codes]
-    return torch.cat(found)
+    if side.codes is not None:
+        return entropy_quantiles(side.codes, levels).cpu()
+    return torch.stack([repeated_entropy(values, levels) for values in side.values])
 
 
-def repeated_codes(values: Tensor) -> Tensor | None:
-    """Codes from 0 ``[N]`` of the rows of ``[N, d]``, None where these are too many."""
+def repeated_entropy(values: Tensor, levels: Tensor) -> Tensor:
+    """Quantiles ``[Q]`` in nats on the CPU, at ``levels`` ``[Q]``, of the entropy of the rows of
+    ``[N, d]``, infinite unless each stands for twenty on average."""
     code = torch.zeros_like(values[:, 0])
     for column in values.unbind(-1):
         code = joint_codes(torch.stack([code, column], -1)[None])[0].to(values)
         if (int(code.max()) + 1) * _ROWS > len(code):
-            return None
-    return code.long()
+            return torch.full((len(levels),), torch.inf)
+    return entropy_quantiles(code.long()[None], levels)[0].cpu()

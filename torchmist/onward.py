@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from torchmist.evidence import Evidence, in_t
+from torchmist.evidence_numbers import FAR
 from torchmist.models.variates import SUMS
 from torchmist.quantile_head import blended_quantiles, blending_network
 
@@ -23,7 +24,6 @@ OTHERS = 4
 """Numbers of :func:`what_others_say`."""
 _MARGIN, _SHARE = 0.05, 0.05  # nats, and of the answer, by which more must be said
 _USUAL = 400.0  # rows
-_FAR = 5.0
 _SIZES_AND_ANSWER = 6
 _WIDTH = 64
 _FIRST = 2.0  # logit of the share of the answer, at first
@@ -78,7 +78,7 @@ class Onward(nn.Module):
         learn: of all, unless a part leaves some ``answer`` ``[B, Q]`` to stand."""
         return torch.ones(len(answer), dtype=torch.bool, device=answer.device)
 
-    def standardise(self, evidence: Evidence) -> None:
+    def learn_scale(self, evidence: Evidence) -> None:
         """Let the networks see all at the scale that it has in this ``evidence``, which trains
         them: as it is, unless a part reads numbers of other sizes."""
 
@@ -113,7 +113,7 @@ class Onward(nn.Module):
             each = self.taught(each)
         answer = each.mean(0)
         candidates = self.candidates(evidence, answer)
-        read = self.read(evidence, answer, candidates).clamp(-_FAR, _FAR)
+        read = self.read(evidence, answer, candidates).clamp(-FAR, FAR)
         blend = torch.cat([answer.mean(-1, keepdim=True), candidates], -1)
         found = torch.stack([blended_quantiles(run(m, read), blend) for m in self.members])
         floor = self.floor(evidence)

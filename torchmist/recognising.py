@@ -9,39 +9,37 @@ numbers.
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
 from torch import Tensor
 
 from torchmist.evidence import Evidence, in_t
-from torchmist.evidence_numbers import NUMBERS, evidence_numbers
+from torchmist.evidence_numbers import MARKS, NUMBERS, evidence_numbers, marks
+from torchmist.models.standardised import Standardised
 from torchmist.onward import OTHERS, Onward, enough, what_others_say
 
 __all__ = ["Recognising"]
 
+Size = TypeVar("Size", int, Tensor)
 _ROWS = 640  # at most, and
 _COLUMNS = (2, 32)  # of either side, as many on both, of which the network is asked
 _REACH = 3.0  # times how far the answer's outer quantiles lie from its middle
-_MARKS = 4  # quantiles of the network that are read
 
 
-class Recognising(Onward):
+class Recognising(Onward, Standardised):
     """Quantiles that go on where the answer leaves room for what canonical laws would have."""
 
     CANDIDATES = 1
-    SEEN = _MARKS + 2 + OTHERS + NUMBERS
-    mean: Tensor
-    scale: Tensor
+    SEEN = MARKS + 2 + OTHERS + NUMBERS
 
     def __init__(self, members: int, quantiles: int) -> None:
         super().__init__(members, quantiles)
-        self.register_buffer("mean", torch.zeros(NUMBERS))
-        self.register_buffer("scale", torch.ones(NUMBERS))
+        self.keep_scale(NUMBERS)
 
-    def standardise(self, evidence: Evidence) -> None:
-        """See :meth:`Onward.standardise`: all that the members of the arbiter read."""
-        read = evidence_numbers(evidence)
-        self.mean.copy_(read.mean(0))
-        self.scale.copy_(read.std(0).clamp(min=1e-3))
+    def learn_scale(self, evidence: Evidence) -> None:
+        """See :meth:`Onward.learn_scale`: of all that the members of the arbiter read."""
+        self.standardise(evidence_numbers(evidence))
 
     def candidates(self, evidence: Evidence, answer: Tensor) -> Tensor:
         """See :meth:`Onward.candidates`: the median of the network, unless it lies three times as
@@ -51,35 +49,32 @@ class Recognising(Onward):
         middle = answer.mean(-1, keepdim=True)
         low = middle + _REACH * (answer[:, 1:2] - middle)
         high = middle + _REACH * (answer[:, -2:-1] - middle)
-        n, sides = evidence.sizes[:, :1], evidence.sizes[:, 1:]
-        known = (n <= _ROWS) & (sides[:, :1] == sides[:, 1:])
-        known &= (sides[:, :1] >= _COLUMNS[0]) & (sides[:, :1] <= _COLUMNS[1])
         shared, either = evidence.repeated[:, :1], evidence.repeated[:, 1:2]
-        known &= shared <= enough(either)
+        known = _knows(*evidence.sizes.split(1, -1)) & (shared <= enough(either))
         return median.masked_fill(~known | (median < low) | (median > high), torch.nan)
 
     def reads(self, rows: tuple[int, int], columns: tuple[int, int]) -> bool:
         """See :meth:`Onward.reads`: up to 640 rows, as many columns on both sides, 2 to 32."""
-        return rows[0] <= _ROWS and columns[0] == columns[1] and _in_reach(columns[0])
+        return bool(_knows(rows[0], *columns))
 
     def seen(self, evidence: Evidence, candidates: Tensor, middle: Tensor) -> Tensor:
         """See :meth:`Onward.seen`: quantiles of the network, how wide they are, what all columns
         share linearly, what others say, and all that tells other laws from canonical ones."""
         own = in_t(evidence.recognised)
-        quarter = own.shape[-1] // 4
-        marks = own[:, [1, quarter, -1 - quarter, -2]]
-        width = marks[:, :1] - marks[:, -1:]
+        marked = marks(own)
+        width = marked[:, :1] - marked[:, -1:]
         linear = in_t(evidence.linear) - middle
         others = what_others_say(evidence) - middle
-        numbers = (evidence_numbers(evidence) - self.mean) / self.scale
-        return torch.cat([marks - middle, width, linear, others, numbers], -1)
+        numbers = self.standardised(evidence_numbers(evidence))
+        return torch.cat([marked - middle, width, linear, others, numbers], -1)
 
     @staticmethod
     def may_say_more(x: Tensor, y: Tensor) -> Tensor:
         """See :meth:`Onward.may_say_more`."""
-        few = x.shape[1] <= _ROWS and x.shape[-1] == y.shape[-1] and _in_reach(x.shape[-1])
-        return torch.full((len(x),), few, device=x.device)
+        known = bool(_knows(x.shape[1], x.shape[-1], y.shape[-1]))
+        return torch.full((len(x),), known, device=x.device)
 
 
-def _in_reach(columns: int) -> bool:
-    return _COLUMNS[0] <= columns <= _COLUMNS[1]
+def _knows(rows: Size, dx: Size, dy: Size) -> Size:
+    """Whether the network is asked of such sizes: of one dataset, or of each of ``[B, 1]``."""
+    return (rows <= _ROWS) & (dx == dy) & (dx >= _COLUMNS[0]) & (dx <= _COLUMNS[1])

@@ -21,8 +21,10 @@ from torchmist.models.directions import WIDEST
 from torchmist.models.linear import SHARE
 from torchmist.ranked import Ranked
 
-__all__ = ["MARGIN", "beyond_resolution", "nearly_copies", "resolution", "thin_notes"]
+__all__ = ["MARGIN", "OPEN_END", "beyond_resolution", "nearly_copies", "resolution", "thin_notes"]
 
+OPEN_END = "the upper end of the interval is open"
+"""What all notes on it say."""
 MARGIN = 1.5  # nats below log N: what is above is not resolved for one pair of columns
 _APART = 1.0  # places by which the ranks of near copies differ on average, at most
 _DISTINCT = 0.9  # share of the samples of a column whose values differ: ties have their own limit

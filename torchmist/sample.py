@@ -35,8 +35,8 @@ class Sample(NamedTuple):
     ``x`` ``[B, N, dx]``, ``y`` ``[B, N, dy]``; ``labels``: which of both are class labels alone;
     ``mask`` ``[B, N]``: True for the samples that count, None for all; ``bound`` ``[B]``: nats, of
     terms the smaller entropy of the sides that are labels, None where none is and in estimates,
-    which :mod:`torchmist.limits` bounds; ``notes``: what the user is
-    told of them; ``ranked``: the columns of both by rank, where they are known.
+    which :mod:`torchmist.limits` bounds; ``notes``: what the user is told of them; ``ranked``: the
+    columns of both by rank, where they are known.
     """
 
     x: Tensor

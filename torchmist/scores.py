@@ -21,11 +21,11 @@ from torch import Tensor
 from torchmist.checks import MIN_SAMPLES
 from torchmist.columns import Discrete, Kind, Side, read_side
 from torchmist.copula import rank_transform
-from torchmist.entropy import code_entropy, entropy_quantiles
+from torchmist.entropy import code_entropy
 from torchmist.estimation import MIEstimate, estimate_sorted
 from torchmist.functional import Model
 from torchmist.kinds import bearable, sort_pair
-from torchmist.limits import repeated_codes
+from torchmist.limits import repeated_entropy
 from torchmist.models.pair_network import PairNetwork, is_pair_model, load_pair_network
 from torchmist.models.pair_statistics import label_statistics, mixed_statistics, number_statistics
 from torchmist.ordered import order_matters
@@ -237,16 +237,12 @@ def _limit(quantiles: Tensor, x: Columns, y: Columns, levels: Tensor) -> Tensor:
     """Quantiles ``[F, Q]`` at ``levels`` ``[Q]`` of the entropy of the numbers that repeat few
     values, of a column or of the target, infinite without such and of columns that share little."""
     out = torch.full_like(quantiles, torch.inf)
-    high = (quantiles.median(-1).values > _MUCH).nonzero().flatten().tolist()
-    sides = [(k, side, at) for k in high for side, at in ((x, k), (y, 0))]
-    known: dict[tuple[bool, int], Tensor | None] = {}
-    for k, side, at in sides:
-        key = (side is y, at)
-        if side.taken[at] == "numbers" and key not in known:
-            known[key] = repeated_codes(side.values[:, [at]])
-        codes = known.get(key)
-        if codes is not None:
-            out[k] = torch.minimum(out[k], entropy_quantiles(codes[None], levels)[0].cpu())
+    high = quantiles.median(-1).values > _MUCH
+    if bool(high.any()) and y.taken[0] == "numbers":
+        out[high] = repeated_entropy(y.values, levels)
+    for k in high.nonzero().flatten().tolist():
+        if x.taken[k] == "numbers":
+            out[k] = torch.minimum(out[k], repeated_entropy(x.values[:, [k]], levels))
     return out
 
 

@@ -23,10 +23,8 @@ _AS_IT_IS = 1 / 3  # share of the answers from which it learns unchanged
 _WIDTHS = (math.log(0.025), math.log(0.5))  # of the others, deviations in t
 _LONG = 512  # rows, from which it is asked
 _NEAR_SHARE = 0.1  # of an answer, and the margin, within which networks are of its opinion
-_SEEN_SHARE, _MARGIN = (
-    0.6,
-    0.05,
-)  # of an answer, and nats, from which neighbours have seen most of it
+_SEEN_SHARE = 0.6  # of an answer, from which neighbours have seen most of it, up to
+_MARGIN = 0.05  # nats, of both
 
 
 class Settling(Onward):

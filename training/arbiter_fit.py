@@ -27,6 +27,7 @@ from torchmist.arbiter_fit import (
     train_members,
 )
 from torchmist.evidence import in_t
+from torchmist.evidence_numbers import evidence_numbers
 from torchmist.losses import pinball_losses
 from torchmist.models.told import TOLD_SIZES
 from torchmist.models.unmixed import FRAMES
@@ -124,10 +125,10 @@ def fit(
     if onward:
         networks = arbiter.onward()[-1].members
         arbiter.onward()[-1].learns = True
-        arbiter.onward()[-1].standardise(evidence_of(train))
+        arbiter.onward()[-1].learn_scale(evidence_of(train))
         schedule = dataclasses.replace(schedule, rate=4e-3, dropout=0.15, batch=256, warmup=50)
     else:
-        arbiter.standardise(evidence_of(train))
+        arbiter.standardise(evidence_numbers(evidence_of(train)))
     often = torch.isin(train["family"], torch.tensor(known, dtype=train["family"].dtype))
     taught = with_rare_ones(_repeated(train, torch.where(often, met, 1)))
     steps = train_members(arbiter, taught, levels, schedule, seed, networks=networks)

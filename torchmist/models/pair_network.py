@@ -15,12 +15,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from torchmist.models.layers import mlp
+from torchmist.models.standardised import Standardised
 from torchmist.quantile_head import QuantileHead, quantile_levels, to_nats
 from torchmist.weight_files import (
     WeightsFile,
@@ -48,7 +48,7 @@ _REGISTRY = "pairs.json"
 _FAR = 6.0  # standard deviations
 
 
-class PairHead(nn.Module):
+class PairHead(Standardised):
     """Quantiles ``[B, Q]`` of ``log(I + 0.2)`` from the statistics of one kind of pair.
 
     Args:
@@ -58,26 +58,17 @@ class PairHead(nn.Module):
         quantiles: of the head.
     """
 
-    mean: Tensor
-    scale: Tensor
-
     def __init__(self, statistics: int, opinions: int, width: int, quantiles: int) -> None:
         super().__init__()
         self.opinions = opinions
-        self.register_buffer("mean", torch.zeros(statistics))
-        self.register_buffer("scale", torch.ones(statistics))
+        self.keep_scale(statistics)
         self.trunk = nn.Sequential(mlp(statistics, width, width, width), nn.GELU())
         self.share = nn.Linear(width, opinions)
         self.head = QuantileHead(width, quantiles)
 
-    def standardise(self, statistics: Tensor) -> None:
-        """Take the mean and deviation of ``statistics`` ``[B, S]`` as those of the input."""
-        self.mean.copy_(statistics.mean(0))
-        self.scale.copy_(statistics.std(0).clamp(min=1e-3))
-
     def forward(self, statistics: Tensor) -> Tensor:
         """``[B, Q]``, increasing along ``Q``."""
-        hidden = self.trunk(((statistics - self.mean) / self.scale).clamp(-_FAR, _FAR))
+        hidden = self.trunk(self.standardised(statistics).clamp(-_FAR, _FAR))
         share = self.share(hidden).softmax(-1)
         centre = (share * statistics[:, : self.opinions]).sum(-1)
         out: Tensor = self.head(hidden, centre)
