@@ -16,6 +16,7 @@ from torchmist.models.told import TOLD_SIZES
 from torchmist.models.unmixed import UNMIXED_COUNT
 from torchmist.models.variates import SHARPNESS_COUNT, VARIATE_COUNT, VARIATE_OPINIONS
 from torchmist.quantile_head import quantile_levels
+from torchmist.turning import TURNED_COUNT
 from training.arbiter_fit import fit, inherit
 
 
@@ -44,7 +45,7 @@ def draws(count: int = 4000) -> Data:
         torch.zeros(count, CROSSED_COUNT), torch.zeros(count, UNMIXED_COUNT),
         torch.zeros(count, sum(TOLD_SIZES)), torch.zeros(count, REPEATED_COUNT),
         torch.zeros(count, REGIMES_COUNT), torch.zeros(count, SETTLED_COUNT),
-        torch.zeros(count, 24), sizes,
+        torch.zeros(count, 24), torch.zeros(count, TURNED_COUNT + 24), sizes,
     )  # fmt: skip
     check = (torch.arange(count) // 2 % 8 == 0).float()
     return {**evidence._asdict(), "mi": t.exp() - 0.2, "family": family, "check": check}

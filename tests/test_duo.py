@@ -22,6 +22,7 @@ from torchmist.models.settled import SETTLED_COUNT
 from torchmist.models.told import TOLD_SIZES
 from torchmist.models.unmixed import UNMIXED_COUNT
 from torchmist.models.variates import SHARPNESS_COUNT, VARIATE_COUNT, VARIATE_OPINIONS
+from torchmist.turning import TURNED_COUNT
 from torchmist.weights import registry, save_weights
 
 SMALL = dict(
@@ -103,7 +104,7 @@ def evidence(opinions: float) -> Evidence:
     found += [torch.zeros(1, count) for count in (VARIATE_COUNT, SHARPNESS_COUNT)]
     found += [torch.full((1, 1), opinions), torch.zeros(1, 3), torch.zeros(1, CROSSED_COUNT)]
     counts = UNMIXED_COUNT, sum(TOLD_SIZES), REPEATED_COUNT, REGIMES_COUNT, SETTLED_COUNT
-    found += [torch.zeros(1, k) for k in (*counts, 24)]
+    found += [torch.zeros(1, k) for k in (*counts, 24, TURNED_COUNT + 24)]
     features = torch.zeros(1, FEATURE_COUNT)
     return Evidence(plain, local, said, torch.zeros(1), features, *found, sizes)
 

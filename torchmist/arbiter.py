@@ -15,8 +15,9 @@ stretches them by how far they disagree. Where pairs or products of columns say 
 :class:`~torchmist.telling.Telling`, where variates repeat each other, a
 :class:`~torchmist.repeating.Repeating`, where several regimes say more, a
 :class:`~torchmist.parting.Parting`, where neighbours have settled, a
-:class:`~torchmist.settling.Settling`, and where few rows may be of canonical laws, a
-:class:`~torchmist.recognising.Recognising`. All that is read is free of the order of samples and
+:class:`~torchmist.settling.Settling`, where few rows may be of canonical laws, a
+:class:`~torchmist.recognising.Recognising`, and where the columns of a side exclude each other, a
+:class:`~torchmist.turning.Turning`. All that is read is free of the order of samples and
 columns and of the swap of the sides. Legend: ``B`` datasets, ``Q`` quantiles, ``C`` candidates.
 """
 
@@ -41,11 +42,13 @@ from torchmist.recognising import Recognising
 from torchmist.repeating import Repeating
 from torchmist.settling import Settling
 from torchmist.telling import Telling
+from torchmist.turning import Turning
 from torchmist.unmixing import Unmixing
 
 __all__ = ["ONWARD", "Arbiter"]
 
-ONWARD = ("further", "unmixed", "told", "repeated", "regimes", "settled", "recognised")
+ONWARD = ("further", "unmixed", "told", "repeated", "regimes", "settled", "recognised",
+          "turned")  # fmt: skip
 """Arguments of :class:`Arbiter`: what goes on from its answer, one after the other."""
 
 
@@ -63,12 +66,14 @@ class Arbiter(Standardised):
         regimes: whether mixtures of several regimes are read where they say more.
         settled: whether neighbours among all rows are read.
         recognised: whether a network that knows canonical laws alone is read.
+        turned: whether turned axes are read where columns of a side exclude each other.
     """
 
     def __init__(
         self, width: int = 128, members: int = 4, quantiles: int = 24, further: bool = False,
         unmixed: bool = False, told: bool = False, repeated: bool = False,
         regimes: bool = False, settled: bool = False, recognised: bool = False,
+        turned: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
         self.width, self.quantiles = width, quantiles
@@ -85,6 +90,7 @@ class Arbiter(Standardised):
         self.parting = Parting(members, quantiles) if regimes else None
         self.settling = Settling(members, quantiles) if settled else None
         self.recognising = Recognising(members, quantiles) if recognised else None
+        self.turning = Turning(members, quantiles) if turned else None
 
     def onward(self) -> list[Onward]:
         """What goes on from the answer of its members, in order."""
@@ -93,7 +99,7 @@ class Arbiter(Standardised):
     def _parts(self) -> tuple[Onward | None, ...]:
         """What goes on, as :data:`ONWARD` names it."""
         parts = (self.further, self.unmixing, self.telling, self.repeating)
-        return *parts, self.parting, self.settling, self.recognising
+        return *parts, self.parting, self.settling, self.recognising, self.turning
 
     def networks(self) -> nn.ModuleList:
         """All small networks: its own members and those of what goes on from them."""
@@ -131,6 +137,10 @@ class Arbiter(Standardised):
             told = part.says_more(each, evidence)
             each = part(each, evidence, _as_it_is)
         return told
+
+    def first(self, evidence: Evidence) -> Tensor:
+        """Quantiles ``[B, Q]`` in nats of its members alone, before anything goes on from them."""
+        return to_nats(self._answers(evidence, _as_it_is).mean(0))
 
     def _answers(self, evidence: Evidence, run: Callable[[nn.Module, Tensor], Tensor]) -> Tensor:
         """Quantiles of ``t`` of every member before anything further is read, ``[M, B, Q]``."""

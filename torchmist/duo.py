@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from torchmist.arbiter import Arbiter
@@ -28,11 +29,13 @@ from torchmist.models.regimes import REGIMES_COUNT, regime_information
 from torchmist.models.repeated import REPEATED_COUNT, repeated_information
 from torchmist.models.settled import SETTLED_COUNT, settled_information
 from torchmist.models.told import TOLD_SIZES, told_of_labels
+from torchmist.models.turned import EXCLUDE, turned
 from torchmist.models.unmixed import UNMIXED_COUNT, unmixed_information
 from torchmist.models.variates import VARIATE_COUNT, variate_opinions, variates
 from torchmist.onward import Onward
 from torchmist.quantile_head import quantile_levels
 from torchmist.routes import route
+from torchmist.turning import TURNED_COUNT, excluding
 
 __all__ = ["DuoMIST"]
 
@@ -72,13 +75,21 @@ class DuoMIST(QuantileNetwork):
 
     def ask(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> Evidence:
         """What the arbiter is given of ``[B, N, dx]`` and ``[B, N, dy]``."""
+        with torch.autocast(x.device.type, enabled=False):
+            through = see_narrow(x, y, mask)
+            further = self._further(x, y, mask, through)
+        return self._of_members(x, y, mask, through)._replace(**further)
+
+    def _of_members(
+        self, x: Tensor, y: Tensor, mask: Tensor | None, through: tuple[Through, Through] | None
+    ) -> Evidence:
+        """What the arbiter's members are given, and 0 of all that goes on from their answer."""
         if mask is None:
             n = torch.full((len(x), 1), float(x.shape[1]), device=x.device)
         else:
             n = mask.sum(-1, keepdim=True).float()
         plain = route(x, y, self.plain, mask)
         with torch.autocast(x.device.type, enabled=False):
-            through = see_narrow(x, y, mask)
             found = variates(x, y, mask, through=through)
             said, sharpness = variate_opinions(found)
             linear = plain.median(-1, keepdim=True).values
@@ -87,43 +98,67 @@ class DuoMIST(QuantileNetwork):
                 linear = linear_information(x, y, mask, through)
             elif x.shape[1] >= enough:  # with fewer rows it is what the first network says
                 linear = torch.where(n >= enough, linear_information(x, y, mask, None), linear)
-            matched, crossed, unmixed, told, repeated, regimes, settled, recognised = self._further(
-                x, y, mask, through
-            )
         local, around = self.local.with_surroundings(x, y, mask, through=through)
         dims = torch.tensor([[x.shape[-1], y.shape[-1]]], dtype=n.dtype, device=n.device)
         sizes = torch.cat([n, dims.expand(len(n), -1)], -1)
+        correlations = found.correlations[:, :VARIATE_COUNT]
+        further = {k: torch.zeros(len(x), v, device=x.device) for k, v in self._counts().items()}
         return Evidence(
-            plain, local, around.opinions, around.centre, around.features, said,
-            found.correlations[:, :VARIATE_COUNT], sharpness, linear, matched,
-            crossed, unmixed, told, repeated, regimes, settled, recognised, sizes,
+            plain, local, around.opinions, around.centre, around.features, said, correlations,
+            sharpness, linear, sizes=sizes, **further,
         )  # fmt: skip
+
+    def _counts(self) -> dict[str, int]:
+        """How many numbers of each kind are read by what goes on."""
+        quantiles = len(self.levels)
+        return {
+            "matched": 3, "crossed": CROSSED_COUNT, "unmixed": UNMIXED_COUNT,
+            "told": sum(TOLD_SIZES), "repeated": REPEATED_COUNT, "regimes": REGIMES_COUNT,
+            "settled": SETTLED_COUNT, "recognised": quantiles, "turned": TURNED_COUNT + quantiles,
+        }  # fmt: skip
 
     def _further(
         self, x: Tensor, y: Tensor, mask: Tensor | None, through: tuple[Through, Through] | None
-    ) -> list[Tensor]:
+    ) -> dict[str, Tensor]:
         """What is read by what goes on from the answer of the arbiter's members, ``[B, R]`` each,
-        from ``matched`` to ``recognised``; 0 of what this arbiter does not read, or not of such
-        sizes."""
+        by name; nothing of what this arbiter does not read, or not of such sizes."""
         arbiter, expert = self.arbiter, cast(MIST, self.expert)
         rows = (x.shape[1] if mask is None else _fewest(mask), x.shape[1])
         columns = (min(x.shape[-1], y.shape[-1]), max(x.shape[-1], y.shape[-1]))
-        asked: tuple[tuple[Onward | None, int, Callable[[], tuple[Tensor, ...]]], ...] = (
-            (arbiter.further, 3, lambda: matched_information(x, y, mask)),
-            (arbiter.further, CROSSED_COUNT, lambda: crossed_information(x, y, mask)),
-            (arbiter.unmixing, UNMIXED_COUNT, lambda: unmixed_information(x, y, mask)),
-            (arbiter.telling, sum(TOLD_SIZES), lambda: told_of_labels(x, y, mask, through)),
-            (arbiter.repeating, REPEATED_COUNT, lambda: repeated_information(x, y, mask)),
-            (arbiter.parting, REGIMES_COUNT, lambda: regime_information(x, y, mask)),
-            (arbiter.settling, SETTLED_COUNT, lambda: settled_information(x, y, mask)),
-            (arbiter.recognising, len(self.levels), lambda: (expert(x, y, mask),)),
-        )
-        return [
-            torch.cat(read(), -1)
+        asked: dict[str, tuple[Onward | None, Callable[[], tuple[Tensor, ...]]]] = {
+            "matched": (arbiter.further, lambda: matched_information(x, y, mask)),
+            "crossed": (arbiter.further, lambda: crossed_information(x, y, mask)),
+            "unmixed": (arbiter.unmixing, lambda: unmixed_information(x, y, mask)),
+            "told": (arbiter.telling, lambda: told_of_labels(x, y, mask, through)),
+            "repeated": (arbiter.repeating, lambda: repeated_information(x, y, mask)),
+            "regimes": (arbiter.parting, lambda: regime_information(x, y, mask)),
+            "settled": (arbiter.settling, lambda: settled_information(x, y, mask)),
+            "recognised": (arbiter.recognising, lambda: (expert(x, y, mask),)),
+            "turned": (arbiter.turning, lambda: (self._turned(x, y, mask),)),
+        }
+        return {
+            name: torch.cat(read(), -1)
+            for name, (part, read) in asked.items()
             if part is not None and part.reads(rows, columns)
-            else torch.zeros(len(x), count, device=x.device)
-            for part, count, read in asked
-        ]
+        }
+
+    def _turned(self, x: Tensor, y: Tensor, mask: Tensor | None) -> Tensor:
+        """What :class:`~torchmist.turning.Turned` has, ``[B, T]``: the members of the arbiter are
+        asked anew of those datasets alone whose columns exclude each other."""
+        exclusion = excluding(x, y, mask)
+        some = exclusion[:, 0] > EXCLUDE
+        seen = visible(some.any()) is not None  # else all of them are asked
+        if seen and not bool(some.any()):
+            return F.pad(exclusion, (0, self._counts()["turned"] - exclusion.shape[-1]))
+        place = some.nonzero()[:, 0] if seen else torch.arange(len(x), device=x.device)
+        shown = None if mask is None else mask[place]
+        a, b = (turned(side[place], shown) for side in (x, y))
+        evidence = self._of_members(a, b, shown, see_narrow(a, b, shown))
+        most = evidence.opinions.amax(-1, keepdim=True)
+        medians = [v.median(-1, keepdim=True).values for v in (evidence.plain, evidence.local)]
+        found = torch.cat([most, *medians, self.arbiter.first(evidence)], -1)
+        whole = found.new_zeros(len(x), found.shape[-1]).index_copy(0, place, found)
+        return torch.cat([exclusion, whole.where(some[:, None], 0.0)], -1)
 
 
 def _fewest(mask: Tensor) -> int:

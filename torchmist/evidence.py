@@ -32,9 +32,10 @@ class Evidence(NamedTuple):
     (:class:`~torchmist.models.repeated.Repeated`); ``regimes`` ``[B, S]``: what mixtures say
     (:class:`~torchmist.models.regimes.Regimes`); ``settled`` ``[B, W]``: what neighbours say among
     all rows (:class:`~torchmist.models.settled.Settled`); ``recognised`` ``[B, Q]``: quantiles in
-    nats of a network that knows canonical laws alone; ``centre`` ``[B]``: the
-    ``t`` that the second network measures from; ``features``: means and deviations of its local
-    statistics ``[B, F]``; ``sizes`` ``[B, 3]``: N, dx and dy.
+    nats of a network that knows canonical laws alone; ``turned`` ``[B, T]``: what is said of turned
+    axes (:class:`~torchmist.turning.Turned`); ``centre`` ``[B]``: the ``t`` that the second network
+    measures from; ``features``: means and deviations of its local statistics ``[B, F]``; ``sizes``
+    ``[B, 3]``: N, dx and dy.
     """
 
     plain: Tensor
@@ -54,6 +55,7 @@ class Evidence(NamedTuple):
     regimes: Tensor
     settled: Tensor
     recognised: Tensor
+    turned: Tensor
     sizes: Tensor
 
 

@@ -43,11 +43,13 @@ _EPOCHS, _FURTHER_EPOCHS = 32, 48  # of its training, and of what it reads furth
 
 
 def _duo(recipe: Recipe) -> DuoMIST:
-    """The networks and an untrained arbiter, which reads more than the parent's."""
+    """The networks and an arbiter with the weights of the parent's, which reads more."""
     parent = _parent(recipe)
     arbiter = _arbiter(0 if parent is None else len(parent.arbiter.onward()) + recipe.adds)
     names = (PLAIN, LOCAL) if arbiter.recognising is None else (PLAIN, LOCAL, EXPERT)
     plain, local, *expert = (_network(name) for name in names)
+    if parent is not None:  # of turned axes its members are asked while draws are collected
+        inherit(arbiter, parent.arbiter)
     return DuoMIST(plain, local, arbiter, names, *expert).eval()
 
 

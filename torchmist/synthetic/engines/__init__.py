@@ -20,6 +20,7 @@ from torchmist.synthetic.engines.groups import Groups
 from torchmist.synthetic.engines.interactions import Interactions
 from torchmist.synthetic.engines.joined import Joined
 from torchmist.synthetic.engines.lifts import Lifts
+from torchmist.synthetic.engines.markers import Markers
 from torchmist.synthetic.engines.mixes import Mixes
 from torchmist.synthetic.engines.pictures import Pictures
 from torchmist.synthetic.engines.regimes import Regimes
@@ -56,6 +57,7 @@ ENGINES: Mapping[str, Family[Any]] = {
         Expansions(),
         Decisions(),
         Regimes(),
+        Markers(),
     )
 }
 """Every engine by its name."""

@@ -1,0 +1,78 @@
+r"""What a sample shows in turned axes, where the columns of a side exclude each other.
+
+Noisy codes of classes with a column for each, outputs of a softmax, markers of cell types, bumps
+that move along a row of sensors: in each row few columns stand out, now these, now those. Columns
+in pairs then tell the same thing many times over, and ranks blow up the noise of all columns that
+do not stand out. Along the principal axes of its standardised columns the same sample is a cloud
+of clusters like any other, and its mutual information is the same.
+
+Whether columns exclude each other is told by ranks: how many columns of a row are among their
+highest shares (or lowest), and how much less that varies from row to row than the number of
+independent columns would. Legend: ``B`` datasets, ``N`` samples, ``d`` columns.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from torchmist.copula import rank_transform, standardise
+
+__all__ = ["EXCLUDE", "FEWEST_COLUMNS", "FEWEST_ROWS", "MOST_COLUMNS", "exclusion", "turned"]
+
+EXCLUDE = 0.4
+""":func:`exclusion` from which columns exclude each other."""
+FEWEST_COLUMNS, MOST_COLUMNS, FEWEST_ROWS = 3, 64, 64
+"""Columns of a side, and rows, of which it is told."""
+_LARGEST = 0.4  # share of the rows in which a column stands out
+
+
+def exclusion(side: Tensor, mask: Tensor | None = None) -> Tensor:
+    """How much less the number of columns of a row that stand out varies than that of independent
+    ones, ``[B]``: 1 where it is the same in each row, 0 where it varies as much or more.
+
+    Unchanged by increasing and decreasing maps of single columns, and by their order.
+
+    Args:
+        side: ``[B, N, d]``; 0 of fewer than three columns, and of columns of two values each, which
+            are those of labels and bits.
+        mask: ``[B, N]`` bool, True for real samples.
+    """
+    columns = side.shape[-1]
+    least = torch.ones(len(side), device=side.device)
+    if columns < FEWEST_COLUMNS:
+        return 1 - least
+    with torch.no_grad():
+        scores = rank_transform(side.detach(), mask).scores.mT
+        present = torch.ones(side.shape[:2], device=side.device) if mask is None else mask.float()
+        count = present.sum(-1).clamp(min=2)
+        share = 1 / columns
+        while share <= _LARGEST:
+            edge = torch.special.ndtri(torch.tensor(1 - share)).item()
+            for out in (scores > edge, scores < -edge):
+                number = out.sum(-1) * present
+                mean = number.sum(-1, keepdim=True) / count[:, None]
+                variance = ((number - mean).square() * present).sum(-1) / (count - 1)
+                least = torch.minimum(least, variance / (columns * share * (1 - share)))
+            share *= 2
+        return (1 - least) * ~_bits(scores, mask)
+
+
+def _bits(scores: Tensor, mask: Tensor | None) -> Tensor:
+    """Sides ``[B, N, d]`` all columns of which take at most two values, ``[B]`` bool."""
+    low, high = scores.amin(1, keepdim=True), scores.amax(1, keepdim=True)
+    either = (scores == low) | (scores == high)
+    if mask is not None:
+        either = either | ~mask[..., None]
+    return either.flatten(1).all(-1)
+
+
+def turned(side: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Standardised columns of ``side`` ``[B, N, d]`` along their principal axes, which are
+    constants of the backward pass; 0 where ``mask`` ``[B, N]`` is False."""
+    columns = standardise(side.float().mT, mask)
+    with torch.no_grad():
+        exact = columns.detach().double()
+        axes = torch.linalg.eigh(exact @ exact.mT).eigenvectors.to(columns)
+    out: Tensor = columns.mT @ axes
+    return out
