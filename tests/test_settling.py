@@ -6,6 +6,7 @@ import pytest
 import torch
 from arbiter_draws import assert_learned, draws, fitted_parent, heir_of
 
+import torchmist.duo
 from torchmist.arbiter import Arbiter
 from torchmist.arbiter_fit import Data, evidence_of
 from torchmist.duo import DuoMIST
@@ -120,3 +121,20 @@ def test_estimates_among_all_rows_have_the_gradient_of_those_among_fewer() -> No
     found = Settling(2, 24).candidates(evidence, from_nats(torch.full((10, 24), 2.0)))
     (gradient,) = torch.autograd.grad(found.sum(), evidence.opinions)
     assert sorted(gradient[0].nonzero().flatten().tolist()) == [4, 10]
+
+
+def test_what_does_not_count_is_not_asked_and_changes_nothing(monkeypatch) -> None:
+    duo, asked = load_pretrained("mist-duo-v18"), []
+    find = torchmist.duo.settled_information
+    monkeypatch.setattr(
+        torchmist.duo, "settled_information", lambda *a: (asked.append(len(a[0])), find(*a))[1]
+    )
+    generator = torch.Generator().manual_seed(0)
+    normal = torch.randn(1, 1200, 2, generator=generator)
+    near = normal + torch.randn(1, 1200, 2, generator=generator)
+    wave = (9 * normal[..., :1]).sin() + 0.1 * near[..., 1:]
+    for x, y, counts in ((normal, near, False), (normal, wave, True)):
+        asked.clear()
+        found = duo(x, y)
+        assert bool(asked) == counts
+        assert torch.equal(found, duo.arbiter(duo.ask(x, y)))

@@ -138,6 +138,16 @@ class Arbiter(Standardised):
             each = part(each, evidence, _as_it_is)
         return told
 
+    def trusts(self, part: Onward, evidence: Evidence) -> Tensor:
+        """Of which datasets ``part`` is asked, ``[B]`` bool (:meth:`Onward.trusted`): what it reads
+        itself need not be in the ``evidence``."""
+        each = self._answers(evidence, _as_it_is)
+        for before in self.onward():
+            if before is part:
+                break
+            each = before(each, evidence, _as_it_is)
+        return part.trusted(evidence, each.mean(0))
+
     def first(self, evidence: Evidence) -> Tensor:
         """Quantiles ``[B, Q]`` in nats of its members alone, before anything goes on from them."""
         return to_nats(self._answers(evidence, _as_it_is).mean(0))

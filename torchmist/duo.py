@@ -39,6 +39,8 @@ from torchmist.turning import TURNED_COUNT, excluding
 
 __all__ = ["DuoMIST"]
 
+_MANY = 1024  # rows, from which neighbours among all of them take longer than to see if they count
+
 
 class DuoMIST(QuantileNetwork):
     """Two :class:`~torchmist.models.mist.MIST` and an :class:`Arbiter` between them.
@@ -70,15 +72,29 @@ class DuoMIST(QuantileNetwork):
 
     def forward(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
         """Quantiles of I(X;Y) in nats, ``[B, Q]``, of ``[B, N, dx]`` and ``[B, N, dy]``."""
-        out: Tensor = self.arbiter(self.ask(x, y, mask))
+        out: Tensor = self.arbiter(self._seen(x, y, mask, whole=False))
         return out
 
     def ask(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> Evidence:
-        """What the arbiter is given of ``[B, N, dx]`` and ``[B, N, dy]``."""
+        """All that the arbiter is given of ``[B, N, dx]`` and ``[B, N, dy]``."""
+        return self._seen(x, y, mask, whole=True)
+
+    def _seen(self, x: Tensor, y: Tensor, mask: Tensor | None, *, whole: bool) -> Evidence:
+        """See :meth:`ask`; unless ``whole``, without what neighbours among thousands of rows say of
+        datasets in which they do not count."""
         with torch.autocast(x.device.type, enabled=False):
             through = see_narrow(x, y, mask)
-            further = self._further(x, y, mask, through)
-        return self._of_members(x, y, mask, through)._replace(**further)
+            read = self._read(x, y, mask, through)
+            late = None if whole or x.shape[1] < _MANY else read.pop("settled", None)
+            further = {name: torch.cat(found(), -1) for name, found in read.items()}
+        evidence = self._of_members(x, y, mask, through)._replace(**further)
+        settling = self.arbiter.settling
+        if late is None or settling is None:
+            return evidence
+        some = self.arbiter.trusts(settling, evidence)
+        if visible(some.any()) is False:
+            return evidence
+        return evidence._replace(settled=torch.cat(late(), -1))
 
     def _of_members(
         self, x: Tensor, y: Tensor, mask: Tensor | None, through: tuple[Through, Through] | None
@@ -117,11 +133,11 @@ class DuoMIST(QuantileNetwork):
             "settled": SETTLED_COUNT, "recognised": quantiles, "turned": TURNED_COUNT + quantiles,
         }  # fmt: skip
 
-    def _further(
+    def _read(
         self, x: Tensor, y: Tensor, mask: Tensor | None, through: tuple[Through, Through] | None
-    ) -> dict[str, Tensor]:
-        """What is read by what goes on from the answer of the arbiter's members, ``[B, R]`` each,
-        by name; nothing of what this arbiter does not read, or not of such sizes."""
+    ) -> dict[str, Callable[[], tuple[Tensor, ...]]]:
+        """How what goes on from the answer of the arbiter's members is read, by name, ``[B, R]`` in
+        parts: nothing of what this arbiter does not read, or not of such sizes."""
         arbiter, expert = self.arbiter, cast(MIST, self.expert)
         rows = (x.shape[1] if mask is None else _fewest(mask), x.shape[1])
         columns = (min(x.shape[-1], y.shape[-1]), max(x.shape[-1], y.shape[-1]))
@@ -137,7 +153,7 @@ class DuoMIST(QuantileNetwork):
             "turned": (arbiter.turning, lambda: (self._turned(x, y, mask),)),
         }
         return {
-            name: torch.cat(read(), -1)
+            name: read
             for name, (part, read) in asked.items()
             if part is not None and part.reads(rows, columns)
         }

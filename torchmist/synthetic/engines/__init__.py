@@ -24,6 +24,7 @@ from torchmist.synthetic.engines.markers import Markers
 from torchmist.synthetic.engines.mixes import Mixes
 from torchmist.synthetic.engines.pictures import Pictures
 from torchmist.synthetic.engines.regimes import Regimes
+from torchmist.synthetic.engines.shares import Shares
 from torchmist.synthetic.engines.signals import Signals
 from torchmist.synthetic.engines.spectra import Spectra
 from torchmist.synthetic.engines.spikes import Spikes
@@ -58,6 +59,7 @@ ENGINES: Mapping[str, Family[Any]] = {
         Decisions(),
         Regimes(),
         Markers(),
+        Shares(),
     )
 }
 """Every engine by its name."""

@@ -33,7 +33,7 @@ __all__ = ["MarkerParameters", "Markers"]
 _NARROW = 64  # columns of labels, at most
 _LABELS, _NUMBERS = 0.2, 0.15  # shares of the calls in which Y is that
 _PLACES = 0.45  # of the calls
-_MOST_CLASSES, _MOST_PLACES = 64, 128
+_MOST_CLASSES, _MOST_PLACES = 64, 256
 _INDEPENDENT = 0.08
 _DRAWS = 400
 
@@ -68,8 +68,8 @@ class Markers(Family[MarkerParameters]):
         kind = "label" if u[1] < _LABELS and dy <= _NARROW else "marked"
         kind = "numbers" if u[1] > 1 - _NUMBERS else kind
         places = u[2] < _PLACES and kind != "label"
-        most = min(_MOST_PLACES, 8 * dx) if places else min(_MOST_CLASSES, 2 * dx)
-        k = 2 + int(u[3] ** 1.3 * (max(3, most) - 1))
+        most = min(_MOST_PLACES, 12 * dx) if places else min(_MOST_CLASSES, 2 * dx)
+        k = 2 + int(u[3] ** (0.8 if places else 1.3) * (max(3, most) - 1))
         if places:
             table, independent = _steps(random, k)
         else:

@@ -17,7 +17,7 @@ from torchmist.synthetic.engines.mixture_views import NormalView
 __all__ = ["Marked", "draw_marked", "draw_numbers"]
 
 _SOFT = 0.2  # share of the calls in which a side is a softmax
-_HEIGHT = (2.0, 40.0)  # of what stands out, in deviations of the noise
+_HEIGHT = (2.0, 150.0)  # of what stands out, in deviations of the noise
 _BENT = (0.5, 3.0)  # exponents of powers
 _STEEP = (1.0, 5.0)  # logarithm of how far an exponential takes what stands out
 _LOGITS = (3.0, 12.0)  # height of what stands out in a softmax
