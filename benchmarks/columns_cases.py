@@ -16,7 +16,7 @@ from scipy import stats
 from scipy.integrate import trapezoid
 from scipy.special import logsumexp
 
-from benchmarks import discrete
+from benchmarks import columns_items, discrete
 from benchmarks.kinds import KINDS
 from benchmarks.kinds.truths import additive_mi, gaussian_mi, gaussian_pair, normal_points
 
@@ -262,6 +262,16 @@ def layers(n: int, rng: np.random.Generator) -> Draw:
     return Draw(x, y, None, truth)
 
 
+def _of_items(make: Callable[..., tuple[Any, Any, float]]) -> Make:
+    """One of ``benchmarks.columns_items``."""
+
+    def draw(n: int, rng: np.random.Generator) -> Draw:
+        x, y, truth = make(n, rng)
+        return Draw(x, y, None, truth)
+
+    return draw
+
+
 CASES: dict[str, tuple[Make, int]] = {
     "labels copied half the time, 20 classes": (_kind("labels copied half the time, 20 classes"),
                                                 2000),
@@ -289,5 +299,8 @@ CASES: dict[str, tuple[Make, int]] = {
     "which of 30 columns is the largest": (largest, 2000),
     "products of four numbers on both sides": (products, 2000),
     "64 rectified units of four numbers": (layers, 2000),
+    "chances of twelve classes by two classifiers": (_of_items(columns_items.outputs), 2000),
+    "genes and proteins that mark nine types of cells": (_of_items(columns_items.markers), 2000),
+    "a bump on a ring of 20 sensors, and again later": (_of_items(columns_items.bump), 2000),
 }  # fmt: skip
 """Draws of each case, and their rows."""

@@ -7,7 +7,7 @@ import pytest
 import torch
 from kraskov import kraskov
 
-from benchmarks import columns, columns_cases
+from benchmarks import columns, columns_cases, columns_items
 from benchmarks.columns_cases import CASES
 from benchmarks.records import Records
 from torchmist.weights import ALIASES, save_weights
@@ -127,6 +127,45 @@ def test_functions_tell_the_numbers_that_they_are_of(make) -> None:
     left, right = (torch.linalg.svd(side, full_matrices=False).U for side in (x, y))
     rho = torch.linalg.svdvals(left.T @ right)[:4]
     assert float(-torch.log1p(-rho.square()).sum() / 2) == pytest.approx(draw.truth, rel=0.03)
+
+
+def _plug_in(table: np.ndarray) -> float:
+    share = table / table.sum()
+    product = share.sum(1, keepdims=True) * share.sum(0)
+    seen = share > 0
+    return float((share[seen] * np.log(share[seen] / product[seen])).sum())
+
+
+@pytest.mark.parametrize(
+    ("items", "lost"),
+    [(columns_items._outputs, 0.02), (columns_items._markers, 0.02), (columns_items._bump, 0.3)],
+)
+def test_what_items_share_lies_between_those_that_are_told_apart_and_their_table(
+    items, lost: float
+) -> None:
+    found, truth = items()
+    sides = found.rows(60_000, np.random.default_rng(5))
+    told = [
+        ((side[:, None] - means) ** 2).sum(-1).argmin(1)
+        for side, means in zip(sides, (found.x, found.y))
+    ]
+    table = np.zeros(found.table.shape)
+    np.add.at(table, tuple(told), 1)
+    cells = (found.table.shape[0] - 1) * (found.table.shape[1] - 1)
+    low, high = _plug_in(table) - cells / 120_000, _plug_in(found.table)
+    assert low - 0.02 < truth < high + 0.005 and high - low < lost
+
+
+def test_shares_and_reads_tell_the_columns_behind_them() -> None:
+    items, _ = columns_items._outputs()
+    x, y, _ = columns_items.outputs(50, np.random.default_rng(1))
+    before = items.rows(50, np.random.default_rng(1))
+    for logs, columns_before in zip((np.log(x), y), before):
+        apart = [side - side.mean(1, keepdims=True) for side in (logs, columns_before)]
+        np.testing.assert_allclose(apart[0], apart[1], atol=1e-6)
+    reads = columns_items.markers(50, np.random.default_rng(1))[0]
+    behind = columns_items._markers()[0].rows(50, np.random.default_rng(1))[0]
+    np.testing.assert_allclose(2 * np.log(reads), behind, atol=1e-9)
 
 
 def test_a_tiny_run_writes_a_record_and_a_table(small, tmp_path) -> None:
