@@ -40,6 +40,16 @@ def test_columns_that_are_normal_together_or_have_heavy_tails_do_not(columns: in
         assert (exclusion(side) < EXCLUDE).all()
 
 
+def test_columns_of_many_zeros_do_not() -> None:
+    active = draw(4, 400, 12) > 1
+    sparse = torch.where(active, draw(4, 400, 12, seed=1).abs(), 0.0)
+    assert (exclusion(sparse) < EXCLUDE).all() and (exclusion(-sparse) < EXCLUDE).all()
+    counts = torch.poisson(torch.full((4, 400, 12), 0.3), torch.Generator().manual_seed(0))
+    assert (exclusion(counts) < EXCLUDE).all()
+    assert exclusion(classes(500, 10).relu()) > 0.6
+    assert exclusion((classes(500, 10) - 0.4).relu()) > 0.6
+
+
 def test_labels_bits_and_few_columns_are_not_asked() -> None:
     label = torch.eye(5)[torch.randint(5, (1, 200), generator=torch.Generator().manual_seed(0))]
     assert exclusion(label) == 0

@@ -25,6 +25,7 @@ EXCLUDE = 0.4
 FEWEST_COLUMNS, MOST_COLUMNS, FEWEST_ROWS = 3, 64, 64
 """Columns of a side, and rows, of which it is told."""
 _LARGEST = 0.4  # share of the rows in which a column stands out
+_TOLD = 0.5  # of the variance of independent columns, which ties may leave less of
 
 
 def exclusion(side: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -50,10 +51,14 @@ def exclusion(side: Tensor, mask: Tensor | None = None) -> Tensor:
         while share <= _LARGEST:
             edge = torch.special.ndtri(torch.tensor(1 - share)).item()
             for out in (scores > edge, scores < -edge):
-                number = out.sum(-1) * present
+                out = out * present[..., None]
+                shown = out.sum(1) / count[:, None]
+                apart = (shown * (1 - shown)).sum(-1)
+                number = out.sum(-1)
                 mean = number.sum(-1, keepdim=True) / count[:, None]
                 variance = ((number - mean).square() * present).sum(-1) / (count - 1)
-                least = torch.minimum(least, variance / (columns * share * (1 - share)))
+                told = apart > _TOLD * columns * share * (1 - share)
+                least = torch.where(told, torch.minimum(least, variance / apart), least)
             share *= 2
         return (1 - least) * ~_bits(scores, mask)
 
