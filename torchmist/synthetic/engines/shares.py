@@ -83,7 +83,9 @@ class Shares(Family[ShareParameters]):
 
 def _shares(side: Tensor, steep: Tensor, logged: Tensor) -> Tensor:
     """Columns ``[B, N, d - 1]`` as shares of a whole, or their logarithms, ``[B, N, d]``."""
-    columns = (side - side.mean(1, keepdim=True)) / side.std(1, keepdim=True).clamp(min=1e-6)
+    free = min(1, side.shape[1] - 1)
+    scale = side.std(1, keepdim=True, correction=free).clamp(min=1e-6)
+    columns = (side - side.mean(1, keepdim=True)) / scale
     logs = (steep * columns @ _contrasts(side.shape[-1] + 1).to(side)).log_softmax(-1)
     return torch.where(logged, logs, logs.exp())
 
