@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from torchmist.evidence import Evidence, in_t
-from torchmist.evidence_numbers import MARKS, NUMBERS, evidence_numbers, marks
-from torchmist.models.standardised import Standardised
+from torchmist.evidence_numbers import MARKS, marks
 from torchmist.models.turned import (
     EXCLUDE,
     FEWEST_COLUMNS,
@@ -54,19 +53,11 @@ def excluding(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
     return found.sort(-1, descending=True).values
 
 
-class Turning(Onward, Standardised):
+class Turning(Onward):
     """Quantiles that go on where the columns of a side exclude each other."""
 
     CANDIDATES = 2
-    SEEN = 2 + MARKS + 3 + OTHERS + NUMBERS
-
-    def __init__(self, members: int, quantiles: int) -> None:
-        super().__init__(members, quantiles)
-        self.keep_scale(NUMBERS)
-
-    def learn_scale(self, evidence: Evidence) -> None:
-        """See :meth:`Onward.learn_scale`: of all that the members of the arbiter read."""
-        self.standardise(evidence_numbers(evidence))
+    SEEN = 2 + MARKS + 3 + OTHERS
 
     def candidates(self, evidence: Evidence, answer: Tensor) -> Tensor:
         """See :meth:`Onward.candidates`: the mean of what is said of turned axes, and what
@@ -82,13 +73,12 @@ class Turning(Onward, Standardised):
 
     def seen(self, evidence: Evidence, candidates: Tensor, middle: Tensor) -> Tensor:
         """See :meth:`Onward.seen`: how much columns exclude each other, how sure the answer of
-        turned axes is and what it is made of, what others say, and all that the members read."""
+        turned axes is and what it is made of, and what others say."""
         found = _found(evidence)
         of_turned = [in_t(v) - middle for v in (found.near, found.plain, found.local)]
         others = what_others_say(evidence) - middle
-        numbers = self.standardised(evidence_numbers(evidence))
         marked = marks(in_t(found.answer)) - middle
-        return torch.cat([found.exclusion, marked, *of_turned, others, numbers], -1)
+        return torch.cat([found.exclusion, marked, *of_turned, others], -1)
 
     @staticmethod
     def may_say_more(x: Tensor, y: Tensor) -> Tensor:
