@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 import torchmist
-from torchmist import goals
+from torchmist import guarded
 from torchmist.pull import PLAIN, SHARP, Resolution, kernel_information
 
 
@@ -109,8 +109,8 @@ def test_a_term_has_the_value_of_its_opinions_and_mostly_the_gradient_of_the_pro
     term(z, y)
     term.eval()
     values, gradients = [], []
-    for share in (0.0, 1.0, goals._SHARE):
-        monkeypatch.setattr(goals, "_SHARE", share)
+    for share in (0.0, 1.0, guarded._SHARE):
+        monkeypatch.setattr(guarded, "_SHARE", share)
         values.append(term(z, y))
         gradients.append(torch.autograd.grad(values[-1], z)[0])
     with torch.no_grad():
@@ -119,7 +119,7 @@ def test_a_term_has_the_value_of_its_opinions_and_mostly_the_gradient_of_the_pro
     seen = {"minimize": PLAIN, "maximize": SHARP}[goal]
     (pull,) = torch.autograd.grad(kernel_information(z[None], y[None], None, seen).sum(), z)
     torch.testing.assert_close(gradients[0], pull, atol=1e-6, rtol=1e-4)
-    mixed = pull + goals._SHARE * (gradients[1] - pull)
+    mixed = pull + guarded._SHARE * (gradients[1] - pull)
     torch.testing.assert_close(gradients[2], mixed, atol=1e-5, rtol=1e-3)
 
 

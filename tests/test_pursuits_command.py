@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from benchmarks import pursuits
+from torchmist.functional import mist_mi
 from torchmist.models.network import QuantileNetwork
 
 
@@ -48,6 +49,29 @@ def test_a_judge_sees_the_codes_that_were_trained_against_the_model(quick, tmp_p
     assert [r["model"] for r in judged] == ["mist-v1 (mist-paper-v1)"] * 2
     assert [r["truth"] for r in alone] == [r["truth"] for r in judged]
     assert [r["estimate_512"] for r in alone] != [r["estimate_512"] for r in judged]
+
+
+@pytest.mark.parametrize("seed, direction", [(0, "minimize"), (3, "maximize")])
+def test_a_goal_is_that_of_the_pursuit_and_recorded_under_a_name_of_its_own(
+    quick, tmp_path, monkeypatch, seed, direction
+) -> None:
+    asked, path = [], tmp_path / "r.csv"
+
+    def value(x, y, *, goal=None, **options):
+        asked.append(goal)
+        return mist_mi(x, y, goal=goal, **options)
+
+    monkeypatch.setattr(pursuits, "mist_mi", value)
+    arguments = ["--model", "mist-v1", "--seeds", str(seed), "--out", str(path)]
+    pursuits.main(arguments)
+    assert set(asked) == {None}
+    asked.clear()
+    pursuits.main([*arguments, "--goal"])
+    assert set(asked) == {direction}
+    plain, guarded = rows(path)[:2], rows(path)[2:]
+    assert [r["model"] for r in guarded] == ["mist-v1 goal"] * 2
+    assert [r["goal"] for r in guarded] == [r["goal"] for r in plain]
+    assert [r["truth"] for r in guarded] != [r["truth"] for r in plain]
 
 
 @pytest.mark.parametrize("seed", range(4))

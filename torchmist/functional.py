@@ -1,4 +1,4 @@
-"""``mist_mi``: mutual information of a mini-batch as one differentiable number.
+"""``mist_mi``: mutual information of a mini-batch as one differentiable number, in one line.
 
 Legend: ``B`` datasets, ``N`` samples, ``Q`` quantiles.
 """
@@ -10,7 +10,9 @@ import os
 import torch
 from torch import Tensor
 
+from torchmist.guarded import Pursued, check_pursued, guarded_information
 from torchmist.models.network import QuantileNetwork
+from torchmist.places import labelled
 from torchmist.quantiles import (
     LOW,
     Statistic,
@@ -45,10 +47,22 @@ def resolve_model(model: Model, device: torch.device) -> QuantileNetwork:
     return _loaded[key]
 
 
+def _check_direction(goal: Pursued | None, maximize: bool) -> None:
+    """Raise for a ``goal`` of another name, or one beside ``maximize``, which is no bool."""
+    check_pursued(goal)
+    if not isinstance(maximize, bool):
+        raise TypeError(f"expected maximize to be True or False, got {maximize!r}")
+    if goal is not None and maximize:
+        raise ValueError(
+            f"expected goal={goal!r} without maximize=True, which is a cautious value alone; for a "
+            f"term that is subtracted from a loss pass goal='maximize' and leave maximize out"
+        )
+
+
 def mist_mi(
     z: Tensor, y: Tensor, *, model: Model = "mist-fast", statistic: Statistic | None = None,
     wrt: Wrt = "both", mask: Tensor | None = None, weight: Tensor | None = None,
-    num_classes: int | None = None, maximize: bool = False,
+    num_classes: int | None = None, maximize: bool = False, goal: Pursued | None = None,
 ) -> Tensor:  # fmt: skip
     """Estimate of +I(Z;Y) in nats, differentiable in ``z`` and ``y``.
 
@@ -57,6 +71,10 @@ def mist_mi(
     columns than the weights were trained on take a route of their own (``torchmist.routes``), and
     warn once.
 
+    Encoders that are trained against a frozen network learn what it does not see: in a training
+    pass a ``goal``, with which most of the gradient is another one (:mod:`torchmist.guarded`). The
+    plain value is for measuring, and its gradient for codes that are not trained against it.
+
     Args:
         z: ``[N]``, ``[N, d]`` or ``[B, N, d]``; row ``i`` of ``z`` and of ``y`` is one sample.
         y: the same, with its own ``d``; ``[N]`` is shared by all datasets of a batch ``z``. Integer
@@ -64,16 +82,22 @@ def mist_mi(
             gradient).
         model: a registered name, the path of a ``.safetensors`` file, or a ``MIST`` module (whose
             own ``requires_grad`` flags then hold).
-        statistic: ``"mean"``, ``"median"``, or a quantile level in (0, 1); an upper quantile is
-            the cautious choice when minimising. None is the mean, and 0.05 with ``maximize``.
+        statistic: ``"mean"``, ``"median"``, or a quantile level in (0, 1). None is the mean, and
+            0.05 with ``maximize`` or ``goal="maximize"``.
         wrt: which side gets a gradient: ``"z"``, ``"y"`` or ``"both"``.
         mask: ``[N]`` or ``[B, N]`` bool, True for the samples that count.
         weight: ``[B]``, the weight of each dataset in the mean.
         num_classes: what labels are checked against (or the number of one-hot columns); the value
             does not depend on absent classes.
-        maximize: for a term that is *subtracted* from a loss: the smallest of the statistics of
-            three views (raw, whitened, rotated), which an encoder cannot raise by dressing up one
-            of them. The sign stays: it is +I, a cautious one.
+        maximize: the smallest of the statistics of three views (raw, whitened, rotated), a cautious
+            value of what is maximised, with its own gradient. In trainings use
+            ``goal="maximize"``, not both.
+        goal: ``"minimize"`` for a term that is added to the loss, ``"maximize"`` for one that is
+            subtracted; the sign stays +I. Value and gradient are those of :mod:`torchmist.guarded`,
+            and the gradient is not the derivative of the value. Fewer samples than the weights were
+            trained on (10 for ``mist-fast``) are 0, with a zero gradient and one warning. Without
+            state; ``MIRegularizer(goal=...)`` adds a critic. ``torch.compile`` breaks its graph
+            here, and ``torch.func`` cannot transform it.
 
     Returns:
         0-dim float32; for batches ``[B, N, d]`` the mean over the datasets. Near independence it
@@ -83,7 +107,8 @@ def mist_mi(
     Raises:
         TypeError: when an argument is no tensor, or of an unsupported dtype.
         ValueError: for NaN or infinite values, fewer than four samples, lengths that differ,
-            wrong ranks, or an unknown model, statistic or ``wrt``.
+            wrong ranks, an unknown model, statistic, ``wrt`` or ``goal``, or a ``goal`` beside
+            ``maximize=True``.
 
     Example:
         >>> import torch
@@ -93,13 +118,17 @@ def mist_mi(
         >>> mi.shape, z.grad.shape
         (torch.Size([]), torch.Size([64, 2]))
     """
+    _check_direction(goal, maximize)
     check_term(z, y, num_classes)
-    if not isinstance(maximize, bool):
-        raise TypeError(f"expected maximize to be True or False, got {maximize!r}")
-    chosen: Statistic = (LOW if maximize else "mean") if statistic is None else statistic
+    low = maximize or goal == "maximize"
+    chosen: Statistic = (LOW if low else "mean") if statistic is None else statistic
     check_statistic(chosen)
     sample = term_sample(z, y, wrt=wrt, mask=mask)
     network = resolve_model(model, sample.x.device)
+    if goal is not None:
+        plain = labelled(y, num_classes)
+        found = guarded_information(sample, network, goal, statistic=chosen, plain=plain)
+        return average(found, weight)
     if maximize:
         views = seen_from_all_sides(sample, network, turn_y=not sample.labels[1])
     else:

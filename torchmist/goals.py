@@ -12,8 +12,8 @@ depends on the direction:
 
 A soft extreme of opinions is a number to trust and a poor guide: its gradient belongs to whichever
 opinion leads on the codes of now. The gradient is therefore mostly that of the information of two
-Gaussian processes (:mod:`torchmist.pull`), which moves every sample, and :data:`_SHARE` of that of
-the value, for what such a kernel is too coarse to see. When maximising the processes see finer: a
+Gaussian processes (:mod:`torchmist.pull`), which moves every sample, and a tenth of that of the
+value, for what such a kernel is too coarse to see. When maximising the processes see finer: a
 broad kernel rests once a few directions of both sides agree.
 
 In training mode, with gradients, the opinions are asked at the first two calls and at every
@@ -28,8 +28,7 @@ all columns. Legend: ``B`` datasets, ``N`` samples, ``V`` views, ``Q`` quantiles
 
 from __future__ import annotations
 
-import math
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -38,9 +37,17 @@ from torchmist.copula import normal_scores, standardise
 from torchmist.critic import Critic, CriticConfig
 from torchmist.eager import outside_graphs
 from torchmist.floor import kernel_floor
+from torchmist.guarded import (
+    RESOLUTIONS,
+    ROWS,
+    Pursued,
+    check_pursued,
+    pulled,
+    soft_extreme,
+)
 from torchmist.memory import weighed
 from torchmist.models.network import QuantileNetwork
-from torchmist.pull import PLAIN, SHARP, kernel_information
+from torchmist.pull import kernel_information
 from torchmist.quantiles import (
     LOW,
     Statistic,
@@ -53,12 +60,8 @@ from torchmist.views import RunningDirections, whitened_view
 
 __all__ = ["Goal", "Opinions", "Pursued", "check_goal"]
 
-Pursued = Literal["minimize", "maximize"]
-_SOFT = 0.05  # nats: opinions that are nearer to each other than this share the gradient
-_ROWS = 256  # most samples of the kernel estimate and of the processes
 _FIRST, _EVERY = 2, 8  # training calls that ask for opinions: the first ones, then every so many
 _LESSONS = {"minimize": 1, "maximize": 2}  # of the critic at such a call
-_SHARE = 0.1  # of the value's own gradient beside that of the processes
 
 
 def check_goal(
@@ -67,11 +70,7 @@ def check_goal(
 ) -> None:  # fmt: skip
     """Raise unless ``goal`` is None, ``"minimize"`` or ``"maximize"``, with which a critic goes,
     and neither a ``lift`` nor a ``trainable`` network."""
-    if goal not in (None, "minimize", "maximize"):
-        raise ValueError(
-            f"expected goal None, 'minimize' (the term is added to the loss) or 'maximize' (it is "
-            f"subtracted), got {goal!r}"
-        )
+    check_pursued(goal)
     if critic is not None and not isinstance(critic, CriticConfig):
         raise TypeError(
             f"expected critic to be a torchmist.critic.CriticConfig, got {type(critic).__name__}"
@@ -164,7 +163,7 @@ class Goal(nn.Module):
                 opinions = last.of(len(z), z.device)
             value = opinions.value
             if torch.is_grad_enabled() and (z.requires_grad or targets.requires_grad):
-                value = weighed(value, _SHARE) + self._pull(z, targets, mask, own)
+                value = pulled(value, self._pull(z, targets, mask, own))
             if learns and last is None:
                 self._last = opinions.mean()
                 self._learn(z, y, targets, mask)
@@ -206,7 +205,7 @@ class Goal(nn.Module):
             opinions = each_view if len(each) > 1 else opinions
         if self.critic.taken:
             opinions["critic"] = seen.bound
-        value = _soft(torch.stack(list(opinions.values())), self.goal)
+        value = soft_extreme(torch.stack(list(opinions.values())), self.goal)
         self._turn += self.training
         return Opinions(value, torch.stack(quantiles).mean(0), opinions)
 
@@ -229,8 +228,8 @@ class Goal(nn.Module):
 
     def _floor(self, a: Tensor, b: Tensor, of_y: Tensor, mask: Tensor | None) -> Tensor:
         """The larger kernel estimate of the sides and of the predictions, on some samples."""
-        a, b, of_y = (side[:, :_ROWS] for side in (a, b, of_y))
-        mask = None if mask is None else mask[:, :_ROWS]
+        a, b, of_y = (side[:, :ROWS] for side in (a, b, of_y))
+        mask = None if mask is None else mask[:, :ROWS]
         scores, found = normal_scores(b, mask), []
         if not self.training or self._turn % 4 < 2:
             found.append(kernel_floor(normal_scores(a, mask), scores, mask))
@@ -239,18 +238,9 @@ class Goal(nn.Module):
         return torch.stack(found).amax(0)
 
     def _pull(self, z: Tensor, y: Tensor, mask: Tensor | None, own: int | None) -> Tensor:
-        """0 ``[B]`` with the gradient of the processes' information, on some samples."""
-        rows = min(z.shape[1], _ROWS)
+        """The processes' information ``[B]`` on some samples."""
+        rows = min(z.shape[1], ROWS)
         factor = 1.0 if own is None else rows / min(own, rows)
         a, b = (weighed(side[:, :rows], factor) for side in (z, y))
         some = None if mask is None else mask[:, :rows]
-        resolution = PLAIN if self.goal == "minimize" else SHARP
-        found = kernel_information(a, b, some, resolution)
-        return found - found.detach()
-
-
-def _soft(opinions: Tensor, goal: Pursued) -> Tensor:
-    """Soft maximum or minimum over the first axis: between the mean and the extreme."""
-    sign = 1.0 if goal == "minimize" else -1.0
-    whole = (sign * opinions / _SOFT).logsumexp(0) - math.log(len(opinions))
-    return sign * _SOFT * whole
+        return kernel_information(a, b, some, RESOLUTIONS[self.goal])
