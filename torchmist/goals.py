@@ -14,7 +14,8 @@ A soft extreme of opinions is a number to trust and a poor guide: its gradient b
 opinion leads on the codes of now. The gradient is therefore mostly that of the information of two
 Gaussian processes (:mod:`torchmist.pull`), which moves every sample, and a tenth of that of the
 value, for what such a kernel is too coarse to see. When maximising the processes see finer: a
-broad kernel rests once a few directions of both sides agree.
+broad kernel rests once a few directions of both sides agree; where two codes are joined, it is that
+of their pairs against moved rows (:mod:`torchmist.paired`).
 
 In training mode, with gradients, the opinions are asked at the first two calls and at every
 :data:`_EVERY`-th after them, and what learns takes its steps there. The calls in between have the
@@ -38,16 +39,15 @@ from torchmist.critic import Critic, CriticConfig
 from torchmist.eager import outside_graphs
 from torchmist.floor import kernel_floor
 from torchmist.guarded import (
-    RESOLUTIONS,
     ROWS,
     Pursued,
     check_pursued,
     pulled,
+    pulled_at,
     soft_extreme,
 )
 from torchmist.memory import weighed
 from torchmist.models.network import QuantileNetwork
-from torchmist.pull import kernel_information
 from torchmist.quantiles import (
     LOW,
     Statistic,
@@ -243,4 +243,4 @@ class Goal(nn.Module):
         factor = 1.0 if own is None else rows / min(own, rows)
         a, b = (weighed(side[:, :rows], factor) for side in (z, y))
         some = None if mask is None else mask[:, :rows]
-        return kernel_information(a, b, some, RESOLUTIONS[self.goal])
+        return pulled_at(a, b, some, self.goal)

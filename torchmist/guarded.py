@@ -2,9 +2,10 @@
 
 An encoder that is trained against a frozen network learns what this network does not see. What
 holds it is a second opinion that moves every sample. The gradient of a guarded term is that of the
-information of two Gaussian processes (:mod:`torchmist.pull`), and a tenth of that of the value, for
-what such a kernel is too coarse to see. It uses all samples: of more than 256 it is the mean over
-as few equal parts as hold 256 at most.
+information of two Gaussian processes (:mod:`torchmist.pull`; where two codes are joined, of their
+pairs against moved rows, :mod:`torchmist.paired`), and a tenth of that of the value, for what such
+a kernel is too coarse to see. It uses all samples: of more than 256 it is the mean over as few
+equal parts as hold 256 at most.
 
 The value is, when minimising, a soft maximum of the network (mean of the raw and the whitened view,
 the raw one alone where a side has more than 32 columns) and of a kernel estimate
@@ -39,6 +40,7 @@ from torchmist.eager import outside_graphs
 from torchmist.floor import kernel_floor
 from torchmist.memory import weighed
 from torchmist.models.network import QuantileNetwork
+from torchmist.paired import paired_information
 from torchmist.pull import PLAIN, SHARP, kernel_information
 from torchmist.quantiles import (
     Statistic,
@@ -50,15 +52,14 @@ from torchmist.quantiles import (
 from torchmist.sample import Sample
 from torchmist.views import whitened_view
 
-__all__ = ["RESOLUTIONS", "ROWS", "Pursued", "check_pursued", "guarded_information", "pulled",
+__all__ = ["ROWS", "Pursued", "check_pursued", "guarded_information", "pulled", "pulled_at",
            "soft_extreme"]  # fmt: skip
 
 Pursued = Literal["minimize", "maximize"]
 
 ROWS = 256
 """Most samples of a kernel estimate and of a pair of processes."""
-RESOLUTIONS = {"minimize": PLAIN, "maximize": SHARP}
-"""How finely the processes see: when maximising a broad kernel would rest too early."""
+_PAIRS = 64  # fewest samples whose pairs are told from moved rows; of fewer, chance pulls too much
 _SHARE = 0.1  # of the value's own gradient beside that of the processes
 _SOFT = 0.05  # nats: opinions that are nearer to each other than this share the gradient
 _WIDEST = 32  # columns of a side that is whitened when minimising: of more the batch tells little
@@ -83,6 +84,20 @@ def soft_extreme(opinions: Tensor, goal: Pursued) -> Tensor:
 def pulled(value: Tensor, information: Tensor) -> Tensor:
     """``value`` ``[B]`` with the gradient of ``information`` ``[B]`` and a share of its own."""
     return weighed(value, _SHARE) + (information - information.detach())
+
+
+def pulled_at(x: Tensor, y: Tensor, mask: Tensor | None, goal: Pursued) -> Tensor:
+    """The information ``[B]`` of ``[B, N, dx]`` and ``[B, N, dy]`` whose gradient pulls.
+
+    When maximising the processes see finer, as a broad kernel would rest too early. Where both
+    sides have a gradient then, so that two codes are joined, and there are 64 samples or more, it
+    is that of their pairs against moved rows, which neither larger codes nor chance can raise.
+    """
+    if goal == "minimize":
+        return kernel_information(x, y, mask, PLAIN)
+    if x.shape[1] >= _PAIRS and x.requires_grad and y.requires_grad:
+        return paired_information(x, y, mask)
+    return kernel_information(x, y, mask, SHARP)
 
 
 @outside_graphs
@@ -140,7 +155,7 @@ def _information(
     if not (torch.is_grad_enabled() and (x.requires_grad or y.requires_grad)):
         return value
     some = None if mask is None else mask.flatten(0, 1)
-    each_part = kernel_information(x.flatten(0, 1), y.flatten(0, 1), some, RESOLUTIONS[goal])
+    each_part = pulled_at(x.flatten(0, 1), y.flatten(0, 1), some, goal)
     information = each_part.view(x.shape[:2])
     if mask is None:
         return pulled(value, information.mean(1))

@@ -35,7 +35,8 @@ from torch import Tensor
 
 from torchmist.copula import first_order
 
-__all__ = ["PLAIN", "SHARP", "Resolution", "kernel_information"]
+__all__ = ["PLAIN", "SHARP", "Kernel", "Resolution", "kernel_gradient", "kernel_information",
+           "kernel_of"]  # fmt: skip
 
 _TINY = 1e-12
 
@@ -87,7 +88,7 @@ class _Information(torch.autograd.Function):
         n = x.shape[1]
         present = torch.ones(x.shape[:2], device=x.device) if mask is None else mask.to(x.dtype)
         count = present.sum(-1)
-        own = [_kernel(side, present, count, resolution) for side in (x, y)]
+        own = [kernel_of(side, present, count, resolution) for side in (x, y)]
         kernels = torch.stack([own[0].values, own[1].values, own[0].values + own[1].values])
         kernels.diagonal(dim1=-2, dim2=-1).add_(1.0)
         lower = torch.linalg.cholesky_ex(kernels).L
@@ -100,7 +101,7 @@ class _Information(torch.autograd.Function):
             if ctx.needs_input_grad[k]:
                 share = (other / free)[:, None, None]
                 in_kernel = 0.5 * (inverse[k] - inverse[2] - share * (inverse[k] @ inverse[k]))
-                gradients[k] = _backward(side, in_kernel, present, count)
+                gradients[k] = kernel_gradient(side, in_kernel, present, count)
         ctx.save_for_backward(*gradients, x, y)
         out: Tensor = logs[0] + logs[1] - logs[2] - 0.5 * traces[0] * traces[1] / free
         return out
@@ -117,7 +118,7 @@ class _Information(torch.autograd.Function):
         return (*found, None, None)
 
 
-class _Kernel(NamedTuple):
+class Kernel(NamedTuple):
     """A centred kernel ``[B, N, N]``, and what its gradient needs of the way there."""
 
     values: Tensor
@@ -128,7 +129,7 @@ class _Kernel(NamedTuple):
     unit: Tensor  # [B, 1, 1], what the centred kernel is divided by
 
 
-def _kernel(side: Tensor, present: Tensor, count: Tensor, resolution: Resolution) -> _Kernel:
+def kernel_of(side: Tensor, present: Tensor, count: Tensor, resolution: Resolution) -> Kernel:
     """The centred kernel of mean diagonal 1 over the noise, 0 for what is masked."""
     present, count = present[..., None], count[:, None, None].clamp(min=1)
     side = (side - (side * present).sum(1, keepdim=True) / count) * present
@@ -144,7 +145,7 @@ def _kernel(side: Tensor, present: Tensor, count: Tensor, resolution: Resolution
     values = _centred(raw, present, count)
     mean = values.diagonal(dim1=-2, dim2=-1).sum(-1)[:, None, None] / count
     unit = resolution.noise * torch.where(mean > _TINY, mean, torch.inf)
-    return _Kernel(values / unit, raw, side, scale, width, unit)
+    return Kernel(values / unit, raw, side, scale, width, unit)
 
 
 def _centred(matrix: Tensor, present: Tensor, count: Tensor) -> Tensor:
@@ -154,7 +155,7 @@ def _centred(matrix: Tensor, present: Tensor, count: Tensor) -> Tensor:
     return matrix - (rows + rows.mT) * (present * present.mT)
 
 
-def _backward(kernel: _Kernel, gradient: Tensor, present: Tensor, count: Tensor) -> Tensor:
+def kernel_gradient(kernel: Kernel, gradient: Tensor, present: Tensor, count: Tensor) -> Tensor:
     """The gradient ``[B, N, d]`` in a side, from the symmetric one in its kernel's values."""
     present, count = present[..., None], count[:, None, None].clamp(min=1)
     gradient = _centred(gradient * (present * present.mT), present, count)

@@ -1,0 +1,117 @@
+r"""What a term that joins two codes pulls at: pairs against the same rows in other pairs.
+
+Where both sides are codes of a host that is to make them agree, the information of two Gaussian
+processes (:mod:`torchmist.pull`) has two ways up that join nothing: larger codes, as its scales
+are constants, and codes of flat spectra, which share much by chance. What is pulled at is then
+
+.. math:: \tfrac12 [\tfrac12 \textstyle\sum_{k=1}^{2} \log|1 + (K + L_k)/\lambda|
+          - \log|1 + (K + L)/\lambda|],
+
+with :math:`L_k` the kernel of the other side with its rows moved by :math:`k` thirds of their
+number. It is the information of the pairs less that of rows that have nothing to do with each
+other, whose entropies of single sides cancel. The deviations of columns are differentiated, so
+that the size of a code is of no account but for the noise in it.
+
+Kernels and legend as in :mod:`torchmist.pull`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torchmist.copula import first_order
+from torchmist.pull import Resolution, kernel_gradient, kernel_of
+
+__all__ = ["PAIRED", "paired_information"]
+
+PAIRED = Resolution(1.0, 0.5)
+"""Distances as in ``SHARP``, with noise that leaves few of the directions that chance makes."""
+_THIRDS = (1, 2)
+
+
+def paired_information(
+    x: Tensor, y: Tensor, mask: Tensor | None = None, resolution: Resolution = PAIRED
+) -> Tensor:
+    """Information of two Gaussian processes beyond that of moved rows, ``[B]`` nats.
+
+    Differentiable in both sides, once; a second derivative is an error. Near 0, on either side of
+    it, for sides that are independent.
+
+    Args:
+        x: ``[B, N, dx]`` float32; columns that are constant do not count.
+        y: the same, ``[B, N, dy]``.
+        mask: ``[B, N]`` bool, True for the samples that count.
+        resolution: of both processes.
+
+    Example:
+        >>> import torch
+        >>> x = torch.randn(1, 200, 1, generator=torch.Generator().manual_seed(0))
+        >>> float(paired_information(x, x.square())) > 0.2
+        True
+    """
+    out: Tensor = _Paired.apply(x, y, mask, resolution)  # type: ignore[no-untyped-call]
+    return out
+
+
+class _Paired(torch.autograd.Function):
+    """The value, and its gradient in the sides that need one, in one pass."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, y: Tensor, mask: Tensor | None, resolution: Resolution
+    ) -> Tensor:
+        present = torch.ones(x.shape[:2], device=x.device) if mask is None else mask.to(x.dtype)
+        count = present.sum(-1)
+        own = [kernel_of(side, present, count, resolution) for side in (x, y)]
+        there = [_moved(present, k) for k in _THIRDS]
+        back = [_moved(present, -k) for k in _THIRDS]
+        moved = [own[0].values + _permuted(own[1].values, rows) for rows in there]
+        kernels = torch.stack([own[0].values + own[1].values, *moved])
+        kernels.diagonal(dim1=-2, dim2=-1).add_(1.0)
+        lower = torch.linalg.cholesky_ex(kernels).L
+        logs = lower.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        inverse = torch.cholesky_inverse(lower)
+        returned = torch.stack([_permuted(m, rows) for m, rows in zip(inverse[1:], back)])
+        of_moved = (inverse[1:].mean(0), returned.mean(0))
+        gradients: list[Tensor | None] = [None, None]
+        for k, (side, mean) in enumerate(zip(own, of_moved)):
+            if ctx.needs_input_grad[k]:
+                in_kernel = 0.5 * (mean - inverse[0])
+                gradient = kernel_gradient(side, in_kernel, present, count)
+                growth = (gradient * side.side).sum(1, keepdim=True)
+                gradients[k] = gradient - side.side * growth / count[:, None, None].clamp(min=1)
+        ctx.save_for_backward(*gradients, x, y)
+        out: Tensor = logs[1:].mean(0) - logs[0]
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        found: list[Tensor | None] = []
+        for gradient, side in zip(ctx.saved_tensors[:2], ctx.saved_tensors[2:]):
+            if gradient is not None:
+                gradient = grad.detach()[:, None, None] * gradient
+                if torch.is_grad_enabled():
+                    gradient = first_order(gradient, side)
+            found.append(gradient)
+        return (*found, None, None)
+
+
+def _moved(present: Tensor, thirds: int) -> Tensor:
+    """``[B, N]``: the row that comes to each place when those present move on in a circle by so
+    many thirds of their number; what is masked stays."""
+    count = present.sum(-1, keepdim=True).long().clamp(min=1)
+    step = (count * abs(thirds)).div(3, rounding_mode="floor").clamp(min=1)
+    order = present.sort(dim=-1, descending=True, stable=True).indices
+    rank = present.cumsum(-1).long() - 1
+    rows = order.gather(1, (rank + (step if thirds > 0 else -step)) % count)
+    places = torch.arange(present.shape[1], device=present.device)
+    return torch.where(present > 0, rows, places)
+
+
+def _permuted(matrix: Tensor, rows: Tensor) -> Tensor:
+    """Rows and columns of ``[B, N, N]`` in the order ``rows`` ``[B, N]``."""
+    across = rows[:, None].expand_as(matrix)
+    return matrix.gather(1, across.mT).gather(2, across)
