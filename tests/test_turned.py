@@ -53,6 +53,10 @@ def test_columns_of_many_zeros_do_not() -> None:
 def test_labels_bits_and_few_columns_are_not_asked() -> None:
     label = torch.eye(5)[torch.randint(5, (1, 200), generator=torch.Generator().manual_seed(0))]
     assert exclusion(label) == 0
+    assert exclusion(torch.cat([label, draw(1, 200, 3)], -1)) < EXCLUDE
+    shown = torch.arange(200)[None] < 150
+    assert exclusion(torch.cat([label, draw(1, 200, 2)], -1), shown) == 0
+    assert exclusion(torch.cat([label, classes(200, 4)], -1)) > 0.6
     assert exclusion(classes(300, 2)) == 0
     assert exclusion(torch.ones(1, 100, 4)) == 0
 

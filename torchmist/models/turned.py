@@ -32,11 +32,11 @@ def exclusion(side: Tensor, mask: Tensor | None = None) -> Tensor:
     """How much less the number of columns of a row that stand out varies than that of independent
     ones, ``[B]``: 1 where it is the same in each row, 0 where it varies as much or more.
 
+    Columns of two values do not count: they are those of labels and bits, which others read.
     Unchanged by increasing and decreasing maps of single columns, and by their order.
 
     Args:
-        side: ``[B, N, d]``; 0 of fewer than three columns, and of columns of two values each, which
-            are those of labels and bits.
+        side: ``[B, N, d]``; 0 where fewer than three columns count.
         mask: ``[B, N]`` bool, True for real samples.
     """
     columns = side.shape[-1]
@@ -47,29 +47,33 @@ def exclusion(side: Tensor, mask: Tensor | None = None) -> Tensor:
         scores = rank_transform(side.detach(), mask).scores.mT
         present = torch.ones(side.shape[:2], device=side.device) if mask is None else mask.float()
         count = present.sum(-1).clamp(min=2)
+        numbers = ~_bits(scores, mask)
+        asked = numbers.sum(-1)
         share = 1 / columns
         while share <= _LARGEST:
             edge = torch.special.ndtri(torch.tensor(1 - share)).item()
             for out in (scores > edge, scores < -edge):
-                out = out * present[..., None]
+                out = out * present[..., None] * numbers[:, None]
                 shown = out.sum(1) / count[:, None]
                 apart = (shown * (1 - shown)).sum(-1)
                 number = out.sum(-1)
                 mean = number.sum(-1, keepdim=True) / count[:, None]
                 variance = ((number - mean).square() * present).sum(-1) / (count - 1)
-                told = apart > _TOLD * columns * share * (1 - share)
+                told = apart > _TOLD * asked * share * (1 - share)
                 least = torch.where(told, torch.minimum(least, variance / apart), least)
             share *= 2
-        return (1 - least) * ~_bits(scores, mask)
+        return (1 - least) * (asked >= FEWEST_COLUMNS)
 
 
 def _bits(scores: Tensor, mask: Tensor | None) -> Tensor:
-    """Sides ``[B, N, d]`` all columns of which take at most two values, ``[B]`` bool."""
-    low, high = scores.amin(1, keepdim=True), scores.amax(1, keepdim=True)
+    """Columns of ``[B, N, d]`` that take at most two values, ``[B, d]`` bool."""
+    away = scores if mask is None else scores.masked_fill(~mask[..., None], torch.nan)
+    low, high = (away.nan_to_num(sign * torch.inf) for sign in (1, -1))
+    low, high = low.amin(1, keepdim=True), high.amax(1, keepdim=True)
     either = (scores == low) | (scores == high)
     if mask is not None:
         either = either | ~mask[..., None]
-    return either.flatten(1).all(-1)
+    return either.all(1)
 
 
 def turned(side: Tensor, mask: Tensor | None = None) -> Tensor:
