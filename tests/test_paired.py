@@ -101,3 +101,13 @@ def test_codes_that_are_joined_are_pulled_at_by_their_pairs_and_a_given_side_is_
         pull = kernel_information(x[None], y[None], resolution=SHARP)
     found, expected = (torch.autograd.grad(v.sum(), x)[0] for v in (value, pull))
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-4)
+
+
+def test_samples_that_a_mask_leaves_out_do_not_make_a_batch_large_enough() -> None:
+    (x, y), rows = pair(2, 90), torch.tensor([[guarded._PAIRS - 1], [guarded._PAIRS]])
+    x, y, mask = x.requires_grad_(), y.requires_grad_(), torch.arange(90) < rows
+    found = guarded.pulled_at(x, y, mask, "maximize")
+    few = kernel_information(x[:1], y[:1], mask[:1], SHARP)
+    expected = torch.cat([few, paired_information(x[1:], y[1:], mask[1:])])
+    for a, b in zip(*(torch.autograd.grad(v.sum(), (x, y)) for v in (found, expected))):
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-4)

@@ -90,14 +90,20 @@ def pulled_at(x: Tensor, y: Tensor, mask: Tensor | None, goal: Pursued) -> Tenso
     """The information ``[B]`` of ``[B, N, dx]`` and ``[B, N, dy]`` whose gradient pulls.
 
     When maximising the processes see finer, as a broad kernel would rest too early. Where both
-    sides have a gradient then, so that two codes are joined, and there are 64 samples or more, it
-    is that of their pairs against moved rows, which neither larger codes nor chance can raise.
+    sides have a gradient then, so that two codes are joined, and 64 samples or more count, it is
+    that of their pairs against moved rows, which neither larger codes nor chance can raise.
     """
     if goal == "minimize":
         return kernel_information(x, y, mask, PLAIN)
-    if x.shape[1] >= _PAIRS and x.requires_grad and y.requires_grad:
-        return paired_information(x, y, mask)
-    return kernel_information(x, y, mask, SHARP)
+    if x.shape[1] < _PAIRS or not (x.requires_grad and y.requires_grad):
+        return kernel_information(x, y, mask, SHARP)
+    paired = paired_information(x, y, mask)
+    if mask is None:
+        return paired
+    enough = mask.sum(-1) >= _PAIRS
+    if visible(enough.all()):
+        return paired
+    return torch.where(enough, paired, kernel_information(x, y, mask, SHARP))
 
 
 @outside_graphs
