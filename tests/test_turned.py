@@ -97,3 +97,11 @@ def test_masked_rows_are_0_and_others_get_a_gradient() -> None:
     torch.testing.assert_close(found[:, :40].abs(), alone, atol=1e-4, rtol=1e-4)
     (gradient,) = torch.autograd.grad(found.square().sum() + found.sum(), side)
     assert gradient.isfinite().all()
+
+
+@pytest.mark.skipif(torch.__version__ < (2, 5), reason="torch.compile of its functions needs 2.5")
+def test_a_compiled_graph_tells_it_without_a_break() -> None:
+    side = classes(100, 5)
+    torch._dynamo.reset()
+    found = torch.compile(exclusion, fullgraph=True, backend="eager")(side)
+    torch.testing.assert_close(found, exclusion(side))

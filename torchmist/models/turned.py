@@ -51,7 +51,7 @@ def exclusion(side: Tensor, mask: Tensor | None = None) -> Tensor:
         asked = numbers.sum(-1)
         share = 1 / columns
         while share <= _LARGEST:
-            edge = torch.special.ndtri(torch.tensor(1 - share)).item()
+            edge = torch.special.ndtri(torch.tensor(1 - share))  # no float, which breaks graphs
             for out in (scores > edge, scores < -edge):
                 out = out * present[..., None] * numbers[:, None]
                 shown = out.sum(1) / count[:, None]
