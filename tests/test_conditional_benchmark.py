@@ -16,7 +16,7 @@ from benchmarks.conditional.run import COLUMNS, DIRECT, RIVAL, TERM, Weights, ru
 from benchmarks.kinds.run import Appended
 from torchmist.conditional import estimate_conditional
 
-NAMES = ("mist-duo-v19", "mist-v1")
+NAMES = ("mist-duo-v20", "mist-v1")
 
 
 def test_a_run_that_was_stopped_goes_on(small, tmp_path: Path) -> None:

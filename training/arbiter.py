@@ -34,7 +34,7 @@ from training.stream import FAMILIES, stream_data
 __all__ = ["collect", "collected", "main"]
 
 PLAIN, LOCAL, EXPERT = "mist-v1", "mist-v2-preview", "mist-paper-v1"
-RECIPE = "mist-duo-v19"
+RECIPE = "mist-duo-v20"
 _CPU = torch.device("cpu")
 _CHECK = 8  # every eighth step's draws train nothing
 _SAVED = 25  # steps between writes
@@ -149,6 +149,13 @@ def _fitted(
     return found, {"name": recipe.parent, "sha256": registry()[recipe.parent]["sha256"]}
 
 
+def _highest(recipe: Recipe, data: Data) -> float:
+    """The highest information in nats of the draws, and of those of all parents."""
+    parent = _parent(recipe)
+    known = None if parent is None or parent.trained_range is None else parent.trained_range.mi
+    return round(max(float(data["mi"].max()), known[1] if known else 0.0), 1)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Command line; see the module's docstring."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -189,7 +196,7 @@ def main(arguments: list[str] | None = None) -> None:
         "torch": torch.__version__,
         "trained_range": {
             **duo.local.provenance["trained_range"],
-            "mi": [0.0, round(float(data["mi"].max()), 1)],
+            "mi": [0.0, _highest(recipe, data)],
         },
     }  # fmt: skip
     digest = save_weights(duo, path, provenance=provenance, evaluation={"validation": losses})
