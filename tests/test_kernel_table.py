@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -85,3 +86,16 @@ def test_kernels_of_pairs_that_do_not_count_are_nothing() -> None:
     for side in sides:
         assert side.grad[..., :10].abs().max() > 0.1
         assert side.grad[..., 10:].abs().max() < 1e-6
+
+
+@pytest.mark.skipif(torch.__version__ < (2, 5), reason="torch.compile of its functions needs 2.5")
+@pytest.mark.parametrize("learns", [False, True])
+def test_a_compiled_graph_finds_the_same_sums_and_gradients(learns: bool) -> None:
+    table, found = some_table(60, 300, SCALES, torch.float32), []
+    torch._dynamo.reset()
+    for run in (kernel_table, torch.compile(kernel_table, fullgraph=True, backend="aot_eager")):
+        dx = table.dx.clone().requires_grad_(learns)
+        with torch.set_grad_enabled(learns):
+            sums = run(dx, *table[1:])
+        found.append([sums.detach(), *(torch.autograd.grad(sums.sum(), dx) if learns else ())])
+    torch.testing.assert_close(found[1], found[0])

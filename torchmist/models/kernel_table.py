@@ -38,7 +38,11 @@ def _fill(out: Tensor, square: Tensor, first: Tensor, rate: Tensor) -> Tensor:
     scales = rate.shape[-1]
     shifted = (square - first).clamp_(min=0)
     kernel = out[:, :scales]
-    torch.mul(shifted.unsqueeze(1), (-_BITS * rate).unsqueeze(-1), out=kernel)
+    factors = shifted.unsqueeze(1), (-_BITS * rate).unsqueeze(-1)
+    if torch.compiler.is_compiling():  # a graph loses what out= writes with gaps
+        kernel.copy_(torch.mul(*factors))
+    else:
+        torch.mul(*factors, out=kernel)
     kernel.clamp_(min=_LEAST).exp2_()
     out[:, scales + 1] = square
     return shifted
