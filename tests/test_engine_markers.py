@@ -83,7 +83,28 @@ def test_information_is_the_mean_log_ratio_of_densities() -> None:
     assert seen > 2
 
 
+def test_information_with_a_label_is_the_mean_log_ratio_of_its_chances() -> None:
+    softmax = set()
+    for seed in range(40):
+        p = FAMILY.draw(1, 6, 4, generator=generator(seed))
+        if p.y is not None or p.independent.any():
+            continue
+        mi, error = FAMILY.information(p, generator=generator(seed + 1))
+        g, table = generator(seed + 2), p.table[0].double()
+        pair = torch.multinomial(table.flatten(), 6000, replacement=True, generator=g)
+        item, label = pair // table.shape[1], pair % table.shape[1]
+        scale = p.x.scale[0].expand_as(p.x.means[0])[item]
+        values = p.x.means[0][item] + scale * torch.randn(scale.shape, generator=g)
+        logs = _log_densities(p.x, values.double())[:, :, None] + table.log()
+        chances = logs.logsumexp(1).log_softmax(-1) - table.sum(0).log()
+        naive = float(chances.gather(1, label[:, None]).mean())
+        assert abs(naive - float(mi)) < 4 * float(error) + 0.06, seed
+        softmax.add(p.x.softmax)
+    assert softmax == {False, True}
+
+
 def test_items_far_apart_share_what_their_table_does() -> None:
+    seen = 0
     for seed in range(20):
         p = FAMILY.draw(1, 8, 8, generator=generator(seed))
         if p.y is None or p.independent.any() or min(p.x.means.shape[1:]) < p.x.means.shape[1]:
@@ -99,6 +120,8 @@ def test_items_far_apart_share_what_their_table_does() -> None:
         product = table.sum(1, keepdim=True) * table.sum(0)
         expected = torch.xlogy(table, table / product.clamp(min=1e-30)).sum()
         assert abs(float(mi) - float(expected)) < 1e-3
+        seen += 1
+    assert seen > 2
 
 
 def test_columns_are_bent_one_by_one_and_a_softmax_is_one() -> None:
@@ -114,5 +137,5 @@ def test_columns_are_bent_one_by_one_and_a_softmax_is_one() -> None:
         straight = dataclasses.replace(p.x, bend=torch.zeros_like(p.x.bend))
         plain = straight.sample(item, generator(seed))
         kinds.add(int(p.x.bend[0, 0, 0]))
-        assert torch.equal(shown.argsort(1), plain.argsort(1)) or int(p.x.bend[0, 0, 0]) == 3
+        assert (shown.gather(1, plain.argsort(1)).diff(dim=1) >= 0).all()  # a logistic one may tie
     assert kinds == {0, 1, 2, 3}
