@@ -94,10 +94,10 @@ def mist_mi(
             ``goal="maximize"``, not both.
         goal: ``"minimize"`` for a term that is added to the loss, ``"maximize"`` for one that is
             subtracted; the sign stays +I. Value and gradient are those of :mod:`torchmist.guarded`,
-            and the gradient is not the derivative of the value. Fewer samples than the weights were
-            trained on (10 for ``mist-fast``) are 0, with a zero gradient and one warning. Without
-            state; ``MIRegularizer(goal=...)`` adds a critic. ``torch.compile`` breaks its graph
-            here, and ``torch.func`` cannot transform it.
+            and the gradient is not the derivative of the value. Four samples or more, but fewer
+            than the weights were trained on (10 for ``mist-fast``), are 0, with a zero gradient and
+            one warning. Without state; ``MIRegularizer(goal=...)`` adds a critic.
+            ``torch.compile`` breaks its graph here, and ``torch.func`` cannot transform it.
 
     Returns:
         0-dim float32; for batches ``[B, N, d]`` the mean over the datasets. Near independence it

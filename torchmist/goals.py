@@ -22,9 +22,10 @@ In training mode, with gradients, the opinions are asked at the first two calls 
 gradient of the processes alone, and repeat the value of the last that asked: that of a batch up to
 seven calls old. When minimising, the raw and the whitened view take turns there, and so do the two
 kernel estimates. In eval mode, and without gradients, every call asks, in eval mode for all of
-them. Wide sides reach the network through running directions
-(:mod:`torchmist.views`); the critic and the processes read
-all columns. Legend: ``B`` datasets, ``N`` samples, ``V`` views, ``Q`` quantiles.
+them. Wide sides reach the network through running directions (:mod:`torchmist.views`); the critic
+and the processes read all columns.
+
+Legend: ``B`` datasets, ``N`` samples, ``V`` views, ``Q`` quantiles.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ _WIDEST = 32  # columns of a side that is whitened when minimising: of more the 
 
 
 def check_pursued(goal: Pursued | None) -> None:
-    """Raise unless ``goal`` is None, ``"minimize"`` or ``"maximize"``."""
+    """Raise ``ValueError`` unless ``goal`` is None, ``"minimize"`` or ``"maximize"``."""
     if goal not in (None, "minimize", "maximize"):
         raise ValueError(
             f"expected goal None, 'minimize' (the term is added to the loss) or 'maximize' (it is "
@@ -172,9 +172,9 @@ def _information(
 def _views(sample: Sample, plain: bool) -> list[tuple[Tensor, Tensor]]:
     """The raw view of both sides, and the whitened one where it is another."""
     x, y, mask = sample.x, sample.y, sample.mask
-    turned = x.shape[-1], 1 if plain else y.shape[-1]
+    widest = max(x.shape[-1], 1 if plain else y.shape[-1])
     views = [(x, y)]
-    if 1 < max(turned) <= _WIDEST:
+    if 1 < widest <= _WIDEST:
         views.append((whitened_view(x, mask), y if plain else whitened_view(y, mask)))
     return views
 
