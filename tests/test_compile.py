@@ -51,3 +51,18 @@ def test_a_term_compiles_with_the_default_backend() -> None:
         assert z.grad is not None and z.grad.any()
         found.append((value.detach(), z.grad))
     torch.testing.assert_close(found[1], found[0], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.skipif(
+    not os.environ.get("TORCHMIST_SLOW"), reason="minutes of tracing: make test-slow"
+)
+@pytest.mark.skipif(torch.__version__ < (2, 5), reason="torch.compile of its functions needs 2.5")
+def test_the_default_of_estimates_compiles_and_says_the_same() -> None:
+    generator = torch.Generator().manual_seed(0)
+    label = torch.randint(5, (2, 128), generator=generator)
+    x, y = (torch.eye(5)[label] + 0.2 * torch.randn(2, 128, 5, generator=generator) for _ in "xy")
+    model = torchmist.load_pretrained("mist").requires_grad_(False)
+    torch._dynamo.reset()
+    with torch.no_grad():
+        found = torch.compile(model, fullgraph=True, backend="aot_eager")(x, y)
+        torch.testing.assert_close(found, model(x, y), atol=1e-5, rtol=1e-4)
