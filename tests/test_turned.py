@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from torchmist.copula import standardise
-from torchmist.models.turned import EXCLUDE, exclusion, turned
+from torchmist.models.turned import EXCLUDE, _held, exclusion, turned
 
 
 def draw(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -105,3 +105,19 @@ def test_a_compiled_graph_tells_it_without_a_break() -> None:
     torch._dynamo.reset()
     found = torch.compile(exclusion, fullgraph=True, backend="eager")(side)
     torch.testing.assert_close(found, exclusion(side))
+
+
+@pytest.mark.parametrize("scale, offset", [(1e-9, 0.0), (1e-3, 1e6), (1e30, 0.0), (1.0, 1e8)])
+def test_units_and_offsets_of_columns_change_no_turned_axes(scale: float, offset: float) -> None:
+    side, mask = classes(80, 5).double(), torch.arange(80)[None] < 70
+    moved = (side * scale + offset).requires_grad_()
+    found, expected = turned(moved, mask), turned(side, mask)
+    torch.testing.assert_close(found.abs(), expected.abs(), atol=1e-4, rtol=1e-4)
+    (gradient,) = torch.autograd.grad(found.square().sum() + found.sum(), moved)
+    assert gradient.isfinite().all()
+
+
+def test_columns_that_float32_holds_are_turned_as_they_are() -> None:
+    side = classes(80, 5) * torch.tensor([1e-4, 1.0, 1e4, 1.0, 1.0]) + 0.01
+    assert torch.equal(_held(side, None), side.double())
+    assert torch.equal(turned(side.double()), turned(side))

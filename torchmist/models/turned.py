@@ -25,6 +25,7 @@ EXCLUDE = 0.4
 FEWEST_COLUMNS, MOST_COLUMNS, FEWEST_ROWS = 3, 64, 64
 """Columns of a side, and rows, of which it is told."""
 _LARGEST = 0.4  # share of the rows in which a column stands out
+_DEVIATIONS, _FAR = (1e-5, 1e15), 1e3  # of columns that float32 holds, and means over them
 _TOLD = 0.5  # of the variance of independent columns, which ties may leave less of
 
 
@@ -78,10 +79,28 @@ def _bits(scores: Tensor, mask: Tensor | None) -> Tensor:
 
 def turned(side: Tensor, mask: Tensor | None = None) -> Tensor:
     """Standardised columns of ``side`` ``[B, N, d]`` along their principal axes, which are
-    constants of the backward pass; 0 where ``mask`` ``[B, N]`` is False."""
-    columns = standardise(side.float().mT, mask)
+    constants of the backward pass; 0 where ``mask`` ``[B, N]`` is False. Units and offsets of
+    columns are of no account."""
+    columns = standardise(_held(side, mask).float().mT, mask)
     with torch.no_grad():
         exact = columns.detach().double()
         axes = torch.linalg.eigh(exact @ exact.mT).eigenvectors.to(columns)
     out: Tensor = columns.mT @ axes
     return out
+
+
+def _held(side: Tensor, mask: Tensor | None) -> Tensor:
+    """``side`` ``[B, N, d]``, in which columns that float32 holds badly, tiny or huge ones and
+    those far from 0 beside their deviation, have mean 0 and deviation 1."""
+    with torch.no_grad():
+        exact = side.detach().double()
+        present = torch.ones_like(exact[..., :1]) if mask is None else mask[..., None].double()
+        count = present.sum(1, keepdim=True).clamp(min=1)
+        middle = (exact * present).sum(1, keepdim=True) / count
+        variance = ((exact - middle).square() * present).sum(1, keepdim=True) / count
+        deviation = variance.sqrt()
+        low, high = _DEVIATIONS
+        held = (deviation > low) & (deviation < high) & (middle.abs() < _FAR * deviation)
+        held = held | (deviation == 0)
+        unit, middle = torch.where(held, 1.0, deviation), torch.where(held, 0.0, middle)
+    return torch.where(held, side, (side.double() - middle) / unit)
