@@ -26,6 +26,7 @@ FEWEST_COLUMNS, MOST_COLUMNS, FEWEST_ROWS = 3, 64, 64
 """Columns of a side, and rows, of which it is told."""
 _LARGEST = 0.4  # share of the rows in which a column stands out
 _DEVIATIONS, _FAR = (1e-5, 1e15), 1e3  # of columns that float32 holds, and means over them
+_EMPTY = 1e-9  # variance of an axis that is rounding alone, over that of the largest
 _TOLD = 0.5  # of the variance of independent columns, which ties may leave less of
 
 
@@ -84,7 +85,8 @@ def turned(side: Tensor, mask: Tensor | None = None) -> Tensor:
     columns = standardise(_held(side, mask).float().mT, mask)
     with torch.no_grad():
         exact = columns.detach().double()
-        axes = torch.linalg.eigh(exact @ exact.mT).eigenvectors.to(columns)
+        sizes, axes = torch.linalg.eigh(exact @ exact.mT)
+        axes = (axes * (sizes > _EMPTY * sizes[:, -1:])[:, None]).to(columns)
     out: Tensor = columns.mT @ axes
     return out
 
