@@ -2,8 +2,7 @@
 
 Two independent factors lie behind a nonlinear mixture of ten columns. One encoder is to code the
 first factor, another the second; without a term each code keeps what it happens to see of the other
-factor. One line, ``loss + lam * mist_mi(a, b)``, removes that. Neither task needs the other's
-factor, so the plain frozen term will often do; judge it all the same. Judge: a fresh
+factor. One line, ``loss + lam * mist_mi(a, b, goal="minimize")``, removes that. Judge: a fresh
 nearest-neighbour regression of the factors from each code. Two cores take minutes.
 """
 
@@ -54,7 +53,7 @@ def train(lam: float, steps: int, seed: int) -> tuple[np.ndarray, float, float]:
         ]
         loss = sum(errors)
         if lam > 0:
-            loss = loss + lam * torchmist.mist_mi(codes[0], codes[1])
+            loss = loss + lam * torchmist.mist_mi(codes[0], codes[1], goal="minimize")
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
