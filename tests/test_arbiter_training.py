@@ -12,6 +12,7 @@ from torchmist.onward import Onward
 from torchmist.quantile_head import quantile_levels
 from torchmist.repeating import Repeating
 from torchmist.telling import Telling
+from torchmist.turning import Turning
 from torchmist.unmixing import Unmixing
 from training import arbiter as command
 from training.arbiter_fit import fit, thinned, with_rare_ones
@@ -85,7 +86,7 @@ def test_collected_draws_are_those_of_the_recipe(tmp_path) -> None:
     "words", [(), *(("--recipe", f"mist-duo-v{k}") for k in (15, 13, 12, 9))], ids=lambda w: w[1:]
 )
 def test_the_command_collects_draws_of_either_recipe(tmp_path, words, monkeypatch) -> None:
-    for part in (Unmixing, Telling, Repeating):
+    for part in (Unmixing, Telling, Repeating, Turning):
         monkeypatch.setattr(part, "may_say_more", staticmethod(Onward.may_say_more))
     stage = load_recipe(words[-1] if words else command.RECIPE).stages[-1]
     options = ["--stage", stage.name, "--minutes", "0", "--folder", str(tmp_path)]

@@ -4,7 +4,7 @@ Where both sides are codes of a host that is to make them agree, the information
 processes (:mod:`torchmist.pull`) has two ways up that join nothing: larger codes, as its scales
 are constants, and codes of flat spectra, which share much by chance. What is pulled at is then
 
-.. math:: \tfrac12 [\tfrac12 \textstyle\sum_{k=1}^{2} \log|1 + (K + L_k)/\lambda|
+.. math:: \tfrac12 [\tfrac12 \sum_{k=1}^{2} \log|1 + (K + L_k)/\lambda|
           - \log|1 + (K + L)/\lambda|],
 
 with :math:`L_k` the kernel of the other side with its rows moved by :math:`k` thirds of their
