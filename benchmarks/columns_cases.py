@@ -38,14 +38,19 @@ class Draw(NamedTuple):
 Make = Callable[[int, np.random.Generator], Draw]
 
 
-def _kind(name: str) -> Make:
-    """One of ``benchmarks.kinds``."""
+def _plain(make: Callable[..., tuple[Any, Any, float]]) -> Make:
+    """What makes two sides and their truth, as a case."""
 
-    def make(n: int, rng: np.random.Generator) -> Draw:
-        x, y, truth = KINDS[name].make(n, rng)
+    def draw(n: int, rng: np.random.Generator) -> Draw:
+        x, y, truth = make(n, rng)
         return Draw(x, y, None, truth)
 
-    return make
+    return draw
+
+
+def _kind(name: str) -> Make:
+    """One of ``benchmarks.kinds``."""
+    return _plain(KINDS[name].make)
 
 
 def integers(n: int, rng: np.random.Generator, rho: float = 0.9) -> Draw:
@@ -262,16 +267,6 @@ def layers(n: int, rng: np.random.Generator) -> Draw:
     return Draw(x, y, None, truth)
 
 
-def _of_items(make: Callable[..., tuple[Any, Any, float]]) -> Make:
-    """One of ``benchmarks.columns_items``."""
-
-    def draw(n: int, rng: np.random.Generator) -> Draw:
-        x, y, truth = make(n, rng)
-        return Draw(x, y, None, truth)
-
-    return draw
-
-
 CASES: dict[str, tuple[Make, int]] = {
     "labels copied half the time, 20 classes": (_kind("labels copied half the time, 20 classes"),
                                                 2000),
@@ -299,8 +294,8 @@ CASES: dict[str, tuple[Make, int]] = {
     "which of 30 columns is the largest": (largest, 2000),
     "products of four numbers on both sides": (products, 2000),
     "64 rectified units of four numbers": (layers, 2000),
-    "chances of twelve classes by two classifiers": (_of_items(columns_items.outputs), 2000),
-    "genes and proteins that mark nine types of cells": (_of_items(columns_items.markers), 2000),
-    "a bump on a ring of 20 sensors, and again later": (_of_items(columns_items.bump), 2000),
+    "chances of twelve classes by two classifiers": (_plain(columns_items.outputs), 2000),
+    "genes and proteins that mark nine types of cells": (_plain(columns_items.markers), 2000),
+    "a bump on a ring of 20 sensors, and again later": (_plain(columns_items.bump), 2000),
 }  # fmt: skip
 """Draws of each case, and their rows."""

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from conftest import Constant
 from torch.nn import functional as F
 
 import torchmist
@@ -13,7 +14,6 @@ from benchmarks.pursuits import Pursuit
 from torchmist import guarded
 from torchmist.copula import normal_scores
 from torchmist.floor import kernel_floor
-from torchmist.models.network import QuantileNetwork
 from torchmist.pull import PLAIN, SHARP, kernel_information
 
 GOALS = ("minimize", "maximize")
@@ -33,22 +33,9 @@ def gradient(z: torch.Tensor, y: torch.Tensor, **options) -> tuple[torch.Tensor,
     return value.detach(), torch.autograd.grad(value, z)[0]
 
 
-class Blind(QuantileNetwork):
-    """Says 0.1 nats of all, with a gradient of 0."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("levels", torch.tensor([0.25, 0.75]))
-
-    def forward(
-        self, x: torch.Tensor, y: torch.Tensor, mask: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        return (0 * (x.sum() + y.sum()) + 0.1).expand(len(x), 2)
-
-
 @pytest.fixture
-def blind() -> Blind:
-    return Blind()
+def blind() -> Constant:
+    return Constant(0.1)
 
 
 @pytest.mark.parametrize("goal", GOALS)

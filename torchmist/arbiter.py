@@ -23,7 +23,7 @@ columns and of the swap of the sides. Legend: ``B`` datasets, ``Q`` quantiles, `
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -132,21 +132,22 @@ class Arbiter(Standardised):
     def says_more(self, evidence: Evidence) -> Tensor:
         """Where the last of what goes on says more than all before it, ``[B]`` bool."""
         told = torch.zeros(len(evidence.sizes), dtype=torch.bool, device=evidence.sizes.device)
-        each = self._answers(evidence, _as_it_is)
-        for part in self.onward():
+        for part, each in self._one_by_one(evidence):
             told = part.says_more(each, evidence)
-            each = part(each, evidence, _as_it_is)
         return told
 
     def trusts(self, part: Onward, evidence: Evidence) -> Tensor:
         """Of which datasets ``part`` is asked, ``[B]`` bool (:meth:`Onward.trusted`): what it reads
         itself need not be in the ``evidence``."""
-        each = self._answers(evidence, _as_it_is)
-        for before in self.onward():
-            if before is part:
-                break
-            each = before(each, evidence, _as_it_is)
+        each = next(each for one, each in self._one_by_one(evidence) if one is part)
         return part.trusted(evidence, each.mean(0))
+
+    def _one_by_one(self, evidence: Evidence) -> Iterator[tuple[Onward, Tensor]]:
+        """What goes on, in order, each with the quantiles ``[M, B, Q]`` that it goes on from."""
+        each = self._answers(evidence, _as_it_is)
+        for part in self.onward():
+            yield part, each
+            each = part(each, evidence, _as_it_is)
 
     def first(self, evidence: Evidence) -> Tensor:
         """Quantiles ``[B, Q]`` in nats of its members alone, before anything goes on from them."""

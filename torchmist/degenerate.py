@@ -14,7 +14,7 @@ from torchmist.checks import MIN_SAMPLES, visible, warn_once
 from torchmist.trained_range import TrainedRange
 
 __all__ = ["CONSTANT", "few_reason", "fewest_samples", "live_datasets", "touching_zero", "varies",
-           "warn_nothing", "without_constant"]  # fmt: skip
+           "warn_nothing", "why_nothing", "without_constant"]  # fmt: skip
 
 _START = 16  # rows that show most columns not to be constant
 
@@ -82,6 +82,12 @@ def live_datasets(
     """Datasets ``[B, N, d]`` with ``least`` samples or more and no constant side, bool ``[B]``."""
     live = varies(z, y, mask) > 0
     return live if mask is None else live & (mask.sum(-1) >= least)
+
+
+def why_nothing(x: Tensor, y: Tensor, mask: Tensor | None, least: int) -> str:
+    """Why not all of the datasets ``[B, N, d]`` are live: too few samples, or a constant side."""
+    few = x.shape[1] < least or bool(varies(x, y, mask).all())
+    return few_reason(least) if few else CONSTANT
 
 
 def warn_nothing(why: str) -> None:

@@ -28,13 +28,11 @@ from torch.nn import functional as F
 from torchmist.checks import visible
 from torchmist.copula import normal_scores
 from torchmist.degenerate import (
-    CONSTANT,
-    few_reason,
     fewest_samples,
     live_datasets,
     touching_zero,
-    varies,
     warn_nothing,
+    why_nothing,
 )
 from torchmist.eager import outside_graphs
 from torchmist.floor import kernel_floor
@@ -132,8 +130,7 @@ def guarded_information(
         live = live_datasets(x, y, mask, least) & (x.shape[1] >= least)
         if visible(live.all()) is not False:
             return _information(sample, network, goal, statistic, plain)
-        few = x.shape[1] < least or bool(varies(x, y, mask).all())
-        warn_nothing(few_reason(least) if few else CONSTANT)
+        warn_nothing(why_nothing(x, y, mask, least))
         nothing = touching_zero((x, y), x.device).expand(len(live))
         if not bool(live.any()):
             return nothing

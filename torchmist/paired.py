@@ -27,8 +27,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchmist.copula import first_order, standardise
-from torchmist.pull import Resolution, kernel_gradient, kernel_of
+from torchmist.copula import standardise
+from torchmist.pull import (
+    Resolution,
+    WrittenGradient,
+    kernel_gradient,
+    kernel_of,
+    logs_and_inverses,
+    present_samples,
+)
 
 __all__ = ["PAIRED", "paired_information"]
 
@@ -68,7 +75,7 @@ def _linear(x: Tensor, y: Tensor, mask: Tensor | None) -> Tensor:
     """Information of Gaussian columns, of shrunk covariances, beyond that of moved rows, ``[B]``
     nats."""
     a, b = (standardise(side.mT, mask).mT for side in (x, y))
-    present = torch.ones(x.shape[:2], device=x.device) if mask is None else mask.to(x.dtype)
+    present = present_samples(x, mask)
     count = present.sum(-1)[:, None, None].clamp(min=1)
     others = [b.gather(1, _moved(present, k)[..., None].expand_as(b)) for k in _THIRDS]
     both = torch.cat([a.expand(3, *a.shape), torch.stack([b, *others])], -1)
@@ -80,24 +87,21 @@ def _linear(x: Tensor, y: Tensor, mask: Tensor | None) -> Tensor:
     return out
 
 
-class _Paired(torch.autograd.Function):
+class _Paired(WrittenGradient):
     """The value, and its gradient in the sides that need one, in one pass."""
 
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, y: Tensor, mask: Tensor | None, resolution: Resolution
     ) -> Tensor:
-        present = torch.ones(x.shape[:2], device=x.device) if mask is None else mask.to(x.dtype)
+        present = present_samples(x, mask)
         count = present.sum(-1)
         own = [kernel_of(side, present, count, resolution) for side in (x, y)]
         there = [_moved(present, k) for k in _THIRDS]
         back = [_moved(present, -k) for k in _THIRDS]
         moved = [own[0].values + _permuted(own[1].values, rows) for rows in there]
         kernels = torch.stack([own[0].values + own[1].values, *moved])
-        kernels.diagonal(dim1=-2, dim2=-1).add_(1.0)
-        lower = torch.linalg.cholesky_ex(kernels).L
-        logs = lower.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        inverse = torch.cholesky_inverse(lower)
+        logs, inverse = logs_and_inverses(kernels)
         returned = torch.stack([_permuted(m, rows) for m, rows in zip(inverse[1:], back)])
         of_moved = (inverse[1:].mean(0), returned.mean(0))
         gradients: list[Tensor | None] = [None, None]
@@ -110,17 +114,6 @@ class _Paired(torch.autograd.Function):
         ctx.save_for_backward(*gradients, x, y)
         out: Tensor = logs[1:].mean(0) - logs[0]
         return out
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        found: list[Tensor | None] = []
-        for gradient, side in zip(ctx.saved_tensors[:2], ctx.saved_tensors[2:]):
-            if gradient is not None:
-                gradient = grad.detach()[:, None, None] * gradient
-                if torch.is_grad_enabled():
-                    gradient = first_order(gradient, side)
-            found.append(gradient)
-        return (*found, None, None)
 
 
 def _moved(present: Tensor, thirds: int) -> Tensor:

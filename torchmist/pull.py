@@ -35,8 +35,8 @@ from torch import Tensor
 
 from torchmist.copula import first_order
 
-__all__ = ["PLAIN", "SHARP", "Kernel", "Resolution", "kernel_gradient", "kernel_information",
-           "kernel_of"]  # fmt: skip
+__all__ = ["PLAIN", "SHARP", "Kernel", "Resolution", "WrittenGradient", "kernel_gradient",
+           "kernel_information", "kernel_of", "logs_and_inverses", "present_samples"]  # fmt: skip
 
 _TINY = 1e-12
 
@@ -78,7 +78,23 @@ def kernel_information(
     return out
 
 
-class _Information(torch.autograd.Function):
+class WrittenGradient(torch.autograd.Function):
+    """A value ``[B]`` of both sides whose ``forward`` saves the gradients in them, None where none
+    is needed, and then both sides: the first derivative alone."""
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        found: list[Tensor | None] = []
+        for gradient, side in zip(ctx.saved_tensors[:2], ctx.saved_tensors[2:]):
+            if gradient is not None:
+                gradient = grad.detach()[:, None, None] * gradient
+                if torch.is_grad_enabled():
+                    gradient = first_order(gradient, side)
+            found.append(gradient)
+        return (*found, None, None)
+
+
+class _Information(WrittenGradient):
     """The value, and its gradient in the sides that need one, in one pass."""
 
     @staticmethod
@@ -86,14 +102,11 @@ class _Information(torch.autograd.Function):
         ctx: Any, x: Tensor, y: Tensor, mask: Tensor | None, resolution: Resolution
     ) -> Tensor:
         n = x.shape[1]
-        present = torch.ones(x.shape[:2], device=x.device) if mask is None else mask.to(x.dtype)
+        present = present_samples(x, mask)
         count = present.sum(-1)
         own = [kernel_of(side, present, count, resolution) for side in (x, y)]
         kernels = torch.stack([own[0].values, own[1].values, own[0].values + own[1].values])
-        kernels.diagonal(dim1=-2, dim2=-1).add_(1.0)
-        lower = torch.linalg.cholesky_ex(kernels).L
-        logs = lower.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        inverse = torch.cholesky_inverse(lower)
+        logs, inverse = logs_and_inverses(kernels)
         traces = n - inverse[:2].diagonal(dim1=-2, dim2=-1).sum(-1)
         free = (count - 1).clamp(min=1)
         gradients: list[Tensor | None] = [None, None]
@@ -106,16 +119,18 @@ class _Information(torch.autograd.Function):
         out: Tensor = logs[0] + logs[1] - logs[2] - 0.5 * traces[0] * traces[1] / free
         return out
 
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        found: list[Tensor | None] = []
-        for gradient, side in zip(ctx.saved_tensors[:2], ctx.saved_tensors[2:]):
-            if gradient is not None:
-                gradient = grad.detach()[:, None, None] * gradient
-                if torch.is_grad_enabled():
-                    gradient = first_order(gradient, side)
-            found.append(gradient)
-        return (*found, None, None)
+
+def present_samples(x: Tensor, mask: Tensor | None) -> Tensor:
+    """1 for each sample of ``x`` ``[B, N, d]`` that counts and 0 for others, ``[B, N]``."""
+    return torch.ones(x.shape[:2], device=x.device) if mask is None else mask.to(x.dtype)
+
+
+def logs_and_inverses(kernels: Tensor) -> tuple[Tensor, Tensor]:
+    """Halves of the log-determinants and the inverses of 1 plus ``kernels`` ``[..., N, N]``, which
+    are changed in place."""
+    kernels.diagonal(dim1=-2, dim2=-1).add_(1.0)
+    lower = torch.linalg.cholesky_ex(kernels).L
+    return lower.diagonal(dim1=-2, dim2=-1).log().sum(-1), torch.cholesky_inverse(lower)
 
 
 class Kernel(NamedTuple):

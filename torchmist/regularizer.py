@@ -13,13 +13,12 @@ from torchmist.checks import check_count, check_tensors, visible
 from torchmist.class_labels import check_class_number
 from torchmist.critic import CriticConfig
 from torchmist.degenerate import (
-    CONSTANT,
     few_reason,
     fewest_samples,
     live_datasets,
     touching_zero,
-    varies,
     warn_nothing,
+    why_nothing,
 )
 from torchmist.frozen import Frozen
 from torchmist.functional import Model, resolve_model
@@ -202,7 +201,7 @@ class MIRegularizer(nn.Module):
             return self._nothing(a, b, few_reason(least))
         whole = visible(live.all()) is not False
         if not whole:
-            why = few_reason(least) if bool(varies(a, b, mask).all()) else CONSTANT
+            why = why_nothing(a, b, mask, least)
             if not bool(live.any()):
                 return self._nothing(a, b, why)
             warn_nothing(why)

@@ -76,10 +76,9 @@ def draw_marked(random: Random, k: int, d: int, *, places: bool) -> Marked:
     rough = random.coin(0.4, 1, 1) * random.uniform(1, 1) * 0.3 * height
     side = _unbent(height * gain * shown, 1 + rough * shown, height)
     bend = random.integers(0, 3, 1, 1) * random.coin(0.6, 1, 1)
-    return replace(
-        side, bend=bend.expand(-1, 1, d), steep=random.uniform(1, 1) * (_STEEP[1] - _STEEP[0]) + 1,
-        bent=random.log_uniform(*_BENT, 1, 1),
-    )  # fmt: skip
+    steep = _STEEP[0] + (_STEEP[1] - _STEEP[0]) * random.uniform(1, 1)
+    bent = random.log_uniform(*_BENT, 1, 1)
+    return replace(side, bend=bend.expand(-1, 1, d), steep=steep, bent=bent)
 
 
 def draw_numbers(random: Random, k: int, d: int) -> Marked:
