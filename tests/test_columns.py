@@ -239,6 +239,21 @@ def test_numbers_of_few_values_beside_others_have_indicators_too() -> None:
     assert network_side(many).shape == (N, 43) and network_side(both).shape == (N, 5)
 
 
+def test_values_of_few_rows_have_one_indicator_together() -> None:
+    code = CODE.astype(float)
+    code[:3], code[3:6] = 7.0, 8.0
+    columns = network_side(np.c_[code, X[:, 0]])
+    assert columns.shape == (N, 7)
+    assert torch.equal(columns[:, 6], torch.tensor(code > 6).to(columns))
+
+
+def test_independent_counts_in_many_columns_share_nothing() -> None:
+    rng = np.random.default_rng(8)
+    for _ in range(4):
+        x, y = (rng.poisson(0.3, (200, 14)).astype(float) for _ in range(2))
+        assert torchmist.estimate(x, y).mean < 0.2
+
+
 def test_several_numbers_of_few_values_have_joint_indicators() -> None:
     columns = network_side(np.c_[CODE % 2 * 1.0, CODE // 2 * 1.0, X[:, 0]])
     assert columns.shape == (N, 7) and bool((columns[:, 3:].sum(-1) == 1).all())

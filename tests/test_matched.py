@@ -7,7 +7,9 @@ import math
 import pytest
 import torch
 
+from tests.kraskov import kraskov as plain_kraskov
 from torchmist.models import matched
+from torchmist.models.kraskov import kraskov
 from torchmist.models.matched import matched_information
 
 
@@ -48,6 +50,29 @@ def test_zeros_that_both_sides_have_apart_leave_what_the_rest_shares() -> None:
     x, y = x * (_uniform(4, 1000, 6, seed=7) < 0.6), y * (_uniform(4, 1000, 6, seed=8) < 0.6)
     found = matched_information(x, y).near.mean()
     torch.testing.assert_close(found, torch.tensor(0.36 * truth), rtol=0.08, atol=0.0)
+
+
+def test_counts_that_are_independent_share_nothing() -> None:
+    rate = torch.full((6, 300, 40), 0.3)
+    x, y = (torch.poisson(rate, generator=torch.Generator().manual_seed(k)) for k in range(2))
+    assert matched_information(x, y).near.mean() < 0.05
+
+
+@pytest.mark.parametrize("levels", [2, 5, 10])
+def test_neighbours_on_a_lattice_read_nothing_from_independent_columns(levels: int) -> None:
+    x, y = (
+        torch.randint(0, levels, (40, 300), generator=torch.Generator().manual_seed(k)).float()
+        for k in range(2)
+    )
+    found = kraskov(x, y, torch.ones_like(x, dtype=torch.bool))
+    assert -0.1 < found.mean() < 0.02
+
+
+def test_neighbours_of_distinct_values_are_those_of_the_estimator() -> None:
+    x, y, _ = _gaussian(300, 1, 0.8)
+    found = kraskov(x[..., 0], y[..., 0], torch.ones(4, 300, dtype=torch.bool))
+    by_force = torch.tensor([plain_kraskov(a, b, k=3) for a, b in zip(x, y)])
+    torch.testing.assert_close(found, by_force, atol=0.01, rtol=0.0)
 
 
 def test_labels_side_by_side_share_what_their_tables_say() -> None:

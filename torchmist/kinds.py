@@ -22,7 +22,7 @@ their entropy (``torchmist.shared_labels``), those of labels alone where tables 
 labels become one-hot columns for the network: those of the joint codes where these are at most 32,
 which shows interactions, else those of each column, at most 1,024 for all, the rarest classes
 beyond as one. Few columns beside others are both: the numbers themselves, and one-hot columns,
-alike, while these are at most 64.
+alike, while these are at most 64; values of fewer than five rows there are as one.
 
 Legend: ``B`` datasets, ``N`` samples, ``d`` columns of one side, ``K`` one-hot columns.
 """
@@ -321,7 +321,7 @@ def _few_columns(values: Tensor, columns: list[int]) -> list[Tensor]:
 
     They stand beside the numbers themselves: whether the order of the values matters is open.
     """
-    codes = [values[..., k].unique(return_inverse=True)[1] for k in columns]
+    codes = [_frequent(values[..., k].unique(return_inverse=True)[1]) for k in columns]
     sizes = [int(code.max()) + 1 for code in codes]
     if sum(sizes) > _CLASSES:
         return []
@@ -335,6 +335,12 @@ def _one_hot(codes: Tensor, like: Tensor) -> Tensor:
         return codes[..., None].to(like.dtype)
     columns: Tensor = F.one_hot(codes, count).to(like.dtype)
     return columns
+
+
+def _frequent(codes: Tensor) -> Tensor:
+    """Codes of five rows each or more as they are, the others as one."""
+    rare = int((codes.flatten().bincount() < _PER_CODE).sum())
+    return codes if rare == 0 else _pool(codes, int(codes.max()) + 2 - rare)
 
 
 def _pool(codes: Tensor, most: int) -> Tensor:

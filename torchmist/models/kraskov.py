@@ -3,8 +3,10 @@ Grassberger (Phys. Rev. E 69, 066138, 2004),
 
 .. math:: \psi(k) + \psi(n) - \langle \psi(n_x + 1) + \psi(n_y + 1) \rangle.
 
-Where more than ``k`` rows coincide, their number is the ``k`` (Gao and others, NeurIPS 2017). The
-nearest rows are sought among those next in the order of either column.
+Where more than ``k`` rows coincide, their number is the ``k`` (Gao and others, NeurIPS 2017). Where
+several lie at the distance of the ``k``-th, as of counts, one more than are nearer is the ``k``:
+all numbers are then those of one open square. The nearest rows are sought among those next in the
+order of either column.
 Legend: ``P`` pairs of columns, ``N`` samples.
 """
 
@@ -29,9 +31,10 @@ def kraskov(x: Tensor, y: Tensor, real: Tensor) -> Tensor:
     """Estimates ``[P]`` in nats of pairs of columns ``[P, N]``."""
     count = real.sum(-1, keepdim=True)
     order = lexical_order(x, y)
-    radius = torch.minimum(_radius(x, y, order), _radius(y, x, lexical_order(y, x)))
+    *nearer, radius = torch.minimum(_nearest(x, y, order), _nearest(y, x, lexical_order(y, x)))
     within = [_within(side, radius) for side in (x, y)]
-    joint = torch.where(radius == 0, _coinciding(x, y, order), _NEIGHBOURS)
+    inside = 1 + sum((gap < (1 - _ROUNDING) * radius).long() for gap in nearer)
+    joint = torch.where(radius == 0, _coinciding(x, y, order), inside)
     of = torch.digamma(
         torch.arange(max(x.shape[-1], _NEIGHBOURS) + 1, dtype=x.dtype, device=x.device)
     )
@@ -39,9 +42,9 @@ def kraskov(x: Tensor, y: Tensor, real: Tensor) -> Tensor:
     return (each * real).sum(-1) / count.squeeze(-1)
 
 
-def _radius(first: Tensor, second: Tensor, order: Tensor) -> Tensor:
-    """Distances ``[P, N]`` in the larger of both columns to the third nearest row, of those next in
-    the ``order`` ``[P, N]`` of the first."""
+def _nearest(first: Tensor, second: Tensor, order: Tensor) -> Tensor:
+    """Distances ``[3, P, N]`` in the larger of both columns to the three nearest rows, rising, of
+    those next in the ``order`` ``[P, N]`` of the first."""
     n = first.shape[-1]
     # samples first, so that those a step apart lie side by side in memory
     a, b = (column.gather(-1, order).mT.contiguous() for column in (first, second))
@@ -50,7 +53,8 @@ def _radius(first: Tensor, second: Tensor, order: Tensor) -> Tensor:
         gap = torch.maximum(a[step:] - a[:-step], (b[step:] - b[:-step]).abs_())
         for part in (slice(None, -step), slice(step, None)):
             _keep_nearest(gap, [known[part] for known in nearest])
-    return torch.empty_like(first).scatter_(-1, order, nearest[-1].mT)
+    found = torch.stack([gap.mT for gap in nearest])
+    return torch.empty_like(found).scatter_(-1, order.expand_as(found), found)
 
 
 def _keep_nearest(gap: Tensor, known: list[Tensor]) -> None:

@@ -4,7 +4,10 @@ r"""What the columns of both sides share were their scores Gaussian, without the
 
 with b the expected value for independent columns. It is what sees dependence that is spread thinly
 over hundreds of columns, where no few directions hold much of it. Where a side has more columns
-than a quarter of the sample, its leading components stand for it.
+than a quarter of the sample, its leading components stand for it. Scores are cut at five
+deviations, which only those of columns of one value in nearly all rows exceed, and what a column
+lost of its variance counts as noise: else two columns that differ from that value in the same row
+by chance would share all.
 Legend: ``B`` datasets, ``N`` samples, ``d`` columns.
 """
 
@@ -22,6 +25,8 @@ __all__ = ["SHARE", "gaussian_information", "linear_information"]
 SHARE = 4
 """Rows for each column, from which all columns are taken."""
 _RIDGE = 1e-8
+_EDGE = 5.0  # deviations, beyond which no scores of distinct values lie
+_ROUNDING = 1e-6  # of a variance of 1
 
 
 def linear_information(
@@ -40,7 +45,7 @@ def linear_information(
         for k, side in enumerate((x, y))
     ]
     n = torch.full(x.shape[:1], x.shape[1], device=x.device) if mask is None else mask.sum(-1)
-    rows = [standardise(side.double().mT, mask).mT for side in sides]
+    rows = [standardise(side.double().mT, mask).mT.clamp(-_EDGE, _EDGE) for side in sides]
     return gaussian_information(rows[0], rows[1], n)[:, None].to(sides[0].dtype)
 
 
@@ -55,8 +60,11 @@ def gaussian_information(x: Tensor, y: Tensor, n: Tensor, ridge: float = _RIDGE)
 
 
 def _half_logdet(rows: Tensor, n: Tensor, ridge: float) -> Tensor:
-    """Half the log-determinant of the ridge correlations of ``[B, N, d]``, ``[B]``."""
+    """Half the log-determinant of the ridge correlations of ``[B, N, d]``, ``[B]``; what a column
+    lacks of a variance of 1 is noise."""
     gram = rows.mT @ rows / n.double()[:, None, None]
+    lacking = 1 - gram.diagonal(dim1=-2, dim2=-1)
+    gram = gram + torch.where(lacking > _ROUNDING, lacking, 0.0).diag_embed()
     eye = torch.eye(rows.shape[-1], dtype=rows.dtype, device=rows.device)
     lower = torch.linalg.cholesky_ex((gram + ridge * eye) / (1 + ridge)).L
     half: Tensor = lower.diagonal(dim1=-2, dim2=-1).log().sum(-1)

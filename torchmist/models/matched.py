@@ -29,6 +29,7 @@ __all__ = ["Matched", "chance_square", "matched_information", "neighbour_informa
 _WAVES = 4
 _MOST_ROWS = 4096
 _HIGHEST = 0.9999  # squared correlation
+_SAME = 0.1  # of the squared length of a wave: what is less is taken for none
 _SURE = 2.0  # more than the logarithm of the pairs among which chance would find the best
 
 
@@ -94,7 +95,29 @@ def _waves(codes: Tensor, n: Tensor, mask: Tensor | None) -> Tensor:
     length 1, 0 for padding."""
     order = torch.arange(1, _WAVES + 1, device=codes.device)
     place = ((codes + 1) / (2 * n[:, None, None])).float()
-    return unit_columns(torch.cos(math.pi * order * place[..., None]).flatten(2), mask)
+    waves = unit_columns(torch.cos(math.pi * order * place[..., None]).flatten(2), mask)
+    tied = _tied(codes, mask)
+    return waves if visible(tied.any()) is False else _apart(waves, tied)
+
+
+def _tied(codes: Tensor, mask: Tensor | None) -> Tensor:
+    """Which columns of rank codes ``[B, N, d]`` hold a value more than once, ``[B, d]``."""
+    if mask is not None:
+        apart = -1.0 - torch.arange(codes.shape[1], device=codes.device, dtype=codes.dtype)
+        codes = torch.where(mask[..., None], codes, apart[:, None])
+    ordered = codes.sort(1).values
+    return (ordered[:, 1:] == ordered[:, :-1]).any(1)
+
+
+def _apart(waves: Tensor, tied: Tensor) -> Tensor:
+    """Waves ``[B, N, d w]`` whose columns are ``tied`` ``[B, d]`` turned to uncorrelated ones of
+    length 1: those of few values all say the same, and chance would count as often as there are
+    waves. Directions in which the waves of a column hardly differ are 0."""
+    each = waves.unflatten(-1, (-1, _WAVES)).transpose(1, 2)
+    values, vectors = torch.linalg.eigh(each.mT @ each)
+    scale = torch.where(values > _SAME, values.clamp(min=_SAME).rsqrt(), 0.0)
+    turned = (each @ vectors * scale[..., None, :]).transpose(1, 2).flatten(2)
+    return torch.where(tied.repeat_interleave(_WAVES, -1)[:, None], turned, waves)
 
 
 def _partners(x: Tensor, y: Tensor, n: Tensor) -> tuple[Tensor, Tensor]:
