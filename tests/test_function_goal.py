@@ -216,7 +216,7 @@ def test_fewer_samples_than_in_training_are_nothing(small, goal, monkeypatch) ->
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"goal": "down"}, "expected goal None, 'minimize' .* got 'down'"),
+        ({"goal": "down"}, "expected goal 'auto', 'minimize' .* got 'down'"),
         ({"goal": "maximize", "maximize": True}, "goal='maximize' without maximize=True"),
         ({"goal": "minimize", "maximize": True}, "goal='minimize' without maximize=True"),
     ],

@@ -329,7 +329,7 @@ def test_every_few_calls_the_last_batches_are_checked(small) -> None:
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda m: term(m, "down"), "expected goal None, 'minimize'"),
+        (lambda m: term(m, "down"), "expected goal 'auto', 'minimize'"),
         (lambda m: term(m, "minimize", lift=3), "without lift and trainable"),
         (lambda m: term(m, "minimize", memory=-1), "expected memory to be an int of at least 0"),
         (lambda m: term(m, "minimize", memory=9)(Z[None], Y[None]), "and no mask with memory"),

@@ -13,8 +13,9 @@ from torch import Tensor
 from torchmist.checks import MIN_SAMPLES, visible, warn_once
 from torchmist.trained_range import TrainedRange
 
-__all__ = ["CONSTANT", "few_reason", "fewest_samples", "live_datasets", "touching_zero", "varies",
-           "warn_nothing", "why_nothing", "without_constant"]  # fmt: skip
+__all__ = ["CONSTANT", "among_all", "few_reason", "fewest_samples", "live_datasets",
+           "touching_zero", "varies", "warn_nothing", "why_nothing",
+           "without_constant"]  # fmt: skip
 
 _START = 16  # rows that show most columns not to be constant
 
@@ -26,6 +27,16 @@ def fewest_samples(trained: TrainedRange | None, pursued: bool) -> int:
     on, since what guards the blind side of that network makes much of what chance does below."""
     stated = trained.n if pursued and trained is not None else None
     return max(MIN_SAMPLES, stated[0]) if stated else MIN_SAMPLES
+
+
+def among_all(values: Tensor, live: Tensor | None) -> Tensor:
+    """``values`` ``[V, S, ...]`` of the datasets that are ``live`` ``[B]``, and zeros for the
+    others, ``[V, B, ...]``; ``live`` None: all are."""
+    if live is None:
+        return values
+    whole = values.new_zeros(len(values), len(live), *values.shape[2:])
+    whole[:, live] = values
+    return whole
 
 
 def few_reason(least: int) -> str:

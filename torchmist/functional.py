@@ -10,7 +10,9 @@ import os
 import torch
 from torch import Tensor
 
-from torchmist.guarded import Pursued, check_pursued, guarded_information
+from torchmist.degenerate import fewest_samples
+from torchmist.driven import driven, is_computed, warns_against
+from torchmist.guarded import Told, check_pursued, guarded_information
 from torchmist.models.network import QuantileNetwork
 from torchmist.places import labelled
 from torchmist.quantiles import (
@@ -47,12 +49,12 @@ def resolve_model(model: Model, device: torch.device) -> QuantileNetwork:
     return _loaded[key]
 
 
-def _check_direction(goal: Pursued | None, maximize: bool) -> None:
+def _check_direction(goal: Told, maximize: bool) -> None:
     """Raise for a ``goal`` of another name, or one beside ``maximize``, which is no bool."""
     check_pursued(goal)
     if not isinstance(maximize, bool):
         raise TypeError(f"expected maximize to be True or False, got {maximize!r}")
-    if goal is not None and maximize:
+    if maximize and goal in ("minimize", "maximize"):
         raise ValueError(
             f"expected goal={goal!r} without maximize=True, which is a cautious value alone; for a "
             f"term that is subtracted from a loss pass goal='maximize' and leave maximize out"
@@ -62,7 +64,7 @@ def _check_direction(goal: Pursued | None, maximize: bool) -> None:
 def mist_mi(
     z: Tensor, y: Tensor, *, model: Model = "mist-fast", statistic: Statistic | None = None,
     wrt: Wrt = "both", mask: Tensor | None = None, weight: Tensor | None = None,
-    num_classes: int | None = None, maximize: bool = False, goal: Pursued | None = None,
+    num_classes: int | None = None, maximize: bool = False, goal: Told = "auto",
 ) -> Tensor:  # fmt: skip
     """Estimate of +I(Z;Y) in nats, differentiable in ``z`` and ``y``.
 
@@ -71,9 +73,10 @@ def mist_mi(
     columns than the weights were trained on take a route of their own (``torchmist.routes``), and
     warn once.
 
-    Encoders that are trained against a frozen network learn what it does not see: in a training
-    pass a ``goal``, with which most of the gradient is another one (:mod:`torchmist.guarded`). The
-    plain value is for measuring, and its gradient for codes that are not trained against it.
+    Encoders that are trained against a frozen network learn what it does not see. Where ``z`` or
+    ``y`` is computed, as codes are, and not given as it is, the gradient is therefore another one
+    than the derivative of the value, by the sign of what comes back (:mod:`torchmist.driven`). A
+    ``goal`` guards the value as well (:mod:`torchmist.guarded`).
 
     Args:
         z: ``[N]``, ``[N, d]`` or ``[B, N, d]``; row ``i`` of ``z`` and of ``y`` is one sample.
@@ -92,12 +95,15 @@ def mist_mi(
         maximize: the smallest of the statistics of three views (raw, whitened, rotated), a cautious
             value of what is maximised, with its own gradient. In trainings use
             ``goal="maximize"``, not both.
-        goal: ``"minimize"`` for a term that is added to the loss, ``"maximize"`` for one that is
-            subtracted; the sign stays +I. Value and gradient are those of :mod:`torchmist.guarded`,
-            and the gradient is not the derivative of the value. Four samples or more, but fewer
-            than the weights were trained on (10 for ``mist-fast``), are 0, with a zero gradient and
-            one warning. Without state; ``MIRegularizer(goal=...)`` adds a critic.
-            ``torch.compile`` breaks its graph here, and ``torch.func`` cannot transform it.
+        goal: ``"auto"``: the value is the plain one, and the way the term is driven is read off the
+            gradient that comes back. ``"minimize"`` for a term that is added to the loss,
+            ``"maximize"`` for one that is subtracted; the sign stays +I, and a term that is driven
+            the other way warns once. Value and gradient are those of :mod:`torchmist.guarded`. Four
+            samples or more, but fewer than the weights were trained on (10 for ``mist-fast``), are
+            0 then, with a zero gradient and one warning. Without state; ``MIRegularizer(goal=...)``
+            adds a critic. ``torch.compile`` breaks its graph here, and ``torch.func`` cannot
+            transform it. None: the plain value and its derivative, to measure with, or where
+            nothing is trained against it.
 
     Returns:
         0-dim float32; for batches ``[B, N, d]`` the mean over the datasets. Near independence it
@@ -125,13 +131,16 @@ def mist_mi(
     check_statistic(chosen)
     sample = term_sample(z, y, wrt=wrt, mask=mask)
     network = resolve_model(model, sample.x.device)
-    if goal is not None:
+    if goal == "minimize" or goal == "maximize":
         plain = labelled(y, num_classes)
         found = guarded_information(sample, network, goal, statistic=chosen, plain=plain)
-        return average(found, weight)
+        return average(warns_against(found, goal), weight)
     if maximize:
         views = seen_from_all_sides(sample, network, turn_y=not sample.labels[1])
     else:
         views = [answer(sample, network).quantiles]
     mi = torch.stack([reduce_quantiles(q, network.levels, chosen) for q in views]).amin(0)
+    if goal == "auto" and not maximize and is_computed(z, y):
+        least = fewest_samples(network.trained_range, True)
+        mi = driven(mi, sample.x, sample.y, sample.mask, least)
     return average(mi, weight)

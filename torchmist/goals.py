@@ -37,11 +37,13 @@ from torch import Tensor, nn
 
 from torchmist.copula import normal_scores, standardise
 from torchmist.critic import Critic, CriticConfig
+from torchmist.driven import warns_against
 from torchmist.eager import outside_graphs
 from torchmist.floor import kernel_floor
 from torchmist.guarded import (
     ROWS,
     Pursued,
+    Told,
     check_pursued,
     pulled,
     pulled_at,
@@ -66,22 +68,23 @@ _LESSONS = {"minimize": 1, "maximize": 2}  # of the critic at such a call
 
 
 def check_goal(
-    goal: Pursued | None, critic: CriticConfig | None = None, *, lift: object = None,
+    goal: Told, critic: CriticConfig | None = None, *, lift: object = None,
     trainable: bool = False,
 ) -> None:  # fmt: skip
-    """Raise unless ``goal`` is None, ``"minimize"`` or ``"maximize"``, with which a critic goes,
-    and neither a ``lift`` nor a ``trainable`` network."""
+    """Raise unless ``goal`` is ``"auto"``, None, ``"minimize"`` or ``"maximize"``. A ``critic``
+    goes with the last two, and they go with neither a ``lift`` nor a ``trainable`` network."""
     check_pursued(goal)
     if critic is not None and not isinstance(critic, CriticConfig):
         raise TypeError(
             f"expected critic to be a torchmist.critic.CriticConfig, got {type(critic).__name__}"
         )
-    if critic is not None and goal is None:
+    pursued = goal in ("minimize", "maximize")
+    if critic is not None and not pursued:
         raise ValueError(
-            "expected critic together with a goal, which brings it, got goal=None; pass "
-            "goal='minimize' or goal='maximize', or leave critic out"
+            f"expected critic together with a goal, which brings it, got goal={goal!r}; pass "
+            f"goal='minimize' or goal='maximize', or leave critic out"
         )
-    if goal is not None and (lift is not None or trainable):
+    if pursued and (lift is not None or trainable):
         raise ValueError(
             f"expected goal={goal!r} without lift and trainable, got lift={lift!r}, "
             f"trainable={trainable}; a goal has a critic of its own and a frozen network"
@@ -165,6 +168,7 @@ class Goal(nn.Module):
             value = opinions.value
             if torch.is_grad_enabled() and (z.requires_grad or targets.requires_grad):
                 value = pulled(value, self._pull(z, targets, mask, own))
+                warns_against(value, self.goal)
             if learns and last is None:
                 self._last = opinions.mean()
                 self._learn(z, y, targets, mask)

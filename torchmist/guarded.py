@@ -19,7 +19,7 @@ network over three views (raw, whitened, rotated). The entropy of labels bounds 
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -38,8 +38,8 @@ from torchmist.eager import outside_graphs
 from torchmist.floor import kernel_floor
 from torchmist.memory import weighed
 from torchmist.models.network import QuantileNetwork
-from torchmist.paired import paired_information
-from torchmist.pull import PLAIN, SHARP, kernel_information
+from torchmist.paired import paired_pull
+from torchmist.pull import PLAIN, SHARP, Pull, WrittenGradient, kernel_pull
 from torchmist.quantiles import (
     Statistic,
     answer_views,
@@ -50,10 +50,13 @@ from torchmist.quantiles import (
 from torchmist.sample import Sample
 from torchmist.views import whitened_view
 
-__all__ = ["ROWS", "Pursued", "check_pursued", "guarded_information", "pulled", "pulled_at",
+__all__ = ["ROWS", "Pursued", "Told", "check_pursued", "dealt", "guarded_information",
+           "part_shares", "parts_mean", "pull_at", "pulled", "pulled_at",
            "soft_extreme"]  # fmt: skip
 
 Pursued = Literal["minimize", "maximize"]
+Told = Pursued | Literal["auto"] | None
+"""What a term is told of the way it is driven; ``"auto"``: nothing."""
 
 ROWS = 256
 """Most samples of a kernel estimate and of a pair of processes."""
@@ -63,12 +66,12 @@ _SOFT = 0.05  # nats: opinions that are nearer to each other than this share the
 _WIDEST = 32  # columns of a side that is whitened when minimising: of more the batch tells little
 
 
-def check_pursued(goal: Pursued | None) -> None:
-    """Raise ``ValueError`` unless ``goal`` is None, ``"minimize"`` or ``"maximize"``."""
-    if goal not in (None, "minimize", "maximize"):
+def check_pursued(goal: Told) -> None:
+    """Raise ``ValueError`` unless ``goal`` is a :data:`Told`."""
+    if goal not in ("auto", None, "minimize", "maximize"):
         raise ValueError(
-            f"expected goal None, 'minimize' (the term is added to the loss) or 'maximize' (it is "
-            f"subtracted), got {goal!r}"
+            f"expected goal 'auto', 'minimize' (the term is added to the loss), 'maximize' (it is "
+            f"subtracted) or None (the derivative of the value), got {goal!r}"
         )
 
 
@@ -85,23 +88,50 @@ def pulled(value: Tensor, information: Tensor) -> Tensor:
 
 
 def pulled_at(x: Tensor, y: Tensor, mask: Tensor | None, goal: Pursued) -> Tensor:
-    """The information ``[B]`` of ``[B, N, dx]`` and ``[B, N, dy]`` whose gradient pulls.
+    """The information ``[B]`` of :func:`pull_at`, with its gradient in both sides."""
+    out: Tensor = _Pulled.apply(x, y, mask, goal)  # type: ignore[no-untyped-call]
+    return out
+
+
+class _Pulled(WrittenGradient):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor, mask: Tensor | None, goal: Pursued) -> Tensor:
+        needed = (ctx.needs_input_grad[0], ctx.needs_input_grad[1])
+        out, *gradients = pull_at(x, y, mask, goal, needed)
+        ctx.save_for_backward(*gradients, x, y)
+        return out
+
+
+def pull_at(
+    x: Tensor, y: Tensor, mask: Tensor | None, goal: Pursued, needed: tuple[bool, bool]
+) -> Pull:
+    """The information of ``[B, N, dx]`` and ``[B, N, dy]`` whose gradient pulls, and its gradients
+    in the sides that are ``needed``.
 
     When maximising the processes see finer, as a broad kernel would rest too early. Where both
     sides have a gradient then, so that two codes are joined, and 64 samples or more count, it is
     that of their pairs against moved rows, which neither larger codes nor chance can raise.
     """
     if goal == "minimize":
-        return kernel_information(x, y, mask, PLAIN)
-    if x.shape[1] < _PAIRS or not (x.requires_grad and y.requires_grad):
-        return kernel_information(x, y, mask, SHARP)
-    paired = paired_information(x, y, mask)
+        return kernel_pull(x, y, mask, PLAIN, needed)
+    if x.shape[1] < _PAIRS or not all(needed):
+        return kernel_pull(x, y, mask, SHARP, needed)
+    paired = paired_pull(x, y, mask)
     if mask is None:
         return paired
     enough = mask.sum(-1) >= _PAIRS
     if visible(enough.all()):
         return paired
-    return torch.where(enough, paired, kernel_information(x, y, mask, SHARP))
+    other = kernel_pull(x, y, mask, SHARP, needed)
+    value = torch.where(enough, paired.information, other.information)
+    return Pull(value, *(_chosen(enough, a, b) for a, b in zip(paired[1:], other[1:])))
+
+
+def _chosen(of_first: Tensor, first: Tensor | None, second: Tensor | None) -> Tensor | None:
+    """Datasets ``[B, N, d]`` of the first where ``of_first`` ``[B]``, of the second elsewhere."""
+    if first is None or second is None:
+        return None
+    return torch.where(of_first[:, None, None], first, second)
 
 
 @outside_graphs
@@ -142,7 +172,7 @@ def _information(
     sample: Sample, network: QuantileNetwork, goal: Pursued, statistic: Statistic, plain: bool
 ) -> Tensor:
     """The value ``[B]`` of datasets that hold something to estimate, with the pull's gradient."""
-    x, y, mask = _dealt(sample)
+    x, y, mask = dealt(sample.x, sample.y, sample.mask)
     if goal == "minimize":
         quantiles = answer_views(sample, _views(sample, plain), network)
         each = [reduce_quantiles(q, network.levels, statistic) for q in quantiles]
@@ -159,11 +189,7 @@ def _information(
         return value
     some = None if mask is None else mask.flatten(0, 1)
     each_part = pulled_at(x.flatten(0, 1), y.flatten(0, 1), some, goal)
-    information = each_part.view(x.shape[:2])
-    if mask is None:
-        return pulled(value, information.mean(1))
-    counts = mask.sum(-1)
-    return pulled(value, (information * counts / counts.sum(1, keepdim=True)).sum(1))
+    return pulled(value, parts_mean(each_part.view(x.shape[:2]), mask))
 
 
 def _views(sample: Sample, plain: bool) -> list[tuple[Tensor, Tensor]]:
@@ -176,15 +202,27 @@ def _views(sample: Sample, plain: bool) -> list[tuple[Tensor, Tensor]]:
     return views
 
 
-def _dealt(sample: Sample) -> tuple[Tensor, Tensor, Tensor | None]:
+def dealt(x: Tensor, y: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
     """Both sides ``[B, K, m, d]`` and the mask ``[B, K, m]``: samples are dealt like cards into as
     few equal parts as hold no more than :data:`ROWS` each."""
-    x, y, mask = sample.x, sample.y, sample.mask
     (b, n), parts = x.shape[:2], -(-x.shape[1] // ROWS)
     lacking = -n % parts
     if lacking:
         x, y = (F.pad(side, (0, 0, 0, lacking)) for side in (x, y))
         mask = torch.ones(b, n, dtype=torch.bool, device=x.device) if mask is None else mask
         mask = F.pad(mask, (0, lacking))
-    x, y = (side.view(b, -1, parts, side.shape[-1]).transpose(1, 2) for side in (x, y))
-    return x, y, None if mask is None else mask.view(b, -1, parts).transpose(1, 2)
+    x, y = (side.unflatten(1, (-1, parts)).transpose(1, 2) for side in (x, y))
+    return x, y, None if mask is None else mask.unflatten(1, (-1, parts)).transpose(1, 2)
+
+
+def parts_mean(values: Tensor, mask: Tensor | None) -> Tensor:
+    """Mean ``[B]`` over parts ``[B, K]``, each by its samples in ``mask`` ``[B, K, m]``."""
+    return (values * part_shares(values, mask)).sum(1)
+
+
+def part_shares(values: Tensor, mask: Tensor | None) -> Tensor:
+    """The share ``[B, K]`` that each part has in a mean over the samples of all."""
+    if mask is None:
+        return torch.full_like(values, 1 / values.shape[1])
+    counts = mask.sum(-1)
+    return (counts / counts.sum(1, keepdim=True).clamp(min=1)).to(values)

@@ -35,8 +35,9 @@ from torch import Tensor
 
 from torchmist.copula import first_order
 
-__all__ = ["PLAIN", "SHARP", "Kernel", "Resolution", "WrittenGradient", "kernel_gradient",
-           "kernel_information", "kernel_of", "logs_and_inverses", "present_samples"]  # fmt: skip
+__all__ = ["PLAIN", "SHARP", "Kernel", "Pull", "Resolution", "WrittenGradient", "kernel_gradient",
+           "kernel_information", "kernel_of", "kernel_pull", "logs_and_inverses",
+           "present_samples"]  # fmt: skip
 
 _TINY = 1e-12
 
@@ -94,6 +95,14 @@ class WrittenGradient(torch.autograd.Function):
         return (*found, None, None)
 
 
+class Pull(NamedTuple):
+    """An information ``[B]`` in nats, and its gradients in both sides, None where not needed."""
+
+    information: Tensor
+    in_x: Tensor | None
+    in_y: Tensor | None
+
+
 class _Information(WrittenGradient):
     """The value, and its gradient in the sides that need one, in one pass."""
 
@@ -101,23 +110,33 @@ class _Information(WrittenGradient):
     def forward(
         ctx: Any, x: Tensor, y: Tensor, mask: Tensor | None, resolution: Resolution
     ) -> Tensor:
-        n = x.shape[1]
-        present = present_samples(x, mask)
-        count = present.sum(-1)
-        own = [kernel_of(side, present, count, resolution) for side in (x, y)]
-        kernels = torch.stack([own[0].values, own[1].values, own[0].values + own[1].values])
-        logs, inverse = logs_and_inverses(kernels)
-        traces = n - inverse[:2].diagonal(dim1=-2, dim2=-1).sum(-1)
-        free = (count - 1).clamp(min=1)
-        gradients: list[Tensor | None] = [None, None]
-        for k, (side, other) in enumerate(zip(own, traces.flip(0))):
-            if ctx.needs_input_grad[k]:
-                share = (other / free)[:, None, None]
-                in_kernel = 0.5 * (inverse[k] - inverse[2] - share * (inverse[k] @ inverse[k]))
-                gradients[k] = kernel_gradient(side, in_kernel, present, count)
+        needed = (ctx.needs_input_grad[0], ctx.needs_input_grad[1])
+        out, *gradients = kernel_pull(x, y, mask, resolution, needed)
         ctx.save_for_backward(*gradients, x, y)
-        out: Tensor = logs[0] + logs[1] - logs[2] - 0.5 * traces[0] * traces[1] / free
         return out
+
+
+def kernel_pull(
+    x: Tensor, y: Tensor, mask: Tensor | None, resolution: Resolution, needed: tuple[bool, bool]
+) -> Pull:
+    """:func:`kernel_information` ``[B]`` of detached sides, and its gradients in those that are
+    ``needed``, None in the other."""
+    n = x.shape[1]
+    present = present_samples(x, mask)
+    count = present.sum(-1)
+    own = [kernel_of(side, present, count, resolution) for side in (x, y)]
+    kernels = torch.stack([own[0].values, own[1].values, own[0].values + own[1].values])
+    logs, inverse = logs_and_inverses(kernels)
+    traces = n - inverse[:2].diagonal(dim1=-2, dim2=-1).sum(-1)
+    free = (count - 1).clamp(min=1)
+    gradients: list[Tensor | None] = [None, None]
+    for k, (side, other) in enumerate(zip(own, traces.flip(0))):
+        if needed[k]:
+            share = (other / free)[:, None, None]
+            in_kernel = 0.5 * (inverse[k] - inverse[2] - share * (inverse[k] @ inverse[k]))
+            gradients[k] = kernel_gradient(side, in_kernel, present, count)
+    value = logs[0] + logs[1] - logs[2] - 0.5 * traces[0] * traces[1] / free
+    return Pull(value, gradients[0], gradients[1])
 
 
 def present_samples(x: Tensor, mask: Tensor | None) -> Tensor:

@@ -13,6 +13,7 @@ from torchmist.checks import check_count, check_tensors, visible
 from torchmist.class_labels import check_class_number
 from torchmist.critic import CriticConfig
 from torchmist.degenerate import (
+    among_all,
     few_reason,
     fewest_samples,
     live_datasets,
@@ -20,10 +21,12 @@ from torchmist.degenerate import (
     warn_nothing,
     why_nothing,
 )
+from torchmist.driven import driven, is_computed
 from torchmist.frozen import Frozen
 from torchmist.functional import Model, resolve_model
 from torchmist.gather import gather_samples
 from torchmist.goals import Goal, Pursued, check_goal
+from torchmist.guarded import Told
 from torchmist.lift import LiftConfig, make_lifts
 from torchmist.memory import Memory, weighed
 from torchmist.models.network import QuantileNetwork
@@ -48,8 +51,9 @@ class MIRegularizer(nn.Module):
     ``half()``; it follows the device of its input. With ``trainable=True`` it is an ordinary
     submodule, to be fine-tuned and saved with the host.
 
-    A frozen estimator has blind spots, and an encoder that gains by them finds them. Say what the
-    term is for, and it guards the side that matters (:mod:`torchmist.goals`):
+    A frozen estimator has blind spots, and an encoder that gains by them finds them. So the
+    gradient in codes is that of :mod:`torchmist.driven`, and a ``goal`` guards the value, too
+    (:mod:`torchmist.goals`):
 
     * ``goal="minimize"``, *added* to the loss: what is hidden must cost. A critic that learns
       beside the host, by steps of its own, shows the network what ``z`` knows of ``y``, and the
@@ -68,7 +72,9 @@ class MIRegularizer(nn.Module):
     Args:
         model: a registered name, the path of a ``.safetensors`` file, or a ``MIST`` module (which
             is copied).
-        goal: None for the network alone, ``"minimize"`` or ``"maximize"``.
+        goal: ``"minimize"``, ``"maximize"``, ``"auto"``, where the way the term is driven is read
+            off the gradient that comes back (but with a lift or ``trainable``), or None for the
+            derivative of the value.
         memory: how many recent samples stand beside each batch in training mode, detached, so that
             a batch of 32 is estimated like one of 1,024; the gradient is scaled to that of the
             whole. Its rows leave again by themselves. For single datasets without a mask.
@@ -104,7 +110,7 @@ class MIRegularizer(nn.Module):
     """
 
     def __init__(
-        self, model: Model = "mist-fast", *, goal: Pursued | None = None, memory: int = 0,
+        self, model: Model = "mist-fast", *, goal: Told = "auto", memory: int = 0,
         trainable: bool = False, statistic: Statistic | None = None,
         lift: int | LiftConfig | None = None, gather: bool = False,
         log: Callable[[dict[str, Tensor]], object] | None = None, num_classes: int | None = None,
@@ -118,10 +124,12 @@ class MIRegularizer(nn.Module):
         self.num_classes = num_classes
         if statistic is not None:
             check_statistic(statistic)
-        self.goal = goal
-        if goal is not None:
+        self.goal: Pursued | None = None
+        self.auto = goal == "auto" and lift is None and not trainable
+        if goal == "minimize" or goal == "maximize":
+            self.goal = goal
             self.pursuit = Goal(goal, critic or CriticConfig(), statistic)
-        self.statistic: Statistic = self.pursuit.statistic if goal else statistic or "mean"
+        self.statistic: Statistic = self.pursuit.statistic if self.goal else statistic or "mean"
         self.memory = Memory(memory)
         self.every = check_count(every, "every", 0)
         self._watch, self._places = Watch(bool(every)), LabelPlaces()
@@ -170,7 +178,8 @@ class MIRegularizer(nn.Module):
             check_alone(z, y, mask, "memory")
             z, y = self.memory.beside(z, y)
             own = len(batch[0]) if len(z) > len(batch[0]) else None
-        term = self._term(z, y, names, wrt, mask, weight, own)
+        computed = self.auto and is_computed(*batch)
+        term = self._term(z, y, names, wrt, mask, weight, own, computed)
         if self.training and torch.is_grad_enabled():
             self.memory.keep(*batch)
             if self.every:
@@ -181,18 +190,20 @@ class MIRegularizer(nn.Module):
 
     def _term(
         self, z: Tensor, y: Tensor, names: tuple[str, str], wrt: Wrt, mask: Tensor | None,
-        weight: Tensor | None, own: int | None,
+        weight: Tensor | None, own: int | None, computed: bool,
     ) -> Tensor:  # fmt: skip
         """The value of a batch, and of what of the memory stands behind its ``own`` samples."""
         if 0 < min(z.dim(), y.dim()) <= max(z.dim(), y.dim()) < 3 and len(z) == len(y) == 0:
             return self._nothing(z, y, few_reason(self._least(self.estimator(z))))
         sample = term_sample(z, y, names, wrt=wrt, mask=mask, degenerate=True)
-        return self._value(sample, y, weight, own)
+        return self._value(sample, y, weight, own, computed)
 
     def _value(
-        self, sample: Sample, y: Tensor, weight: Tensor | None = None, own: int | None = None
-    ) -> Tensor:
-        """The value of a sample, 0 where there is nothing to estimate; ``y``: as it was passed."""
+        self, sample: Sample, y: Tensor, weight: Tensor | None = None, own: int | None = None,
+        computed: bool = False,
+    ) -> Tensor:  # fmt: skip
+        """The value of a sample, 0 where there is nothing to estimate; ``y``: as it was passed;
+        ``computed``: whether its gradient is the :func:`~torchmist.driven.driven` one."""
         a, b, mask = sample.x, sample.y, sample.mask
         network = self.estimator(a)
         least = self._least(network)
@@ -213,24 +224,25 @@ class MIRegularizer(nn.Module):
         if own is not None:
             a, b = (weighed(side, a.shape[1] / own) for side in (sample.x, sample.y))
             sample = sample._replace(x=a, y=b)
-        return self._lifted(sample, targets, network, live if not whole else None, weight, y)
+        some = None if whole else live
+        return self._lifted(sample, targets, network, some, weight, y, computed)
 
     def _lifted(
         self, sample: Sample, targets: Tensor, network: QuantileNetwork, live: Tensor | None,
-        weight: Tensor | None, y: Tensor,
+        weight: Tensor | None, y: Tensor, computed: bool,
     ) -> Tensor:  # fmt: skip
         """The network's value through all lifts, 0 where a dataset is not ``live`` ``[B]``."""
         squares, mask = not labelled(y, self.num_classes), sample.mask
         lifted = [lift(sample.x, targets, mask, squares=squares) for lift in self.lifts]
         views = [view for view, _ in lifted] or [sample.x]
         each = torch.stack([answer(sample._replace(x=v), network).quantiles for v in views])
-        if live is not None:
-            zero = each.new_zeros(len(views), len(live), each.shape[-1])
-            each = zero.masked_scatter(live[:, None], each)
-        if self.log is not None:
-            self._report(each.detach().mean((0, 1))[None], network.levels)
         mi = reduce_quantiles(each.flatten(0, 1), network.levels, self.statistic)
-        term = average(mi.view(len(views), -1).mean(0), weight)
+        if computed:
+            mi = driven(mi, sample.x, sample.y, mask, fewest_samples(network.trained_range, True))
+        mi, each = (among_all(v, live) for v in (mi.view(len(views), -1), each.detach()))
+        if self.log is not None:
+            self._report(each.mean((0, 1))[None], network.levels)
+        term = average(mi.mean(0), weight)
         for _, error in lifted:
             term = term + (error - error.detach())  # a gradient for the lift, and nothing else
         return term
@@ -246,10 +258,8 @@ class MIRegularizer(nn.Module):
             also = {name: value.detach().mean() for name, value in opinions.each.items()}
             also["mi"] = opinions.value.detach().mean()
             self._report(opinions.quantiles.detach().mean(0)[None], network.levels, also)
-        if len(opinions.value) < len(live):
-            zero = opinions.value.new_zeros(len(live))
-            return average(zero.masked_scatter(live, opinions.value), weight)
-        return average(opinions.value, weight)
+        some = live if len(opinions.value) < len(live) else None
+        return average(among_all(opinions.value[None], some)[0], weight)
 
     def check(
         self, z: Tensor, y: Tensor, *, steps: int = 400, seed: int = 0, tolerance: float = 0.1
