@@ -7,6 +7,8 @@ A learnable channel from y to z, whose MI and its gradient are known:
 * additive: z_k = y_k + a_k u_k with uniform y_k in (0, 1) and u_k in (-1, 1), gradient in a
   (Czyz et al. 2023).
 
+``mist`` is the derivative of the plain value, ``mist-auto`` the gradient that codes have by
+default (:mod:`torchmist.driven`), where the term is added to a loss.
 Columns: the cosine with the analytic gradient and its relative error, for one batch and for the
 mean over 16 batches; the milliseconds of one gradient and the seconds of training before it, both
 processor time of one thread. Rivals with a critic train it on fresh batches of the fixed channel
@@ -39,6 +41,7 @@ COLUMNS = (
 )  # fmt: skip
 _KEYS, _BATCHES, _STEPS = 7, 16, 100
 FAMILIES = ("gaussian", "student", "additive")
+_OURS = ("mist", "mist-auto")
 
 
 class Channel:
@@ -158,7 +161,7 @@ def main(arguments: list[str] | None = None) -> None:
     ):
         family, d, n, mi, seed = cell
         with_rivals = n == 256 and d in options.rivals_at and seed == 0
-        names = {"mist": ours} | (dict.fromkeys(RIVALS, "-") if with_rivals else {})
+        names = dict.fromkeys(_OURS, ours) | (dict.fromkeys(RIVALS, "-") if with_rivals else {})
         missing = [m for m in names if not records.has(*cell, m, names[m])]
         channel, seconds = Channel(family, d, mi, seed), 0.0
         for name in ["mist", *(m for m in missing if m != "mist")] if missing else []:

@@ -6,13 +6,14 @@ those of a finite list of items with noise added, so that their MI is known to a
 at every snapshot. Encoders, optimisers, sources and seeds are others than those of
 :mod:`training.pursuit`. It is evaluation only.
 
-``--goal`` trains against ``mist_mi(..., goal=...)`` instead of the plain term, in the direction of
-each pursuit, and estimates are the values of that. ``--judge mist`` asks other weights than those
-that were pursued what the codes share.
+``--term goal`` trains against ``mist_mi(..., goal=...)`` instead of the plain term, in the
+direction of each pursuit, and estimates are the values of that; ``--term auto`` against
+``mist_mi(...)`` as it is by default, which is told nothing. ``--judge mist`` asks other weights
+than those that were pursued what the codes share.
 
 Records go to ``benchmarks/results/pursuits.csv``; snapshots that are in it are left out. Their
-model is the one that was pursued, with ``goal`` behind it where it had one, and ``(judge)`` where
-another one was asked.
+model is the one that was pursued, with ``goal`` or ``auto`` behind it where it was no plain term,
+and ``(judge)`` where another one was asked.
 
 Legend: ``M`` items, ``N`` rows, ``R`` dimensions of a source, ``dx``, ``dy`` columns.
 """
@@ -30,13 +31,15 @@ from torch import Tensor, nn
 from benchmarks.records import Records, exact_name
 from benchmarks.run import RESULTS
 from torchmist.functional import mist_mi, resolve_model
-from torchmist.guarded import Pursued
+from torchmist.guarded import Told
 from torchmist.models.network import QuantileNetwork
 from torchmist.synthetic.engines.mixture_information import mixture_information
 
-__all__ = ["COLUMNS", "GOALS", "SNAPSHOTS", "Encoder", "Pursuit", "main", "summary"]
+__all__ = ["COLUMNS", "GOALS", "SNAPSHOTS", "TERMS", "Encoder", "Pursuit", "main", "summary"]
 
 GOALS = ("hide variable", "hide label", "part codes", "join views")
+TERMS = ("plain", "auto", "goal")
+"""Terms that are trained against: the derivative of the value, the default, and with a goal."""
 SNAPSHOTS = (50, 100, 200, 300)
 ROWS = (512, 2048)
 COLUMNS = (
@@ -90,18 +93,18 @@ def source(kind: int, items: int, dimensions: int, generator: torch.Generator) -
 
 class Pursuit:
     """One encoder, or two, against ``model``; all of it follows from ``seed``. ``judge`` is asked
-    what the codes share, the term itself by default. ``guarded``: the term is told its goal."""
+    what the codes share, the term itself by default. ``term``: one of :data:`TERMS`."""
 
     def __init__(
         self, model: QuantileNetwork, seed: int, judge: QuantileNetwork | None = None,
-        guarded: bool = False,
+        term: str = "plain",
     ) -> None:  # fmt: skip
         self.model, self.judge = model, judge
         self.generator = g = torch.Generator().manual_seed(9_000_000 + seed)
         self.goal = seed % len(GOALS)
-        self.direction: Pursued | None = None
-        if guarded:
-            self.direction = "maximize" if self.goal == 3 else "minimize"
+        told: dict[str, Told] = {"plain": None, "auto": "auto"}
+        told["goal"] = "maximize" if self.goal == 3 else "minimize"
+        self.told = told[term]
         self.dx = (2, 4, 8, 16, 3, 6)[seed // len(GOALS) % 6]
         self.joint = self.goal >= 2
         dimensions = 2 + self._below(4)
@@ -132,7 +135,7 @@ class Pursuit:
     def step(self) -> float:
         """One step of the encoders; the error of the task."""
         index, x, y = self.sample(self.rows)
-        estimate = mist_mi(x, y, model=self.model, goal=self.direction)
+        estimate = mist_mi(x, y, model=self.model, goal=self.told)
         found = self.decoder(torch.cat([x, y], 1) if self.joint else x)
         task = (found - self.source[index]).square().mean()
         loss = -estimate if self.goal == 3 else self.weight * estimate + task
@@ -174,7 +177,7 @@ class Pursuit:
         _, x, y = self.sample(n)
         if self.judge is not None:
             return mist_mi(x, y, model=self.judge).item()
-        return mist_mi(x, y, model=self.model, goal=self.direction).item()
+        return mist_mi(x, y, model=self.model, goal=self.told).item()
 
     def _target(self, dimensions: int) -> Tensor:
         """What is to be hidden: one or two coordinates, a wave of one, or a label."""
@@ -208,12 +211,12 @@ def snapshots(pursuit: Pursuit) -> Iterator[tuple[int, float]]:
 
 def run(
     model: QuantileNetwork, name: str, seed: int, records: Records,
-    judge: QuantileNetwork | None = None, guarded: bool = False,
+    judge: QuantileNetwork | None = None, term: str = "plain",
 ) -> None:  # fmt: skip
     """Record the snapshots of one pursuit that are not in ``records``."""
     if all(records.has(name, seed, step) for step in SNAPSHOTS):
         return
-    pursuit = Pursuit(model, seed, judge, guarded)
+    pursuit = Pursuit(model, seed, judge, term)
     kind = type(pursuit.optimiser).__name__
     for step, task in snapshots(pursuit):
         truth, error = pursuit.truth()
@@ -242,21 +245,21 @@ def main(arguments: list[str] | None = None) -> None:
     """Command line; see the module's docstring."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--model", default="mist", help="a registered name or a .safetensors file")
-    parser.add_argument("--goal", action="store_true", help="the term is told what it is for")
+    parser.add_argument("--term", choices=TERMS, default="plain", help="what is trained against")
     parser.add_argument("--judge", help="other weights; the pursued term itself by default")
     parser.add_argument("--out", type=Path, default=RESULTS / "pursuits.csv")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(_SEEDS)))
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
-    name = exact_name(options.model) + (" goal" if options.goal else "")
+    name = exact_name(options.model) + ("" if options.term == "plain" else f" {options.term}")
     model, judge = resolve_model(options.model, torch.device("cpu")), None
     if options.judge is not None:
         judge = resolve_model(options.judge, torch.device("cpu"))
         name = f"{name} ({exact_name(options.judge)})"
     records = Records(options.out, COLUMNS, keys=3)
     for seed in options.seeds:
-        run(model, name, seed, records, judge, options.goal)
+        run(model, name, seed, records, judge, options.term)
     for when, (median, high) in summary(records, name, options.seeds).items():
         print(f"gap of {name} ({when}): median {median:.2f}, 95th percentile {high:.2f} nats")
 

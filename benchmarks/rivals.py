@@ -52,14 +52,16 @@ class Term:
 
 
 class Mist(Term):
-    """This library: the frozen term, with or without a lift."""
+    """This library: the frozen term, with or without a lift, or as it is by default (``auto``)."""
 
     def __init__(
         self, dz: int, dy: int, *, model: Model = "mist-fast", lift: LiftConfig | None = None,
-        statistic: Statistic = "mean",
+        statistic: Statistic = "mean", auto: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(dz, dy)
-        self.regularizer = torchmist.MIRegularizer(model, lift=lift, statistic=statistic)
+        self.regularizer = torchmist.MIRegularizer(
+            model, lift=lift, statistic=statistic, goal="auto" if auto else None
+        )
         self.host = list(self.regularizer.parameters())
 
     def term(self, z: Tensor, y: Tensor) -> Tensor:
@@ -228,12 +230,13 @@ def make_term(name: str, dz: int, dy: int, model: Model = "mist-fast") -> Term:
 
     Raises:
         ValueError: for a name that is neither in :data:`RIVALS` nor of the form
-            ``mist[-lift][:key=value,...]``.
+            ``mist[-lift | -auto][:key=value,...]``.
     """
     if not is_ours(name):
         if name not in RIVALS:
             raise ValueError(
-                f"expected one of {sorted(RIVALS)} or mist[-lift][:key=value,...], got {name!r}"
+                f"expected one of {sorted(RIVALS)} or mist[-lift | -auto][:key=value,...], got "
+                f"{name!r}"
             )
         return RIVALS[name](dz, dy)
     kind, _, text = name.partition(":")
@@ -241,12 +244,14 @@ def make_term(name: str, dz: int, dy: int, model: Model = "mist-fast") -> Term:
     word = fields.pop("statistic", "mean")
     named: dict[str, Statistic] = {"mean": "mean", "median": "median"}
     statistic = named[word] if word in named else float(word)
-    if kind not in ("mist", "mist-lift") or (fields and kind == "mist"):
-        raise ValueError(f"expected mist[-lift][:key=value,...], options of a lift, got {name!r}")
+    if kind not in ("mist", "mist-lift", "mist-auto") or (fields and kind != "mist-lift"):
+        raise ValueError(
+            f"expected mist[-lift | -auto][:key=value,...], options of a lift, got {name!r}"
+        )
     lift = None
     if kind == "mist-lift":
         options: dict[str, Any] = {
             k: float(v) if k == "pace" else int(v) for k, v in fields.items()
         }
         lift = LiftConfig(dz, **options)
-    return Mist(dz, dy, model=model, lift=lift, statistic=statistic)
+    return Mist(dz, dy, model=model, lift=lift, statistic=statistic, auto=kind == "mist-auto")

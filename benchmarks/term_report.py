@@ -59,7 +59,7 @@ def _medians(part: pd.DataFrame) -> dict[str, float]:
 def gradient(frame: pd.DataFrame) -> str:
     """Medians over the cells in which the rivals were measured."""
     cell = ["family", "d", "n", "mi", "seed"]
-    shared = frame[frame["estimator"] != "mist"][cell].drop_duplicates()
+    shared = frame[~frame["estimator"].str.startswith("mist")][cell].drop_duplicates()
     rows = {
         str(name): _medians(part)
         for name, part in frame.merge(shared, on=cell).groupby("estimator", sort=False)

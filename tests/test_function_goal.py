@@ -10,7 +10,7 @@ from conftest import Constant
 from torch.nn import functional as F
 
 import torchmist
-from benchmarks.pursuits import Pursuit
+from benchmarks.pursuits import TERMS, Pursuit
 from torchmist import guarded
 from torchmist.copula import normal_scores
 from torchmist.floor import kernel_floor
@@ -243,13 +243,13 @@ def test_a_compiled_step_breaks_its_graph_and_says_the_same(small) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:torchmist")
-def test_an_encoder_hides_from_the_plain_term_and_not_from_one_with_a_goal() -> None:
+def test_an_encoder_hides_from_the_derivative_of_the_value_and_from_no_other_gradient() -> None:
     model = torchmist.load_pretrained("mist-fast").requires_grad_(False)
     truth = {}
-    for guard in (False, True):
-        pursuit = Pursuit(model, 1004, guarded=guard)
+    for term in TERMS:
+        pursuit = Pursuit(model, 1004, term=term)
         for _ in range(150):
             pursuit.step()
-        truth[guard] = pursuit.truth()[0]
-    assert truth[True] < 0.2
-    assert truth[False] > 4 * truth[True]
+        truth[term] = pursuit.truth()[0]
+    assert max(truth["goal"], truth["auto"]) < 0.2
+    assert truth["plain"] > 4 * max(truth["goal"], truth["auto"])

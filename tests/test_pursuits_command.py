@@ -52,7 +52,7 @@ def test_a_goal_is_that_of_the_pursuit_and_recorded_under_a_name_of_its_own(
     pursuits.main(arguments)
     assert set(asked) == {None}
     asked.clear()
-    pursuits.main([*arguments, "--goal"])
+    pursuits.main([*arguments, "--term", "goal"])
     assert set(asked) == {direction}
     plain, guarded = rows(path)[:2], rows(path)[2:]
     assert [r["model"] for r in guarded] == ["mist-v1 goal"] * 2

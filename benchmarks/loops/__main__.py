@@ -28,7 +28,7 @@ __all__ = ["main"]
 _HOME = Path(__file__).parent.parent
 _ORDER = (
     "none", "reversal", "HSIC", "dCor", "VIB", "mixture", "VICReg", "Barlow", "InfoNCE", "MINE",
-    "CLUB", "plain", "lift", "goal",
+    "CLUB", "plain", "auto", "lift", "goal",
 )  # fmt: skip
 
 

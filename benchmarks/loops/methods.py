@@ -1,10 +1,11 @@
 """The methods of the benchmark, each in its usual form, behind one interface.
 
-Removal and squeezing: ``none``, ``plain``, ``lift``, ``goal`` (this library), CLUB (for labels with
-a categorical network), MINE, InfoNCE with five inner steps, HSIC, distance correlation, gradient
-reversal; VIB and the pairwise mixture bound where the code is squeezed. Joining: ``none`` (the
-untrained encoder), ``plain``, ``goal``, MINE, InfoNCE with a temperature, VICReg, Barlow Twins,
-HSIC, distance correlation.
+Removal and squeezing: ``none``; of this library ``plain`` (the derivative of the value), ``auto``
+(the term as it is by default), ``lift`` and ``goal``; CLUB (for labels with a categorical network),
+MINE, InfoNCE with five inner steps, HSIC, distance correlation, gradient reversal; VIB and the
+pairwise mixture bound where the code is squeezed. Joining: ``none`` (the untrained encoder),
+``plain``, ``auto``, ``goal``, MINE, InfoNCE with a temperature, VICReg, Barlow Twins, HSIC,
+distance correlation.
 
 Legend: ``N`` rows, ``dz``, ``dy`` columns, ``C`` classes.
 """
@@ -28,14 +29,15 @@ __all__ = ["METHODS", "Method", "is_ours", "make_method", "settings"]
 
 METHODS: dict[Direction, tuple[str, ...]] = {
     "remove": (
-        "none", "plain", "lift", "CLUB", "MINE", "InfoNCE", "HSIC", "dCor", "reversal", "goal",
-    ),
-    "squeeze": (
-        "none", "plain", "lift", "CLUB", "MINE", "InfoNCE", "HSIC", "dCor", "VIB", "mixture",
+        "none", "plain", "auto", "lift", "CLUB", "MINE", "InfoNCE", "HSIC", "dCor", "reversal",
         "goal",
     ),
+    "squeeze": (
+        "none", "plain", "auto", "lift", "CLUB", "MINE", "InfoNCE", "HSIC", "dCor", "VIB",
+        "mixture", "goal",
+    ),
     "join": (
-        "none", "plain", "MINE", "InfoNCE", "VICReg", "Barlow", "HSIC", "dCor", "goal",
+        "none", "plain", "auto", "MINE", "InfoNCE", "VICReg", "Barlow", "HSIC", "dCor", "goal",
     ),
 }  # fmt: skip
 """The methods that apply, the ones of this library by their options."""
@@ -47,7 +49,7 @@ _OWN = {"InfoNCE": (0.1, 0.2, 0.5), "VICReg": (5.0, 25.0, 50.0), "Barlow": (0.00
 
 def is_ours(name: str) -> bool:
     """Whether a method is one of this library."""
-    return name in ("plain", "lift", "goal")
+    return name in ("plain", "auto", "lift", "goal")
 
 
 def settings(name: str, direction: Direction, beta: float) -> tuple[float, ...]:
@@ -254,12 +256,13 @@ class BarlowTwins(Method):
 
 def _ours(name: str, host: Host, direction: Direction, model: str) -> Method:
     sign = -1.0 if direction == "join" else 1.0
-    if name == "plain":
-        return Ours(MIRegularizer(model, num_classes=host.classes), sign)
+    make: Callable[..., MIRegularizer] = MIRegularizer
+    if name in ("plain", "auto"):
+        told = None if name == "plain" else "auto"
+        return Ours(make(model, goal=told, num_classes=host.classes), sign)
     if name == "lift":
         return Ours(MIRegularizer(model, lift=host.dz, num_classes=host.classes), sign)
     goal = "maximize" if direction == "join" else "minimize"
-    make: Callable[..., MIRegularizer] = MIRegularizer
     return Ours(make(model, goal=goal, memory=host.memory, num_classes=host.classes), sign)
 
 

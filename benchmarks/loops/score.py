@@ -18,7 +18,7 @@ from benchmarks.loops.run import CHOICE
 
 __all__ = ["OURS", "Cell", "Verdict", "cells", "table_of", "verdict"]
 
-OURS = ("plain", "lift", "goal")
+OURS = ("plain", "auto", "lift", "goal")
 _NUMBERS = ("setting", "seed", "task", "held", "score", "own", "steps", "seconds")
 
 
