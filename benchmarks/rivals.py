@@ -230,12 +230,12 @@ def make_term(name: str, dz: int, dy: int, model: Model = "mist-fast") -> Term:
 
     Raises:
         ValueError: for a name that is neither in :data:`RIVALS` nor of the form
-            ``mist[-lift | -auto][:key=value,...]``.
+            ``mist[-lift][:key=value,...] or mist-auto``.
     """
     if not is_ours(name):
         if name not in RIVALS:
             raise ValueError(
-                f"expected one of {sorted(RIVALS)} or mist[-lift | -auto][:key=value,...], got "
+                f"expected one of {sorted(RIVALS)}, mist[-lift][:key=value,...] or mist-auto, got "
                 f"{name!r}"
             )
         return RIVALS[name](dz, dy)
@@ -246,7 +246,7 @@ def make_term(name: str, dz: int, dy: int, model: Model = "mist-fast") -> Term:
     statistic = named[word] if word in named else float(word)
     if kind not in ("mist", "mist-lift", "mist-auto") or (fields and kind != "mist-lift"):
         raise ValueError(
-            f"expected mist[-lift | -auto][:key=value,...], options of a lift, got {name!r}"
+            f"expected mist[-lift][:key=value,...], options of a lift, or mist-auto, got {name!r}"
         )
     lift = None
     if kind == "mist-lift":

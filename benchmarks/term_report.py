@@ -84,7 +84,7 @@ def gradient_gaussian(frame: pd.DataFrame) -> str:
     """Relative errors on Gaussian channels beside those of maximum likelihood, which is log-det."""
     chosen = frame[(frame["family"] == "gaussian") & (frame["n"] == 256)]
     names = {"log-det": "maximum likelihood", "log-det of ranks": "the same of ranks"}
-    names["mist"] = "mist"
+    names |= {"mist": "mist", "mist-auto": "mist, as a term that is added"}
     errors = {
         f"{label}{batches}": chosen[chosen["estimator"] == name].groupby(["d", "mi"])[key].median()
         for key, batches in (("error", ""), ("error_16", ", 16 batches"))

@@ -18,8 +18,8 @@ __all__ = ["draw", "gap_table", "loop_table", "verdict_table", "write"]
 _COLOURS = {
     "none": "#444444", "plain": "#35a0e0", "auto": "#5c6bc0", "lift": "#0b5fa5",
     "goal": "#00126b", "CLUB": "#e07b00", "MINE": "#c0392b", "InfoNCE": "#8e44ad",
-    "HSIC": "#2a9d4b", "dCor": "#8bc34a", "reversal": "#a0703c", "VIB": "#d81b60", "mixture": "#00897b", "VICReg": "#d4a017",
-    "Barlow": "#ff7043",
+    "HSIC": "#2a9d4b", "dCor": "#8bc34a", "reversal": "#a0703c", "VIB": "#d81b60",
+    "mixture": "#00897b", "VICReg": "#d4a017", "Barlow": "#ff7043",
 }  # fmt: skip
 _DOCS = Path(__file__).parent.parent.parent / "docs" / "loops.md"
 
