@@ -61,6 +61,8 @@ def mutual_info(
     Takes the place of both ``mutual_info_classif`` and ``mutual_info_regression``: whether ``y``
     holds classes or numbers is seen from its values. The scores do not change under increasing maps
     of columns, so that scaling before is of no use, and never exceed the entropy of labels.
+    All rows are read. Of more than 16,384 of them, more than the weights were trained on, scores
+    come from counts and nearest neighbours (:mod:`torchmist.many_rows`).
 
     Args:
         X: ``[N, F]`` array, tensor (also on a GPU), sparse matrix, or frame of pandas or polars.
@@ -69,7 +71,8 @@ def mutual_info(
             (:func:`torchmist.scores.read_table` has the rules), True, False, or names, indices or a
             mask of columns.
         discrete_target: the same for ``y``.
-        model: ``"mist-pairs"``; ``"mist-fast"`` and ``"mist"`` score by weights for sets of
+        model: ``"mist-pairs"``; by an exact name such as ``"mist-pairs-v1"`` the weights alone, of
+            any number of rows; ``"mist-fast"`` and ``"mist"`` score by weights for sets of
             columns, which takes ten to two hundred times as long.
         max_samples: score from this many rows, drawn without replacement; all by default.
         random_state: seed of that draw.
