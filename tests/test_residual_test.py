@@ -17,6 +17,11 @@ def _normal(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
+def _left(*kernels: torch.Tensor) -> Left:
+    """Features that a condition without directions leaves."""
+    return Left(kernels, torch.ones(len(kernels), 0), torch.ones(len(kernels[0]), 0))
+
+
 def _p_value(*sides, draws: int = 99) -> float:
     return conditional_independence_test(*sides, model=None, permutations=draws, stop=None).p_value
 
@@ -63,17 +68,46 @@ def test_rows_of_other_labels_are_not_near() -> None:
 def test_agreement_is_that_of_the_matrices_of_residuals() -> None:
     smoother = Smoother([_normal(50, 1)])
     phi = [part.double() for part in features([_normal(50, 1, seed=1)])]
-    share = smoother.left(phi).share
+    other = smoother.with_index([_normal(50, 1, seed=1)])
+    sides, parts = [smoother.left(phi), other.left(phi)], []
     centre = torch.eye(50, dtype=torch.float64) - 1 / 50
-    v = smoother.vectors
-    parts = [centre - v @ torch.diag(1 - s.square()) @ v.T for s in share]
-    want = [[(a * b).sum() / (a.diag() * b.diag()).sum() for b in parts] for a in parts]
-    assert torch.allclose(agreement(share, share, v), torch.tensor(want).double())
+    for left in sides:
+        v = left.vectors
+        parts.append([centre - v @ torch.diag(1 - s.square()) @ v.T for s in left.share])
+    want = [[(a * b).sum() / (a.diag() * b.diag()).sum() for b in parts[1]] for a in parts[0]]
+    assert torch.allclose(agreement(*sides), torch.tensor(want).double())
+
+
+def test_an_index_tells_what_features_of_a_sum_of_functions_are_given_their_condition() -> None:
+    z = _normal(400, 3)
+    said = torch.cos(1.7 * z[:, :1]) + torch.tanh(2 * z[:, 1:2]) + z[:, 2:].abs()
+    column = (said - said.mean()) / said.std()
+    kernels = features([column])
+    smoother = Smoother([z[:, [k]] for k in range(3)])
+    plain, indexed = (s.left(kernels) for s in (smoother, smoother.with_index([column])))
+    sizes = [float(left.features[2].square().sum()) for left in (plain, indexed)]
+    assert sizes[1] < 0.5 * sizes[0]
+
+
+def test_a_condition_that_predicts_nothing_has_no_index() -> None:
+    smoother = Smoother([_normal(200, 1), _normal(200, 1, seed=1)])
+    assert smoother.with_index([torch.zeros(200, 1)]) is smoother
+
+
+def test_strong_confounding_by_three_nonlinear_numbers_is_no_dependence() -> None:
+    rejected = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        z, (e, f) = rng.normal(size=(300, 3)), rng.normal(size=(2, 300))
+        x = np.cos(1.7 * z[:, 0]) + np.tanh(2 * z[:, 1]) + np.abs(z[:, 2]) + 0.4 * e
+        y = np.abs(z[:, 0]) - z[:, 1] + np.cos(2 * z[:, 2]) + 0.4 * f
+        found = conditional_independence_test(x, y, z, model=None, permutations=99)
+        rejected += found.p_value <= 0.05
+    assert rejected <= 8  # 2 expected; without the index 40
 
 
 def test_products_are_squared_sums_under_signs() -> None:
-    x, y = (Left((_normal(30, 2, seed=s), _normal(30, 3, seed=s + 1)), torch.ones(2, 0))
-            for s in (0, 2))  # fmt: skip
+    x, y = (_left(_normal(30, 2, seed=s), _normal(30, 3, seed=s + 1)) for s in (0, 2))
     weights = near([_normal(30, 1, seed=5)])
     signs = torch.randint(2, (4, 1, 30), generator=torch.Generator().manual_seed(0)) * 2.0 - 1
     made = SignedProducts([x], [y], [weights], torch.ones(2, 2)).products(signs)
@@ -84,7 +118,7 @@ def test_products_are_squared_sums_under_signs() -> None:
 
 
 def test_blocks_add_their_products() -> None:
-    sides = [[Left((_normal(20, 2, seed=s),), torch.ones(1, 0)) for s in pair]
+    sides = [[_left(_normal(20, 2, seed=s)) for s in pair]
              for pair in ((0, 1), (2, 3))]  # fmt: skip
     weights, signs = [torch.ones(20, 20)] * 2, _normal(3, 2, 20).sign()
     both = SignedProducts(*sides, weights, torch.ones(1, 1)).products(signs)
@@ -96,7 +130,7 @@ def test_blocks_add_their_products() -> None:
 
 
 def test_orders_within_classes_keep_the_sums_of_classes() -> None:
-    x, y = (Left((_normal(24, 2, seed=s),), torch.ones(1, 0)) for s in (0, 1))
+    x, y = (_left(_normal(24, 2, seed=s)) for s in (0, 1))
     classes = torch.arange(24)[None] % 3
     orders = shuffled(classes, 5, torch.Generator().manual_seed(0))
     made = OrderedProducts([x], [y], classes, orders).products(orders)

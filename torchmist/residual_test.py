@@ -26,7 +26,7 @@ from torchmist.shuffles import sequential_p_value, shuffled
 __all__ = ["ResidualCache", "residual_p_value"]
 
 _PILOT, _CHUNK = 40, 40
-_ENTRIES, _WIDE = 2**25, 64  # numbers that a cache holds at most, and of a row in one part of it
+_ENTRIES, _WIDE = 2**25, 128  # numbers that a cache holds at most, and of a row in one part of it
 Kept = TypeVar("Kept")
 
 
@@ -50,8 +50,10 @@ class ResidualCache:
     def _left(self, side: Sequence[Tensor], given: Sequence[Tensor]) -> Left:
         phi = self._get(tuple(map(_digest, side)), partial(features, side), len(side[0]))
         if not given:
-            return Left(tuple(part.float() for part in phi), phi[0].new_ones(len(phi), 0))
-        return self.smoother(given).left(phi)
+            nothing = phi[0].new_ones(len(phi), 0), phi[0].new_ones(len(phi[0]), 0)
+            return Left(tuple(part.float() for part in phi), *nothing)
+        smoother = self.smoother(given)
+        return (smoother.with_index(side) if len(given) > 1 else smoother).left(phi)
 
     def smoother(self, given: Sequence[Tensor]) -> Smoother:
         """The smoother of variables ``given``, each ``[m, k]``."""
@@ -107,9 +109,7 @@ def residual_p_value(
         score = OrderedProducts(left[0], left[1], classes, draw(count=_PILOT)).score
     else:
         draw = partial(_signs, rows, generator)
-        factors = [
-            agreement(p.share, q.share, cache.smoother(z).vectors) for p, q, z in zip(*left, third)
-        ]
+        factors = [agreement(*pair) for pair in zip(*left)]
         local = [near(z) for z in third]
         score = SignedProducts(left[0], left[1], local, torch.stack(factors).mean(0)).score
     return sequential_p_value(

@@ -8,7 +8,9 @@ side have mean 0 where both are independent given the condition, also where one 
 regressions is somewhat off (Shah and Peters 2020). The kernel of the condition is the sum of a
 line, the mean of the kernels :math:`k_g` of its variables, and :math:`\prod_g (1 + k_g) - 1`, which
 holds their interactions; its ridge is that of the highest marginal likelihood of a Gaussian process
-for the features of a kernel.
+for the features of a kernel. Of several variables, what they predict of the columns of a side, the
+index, is one more for that side: where a column is a function of them and noise, its features
+depend on them through the index alone, and few rows tell how.
 
 Legend: ``m`` rows, ``K`` columns of a side, ``G`` variables, ``S`` kernels, ``r`` features,
 ``q`` directions of the condition.
@@ -34,14 +36,16 @@ _CUT, _CUT_GIVEN = 2e-3, 1e-5  # least share of an eigenvalue that is kept
 _RIDGES = torch.logspace(-2, 3, 11, dtype=torch.float64)
 _BROAD = 1.5  # width of the kernel of rows that are near in the condition
 _LEAST = 1e-9
+_FLAT = 0.05  # deviation of a prediction that is none
 
 
 class Left(NamedTuple):
     """What is left of the features of each kernel, ``[m, r]`` float32, and ``share`` ``[S, q]`` of
-    each direction of the condition."""
+    each direction of the condition, the columns of ``vectors`` ``[m, q]``."""
 
     features: tuple[Tensor, ...]
     share: Tensor
+    vectors: Tensor
 
 
 def _gaussian(rows: Tensor, others: Tensor, width: float) -> Tensor:
@@ -116,6 +120,7 @@ class Smoother:
     """
 
     def __init__(self, groups: Sequence[Tensor]) -> None:
+        self._groups = tuple(groups)
         rows = [group.double() for group in groups]
         places = _landmarks(len(rows[0])).to(rows[0].device)
         total = rows[0].new_zeros(len(rows[0]), len(places))
@@ -137,7 +142,24 @@ class Smoother:
             share = self._share(phi.square().sum(0), within.square())
             shares.append(share)
             out.append((phi - self.vectors @ ((1 - share)[:, None] * within)).float())
-        return Left(tuple(out), torch.stack(shares))
+        return Left(tuple(out), torch.stack(shares), self.vectors)
+
+    def with_index(self, side: Sequence[Tensor]) -> Smoother:
+        """The smoother of the condition and of what it predicts of the variables of a side.
+
+        Args:
+            side: one ``[m, k]`` for each variable, as for :func:`features`.
+        """
+        index = []
+        for group in side:
+            columns = group.double()
+            within = self.vectors.mT @ columns
+            share = self._share(columns.square().sum(0), within.square())
+            found = self.vectors @ ((1 - share)[:, None] * within)
+            size = found.square().mean(0).sum().sqrt()
+            if size > _FLAT:
+                index.append(found / size)
+        return Smoother([*self._groups, *index]) if index else self
 
     def _share(self, whole: Tensor, within: Tensor) -> Tensor:
         """The share ``[q]`` that the likeliest ridge leaves of each direction, from the squares of
@@ -153,18 +175,15 @@ class Smoother:
         return ridge / (self._values + ridge)
 
 
-def agreement(x: Tensor, y: Tensor, vectors: Tensor) -> Tensor:
+def agreement(x: Left, y: Left) -> Tensor:
     """By how much residuals of independent sides agree more than under random signs, ``[Sx, Sy]``.
 
-    Both sides lost the same directions: with :math:`A = (1 - W)^2` of each side, this is
-    :math:`tr(A_x A_y) / \\sum_i A_{x,ii} A_{y,ii}`.
-
-    Args:
-        x, y: shares ``[S, q]`` of :meth:`Smoother.left`.
-        vectors: the directions ``[m, q]``.
+    Both sides lost directions of the same condition: with :math:`A = (1 - W)^2` of each side, this
+    is :math:`tr(A_x A_y) / \\sum_i A_{x,ii} A_{y,ii}`.
     """
-    m = len(vectors)
-    lost = [1 - share.square() for share in (x, y)]
-    trace = m - 1 - lost[0].sum(1)[:, None] - lost[1].sum(1) + lost[0] @ lost[1].mT
-    kept = [1 - 1 / m - vectors.square() @ part.mT for part in lost]  # [m, S]
+    m = len(x.vectors)
+    lost = [1 - side.share.square() for side in (x, y)]
+    both = (x.vectors.mT @ y.vectors).square()
+    trace = m - 1 - lost[0].sum(1)[:, None] - lost[1].sum(1) + lost[0] @ both @ lost[1].mT
+    kept = [1 - 1 / m - s.vectors.square() @ part.mT for s, part in zip((x, y), lost)]  # [m, S]
     return trace.clamp(min=_LEAST) / (kept[0].mT @ kept[1]).clamp(min=_LEAST)
