@@ -94,6 +94,22 @@ def test_a_condition_that_predicts_nothing_has_no_index() -> None:
     assert smoother.with_index([torch.zeros(200, 1)]) is smoother
 
 
+def test_the_noise_of_numbers_is_what_the_condition_leaves_of_them() -> None:
+    z, e = _normal(300, 1), _normal(300, 1, seed=1)
+    side = torch.sin(2 * z) + 0.5 * e
+    smoother = Smoother([z])
+    left = side - smoother.predicted(side)
+    assert float(torch.corrcoef(torch.cat([left, e], 1).T)[0, 1]) > 0.95
+    made, want = smoother.noise([side]), features([left / left.square().mean().sqrt()])[1:]
+    assert all(torch.allclose(a @ a.mT, b @ b.mT, atol=1e-3) for a, b in zip(made, want))
+
+
+def test_a_wave_in_the_noise_is_seen_behind_its_condition() -> None:
+    rng = np.random.default_rng(0)
+    z, e, f = rng.normal(size=(3, 300))
+    assert _p_value(2 * z + e, z + np.cos(2.5 * e) + 0.7 * f, z) == 0.01
+
+
 def test_strong_confounding_by_three_nonlinear_numbers_is_no_dependence() -> None:
     rejected = 0
     for seed in range(40):

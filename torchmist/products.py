@@ -7,10 +7,11 @@ sides leave (``torchmist.residuals``), and :math:`k_{ij}` how near rows are in t
           T'_{st} = \sum_{ij} e_i e_j k_{ij} \langle \phi_{is}, \phi_{js} \rangle
           \langle \psi_{it}, \psi_{jt} \rangle.
 
-The second sees dependence whose sign changes with the condition. For the data, :math:`e_i = 1`.
-Where both sides are independent given the condition every summand has mean 0 and random signs
-:math:`e_i` give the law of the sums (the wild bootstrap, Wu 1986); given labels alone, orders
-within the classes give it exactly.
+The second sees dependence whose sign changes with the condition. Kernels of the noise of a side
+meet those of the noise of the other and its line. For the data, :math:`e_i = 1`. Where both sides
+are independent given the condition every summand has mean 0 and random signs :math:`e_i` give the
+law of the sums (the wild bootstrap, Wu 1986); given labels alone, orders within the classes give it
+exactly.
 
 Legend: ``B`` blocks of ``m`` rows, ``S`` kernels, ``C`` products, ``P`` draws.
 """
@@ -29,6 +30,7 @@ __all__ = ["OrderedProducts", "SignedProducts"]
 
 _SMOOTH = 2  # the first kernels, whose products are also compared locally
 _LOCAL = 0.5  # weight of these
+_RAW = 3  # kernels of a side itself; those of its noise meet each other and lines
 _TIED = 1e-12
 
 
@@ -38,6 +40,7 @@ def _pairs(x: Left, y: Left, local: bool = True) -> list[tuple[int, int, bool]]:
         (s, t, local and max(s, t) < _SMOOTH)
         for s in range(len(x.features))
         for t in range(len(y.features))
+        if max(s, t) < _RAW or not 0 < min(s, t) < _RAW
     ]
 
 

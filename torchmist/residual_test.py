@@ -53,7 +53,11 @@ class ResidualCache:
             nothing = phi[0].new_ones(len(phi), 0), phi[0].new_ones(len(phi[0]), 0)
             return Left(tuple(part.float() for part in phi), *nothing)
         smoother = self.smoother(given)
-        return (smoother.with_index(side) if len(given) > 1 else smoother).left(phi)
+        if len(given) > 1:
+            smoother = smoother.with_index(side)
+        if all(v.shape[1] == 1 for v in side) and any(v.shape[1] == 1 for v in given):
+            phi = (*phi, *smoother.noise(side))
+        return smoother.left(phi)
 
     def smoother(self, given: Sequence[Tensor]) -> Smoother:
         """The smoother of variables ``given``, each ``[m, k]``."""

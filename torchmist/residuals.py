@@ -10,7 +10,9 @@ line, the mean of the kernels :math:`k_g` of its variables, and :math:`\prod_g (
 holds their interactions; its ridge is that of the highest marginal likelihood of a Gaussian process
 for the features of a kernel. Of several variables, what they predict of the columns of a side, the
 index, is one more for that side: where a column is a function of them and noise, its features
-depend on them through the index alone, and few rows tell how.
+depend on them through the index alone, and few rows tell how. Sides of numbers have two more
+Gaussian kernels, of what the condition leaves of the numbers themselves: what two sides share in
+their noise is plain there, where a wide condition hides it from kernels of the numbers.
 
 Legend: ``m`` rows, ``K`` columns of a side, ``G`` variables, ``S`` kernels, ``r`` features,
 ``q`` directions of the condition.
@@ -75,17 +77,18 @@ def _factor(kernel: Tensor, places: Tensor, cut: float) -> tuple[Tensor, Tensor]
     return flat @ vectors[:, kept] * values[kept].rsqrt(), values[kept]
 
 
-def features(groups: Sequence[Tensor]) -> tuple[Tensor, ...]:
+def features(groups: Sequence[Tensor], line: bool = True) -> tuple[Tensor, ...]:
     """Features ``[m, r]`` float64 of each kernel of a side, with mean square 1 in all.
 
     Args:
         groups: one ``[m, k]`` for each variable of the side, of variance 1: a number, or the
             columns of the classes of a label.
+        line: whether the first kernel is that of products of the columns.
     """
     rows = torch.cat(list(groups), -1).double()
     places = _landmarks(len(rows)).to(rows.device)
     marks = rows[places]
-    kernels = [rows @ marks.mT]
+    kernels = [rows @ marks.mT] if line else []
     if len(groups) > 1 or rows.shape[1] == 1:
         size = len(groups) ** 0.5
         kernels += [_gaussian(rows, marks, width * size) for width in _WIDTHS]
@@ -144,6 +147,13 @@ class Smoother:
             out.append((phi - self.vectors @ ((1 - share)[:, None] * within)).float())
         return Left(tuple(out), torch.stack(shares), self.vectors)
 
+    def predicted(self, columns: Tensor) -> Tensor:
+        """What the condition predicts of columns ``[m, k]``, ``[m, k]`` float64."""
+        columns = columns.double()
+        within = self.vectors.mT @ columns
+        share = self._share(columns.square().sum(0), within.square())
+        return self.vectors @ ((1 - share)[:, None] * within)
+
     def with_index(self, side: Sequence[Tensor]) -> Smoother:
         """The smoother of the condition and of what it predicts of the variables of a side.
 
@@ -152,14 +162,16 @@ class Smoother:
         """
         index = []
         for group in side:
-            columns = group.double()
-            within = self.vectors.mT @ columns
-            share = self._share(columns.square().sum(0), within.square())
-            found = self.vectors @ ((1 - share)[:, None] * within)
+            found = self.predicted(group)
             size = found.square().mean(0).sum().sqrt()
             if size > _FLAT:
                 index.append(found / size)
         return Smoother([*self._groups, *index]) if index else self
+
+    def noise(self, side: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Features of the Gaussian kernels of what this leaves of the numbers of a side."""
+        left = [group.double() - self.predicted(group) for group in side]
+        return features([v / v.square().mean().sqrt().clamp(min=_FLAT) for v in left], line=False)
 
     def _share(self, whole: Tensor, within: Tensor) -> Tensor:
         """The share ``[q]`` that the likeliest ridge leaves of each direction, from the squares of
