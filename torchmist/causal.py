@@ -91,9 +91,9 @@ class CausalLearnTest(CIT_Base):  # type: ignore[misc]
             mask. ``"auto"``: those of at most 20 distinct values, five times each on average, and
             bool ones (:func:`torchmist.scores.read_table`).
         permutations, stop: as for :func:`torchmist.independence_test`. A search only asks whether p
-            is at most its level, so that 25 of 499 decide at 5 % as all would; for 1 % take 2,499
-            and 25. The level is that of the test with fewer as well (99 and 5), but edges near it
-            then hang on the seed.
+            is at most its level, so that 10 of 199 decide at 5 % as all would; for 1 % take 999 and
+            10. The level holds for any number; of more (499 and 25), edges near it hang less on the
+            seed.
         seed: of the permutations of every test.
         cache_path: a JSON file of p-values, as for all tests of causal-learn.
 
@@ -108,8 +108,8 @@ class CausalLearnTest(CIT_Base):  # type: ignore[misc]
         self,
         data: Array,
         discrete: Discrete = "auto",
-        permutations: int = 499,
-        stop: int | None = 25,
+        permutations: int = 199,
+        stop: int | None = 10,
         seed: int = 0,
         cache_path: str | None = None,
     ) -> None:
