@@ -1,12 +1,15 @@
 """Tests of independence: level, power, and graphs: ``python -m benchmarks.independence``.
 
 ``level``: at 5 %, how many of 400 independent pairs of each kind of columns are rejected, and of
-400 confounded ones given their common cause. ``power``: how many draws of the kinds of
-:mod:`benchmarks.kinds` are found dependent after a share of their rows was shuffled, beside
+400 confounded ones given their common cause; ``large``: the same of 2,000 rows, which are tested
+in blocks, of 70 pairs of each kind and 200 confounded ones. ``power``: how many draws of the kinds
+of :mod:`benchmarks.kinds` are found dependent after a share of their rows was shuffled, beside
 permutation tests of distance covariance (Székely et al. 2007) and of the nearest neighbours'
-estimate (Mesner and Shalizi 2020) on the same draws and with the same rule of stopping. ``graph``:
-the structural Hamming distance of the graphs of PC (causal-learn) from the equivalence class of the
-truth on random graphs of labels and numbers, beside Fisher's z and KCI.
+estimate (Mesner and Shalizi 2020) on the same draws and with the same rule of stopping; ``given``:
+power given a common cause (:mod:`benchmarks.independence_given`). ``graph``: the structural Hamming
+distance of the graphs of PC (causal-learn) from the equivalence class of the truth on random graphs
+of labels and numbers, beside Fisher's z and KCI; ``triples``: the single tests that such a search
+asks (:mod:`benchmarks.independence_triples`).
 
 Columns of the record: ``part``, ``case``, ``n``, ``test``, ``first`` (seed), ``draws`` from it on,
 ``value`` (rejections, or the distance), ``seconds`` of the processor. It is written as it grows: a
@@ -21,6 +24,7 @@ import itertools
 import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +33,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from benchmarks.independence_given import given, given_table
 from benchmarks.independence_laws import CONFOUNDED, PAIRS, mixed_graph, sample, weakened
+from benchmarks.independence_triples import triples, triples_table
 from benchmarks.kinds import KINDS
 from benchmarks.kinds.baselines import neighbours
 from benchmarks.pages import has_table, markdown, write_table
@@ -45,10 +51,12 @@ RECORD = ROOT / "benchmarks/results/independence.csv"
 TABLES = ROOT / "benchmarks/tables/independence.md"
 PAGE = ROOT / "docs/independence.md"
 COLUMNS = ("part", "case", "n", "test", "first", "draws", "value", "seconds")
-PARTS = ("level", "power", "graph")
+PARTS = ("level", "large", "power", "given", "graph", "triples")
 LEVEL = 0.05
 _DRAWS, _BLOCK = 400, 50
 _PAIR_ROWS, _CONFOUNDED_ROWS = 100, 200
+_MANY_ROWS, _MANY_DRAWS = 2000, 200
+_MANY_PAIRS, _MANY_BLOCK = 70, 10  # draws of pairs, which take longer
 _POWER_ROWS, _POWER_DRAWS, _POWER_BLOCK = 200, 10, 5
 _SHARES = (0.6, 0.8)  # of rows that are shuffled
 _PERMUTATIONS, _STOP, _CHUNK = 99, 20, 20  # of all tests of power
@@ -113,22 +121,35 @@ def _rejections(p_values: Iterable[float]) -> int:
 def level(records: Records, draws: int = _DRAWS, names: Sequence[str] = ()) -> None:
     """Rejections of laws that are independent, or independent given the third variable."""
     for name in names or [*PAIRS, *CONFOUNDED]:
-        conditional = name in CONFOUNDED
-        n = _CONFOUNDED_ROWS if conditional else _PAIR_ROWS
-        test: Callable[..., Any] = (
-            conditional_independence_test if conditional else independence_test
-        )
-        for first in range(0, draws, _BLOCK):
-            key = ("level", name, n, "torchmist", first)
-            if records.has(*key):
-                continue
-            begin, found = time.process_time(), []
-            for seed in range(first, min(first + _BLOCK, draws)):
-                generator = torch.Generator().manual_seed(seed)
-                data = sample(name, n, seed)
-                found.append(test(*data, model=None, generator=generator).p_value)
-            seconds = time.process_time() - begin
-            records.add(*key, len(found), _rejections(found), seconds)
+        n = _CONFOUNDED_ROWS if name in CONFOUNDED else _PAIR_ROWS
+        _level(records, ("level", name, n), draws, _BLOCK)
+
+
+def large(records: Records, draws: int = _MANY_DRAWS, names: Sequence[str] = ()) -> None:
+    """The same of many rows, with fewer draws of pairs."""
+    for name in names or [*PAIRS, *CONFOUNDED]:
+        few = name in PAIRS
+        count, size = (min(draws, _MANY_PAIRS), _MANY_BLOCK) if few else (draws, _BLOCK)
+        _level(records, ("large", name, _MANY_ROWS), count, size)
+
+
+def _level(records: Records, law: tuple[str, str, int], draws: int, size: int) -> None:
+    """Rejections of ``draws`` samples of a law (part, name, rows), by ``size`` a row."""
+    _, name, n = law
+    test: Callable[..., Any] = (
+        conditional_independence_test if name in CONFOUNDED else independence_test
+    )
+    for first in range(0, draws, size):
+        key = (*law, "torchmist", first)
+        if records.has(*key):
+            continue
+        begin, found = time.process_time(), []
+        for seed in range(first, min(first + size, draws)):
+            generator = torch.Generator().manual_seed(seed)
+            data = sample(name, n, seed)
+            found.append(test(*data, model=None, generator=generator).p_value)
+        seconds = time.process_time() - begin
+        records.add(*key, len(found), _rejections(found), seconds)
 
 
 def power(records: Records, draws: int = _POWER_DRAWS, names: Sequence[str] = ()) -> None:
@@ -202,10 +223,10 @@ def _sums(records: Records, part: str) -> dict[tuple[str, str], tuple[float, flo
     return out
 
 
-def _level_table(records: Records) -> str:
+def _level_table(records: Records, part: str = "level") -> str:
     rows = []
     groups: dict[str, list[float]] = {}
-    for (case, _), (draws, value, _) in _sums(records, "level").items():
+    for (case, _), (draws, value, _) in _sums(records, part).items():
         kind = "given a common cause" if case in CONFOUNDED else "pairs"
         total = groups.setdefault(kind, [0.0, 0.0])
         total[0], total[1] = total[0] + draws, total[1] + value
@@ -258,14 +279,18 @@ def _graph_table(records: Records) -> str:
 
 def tables(records: Records) -> dict[str, str]:
     """A Markdown table of each part."""
-    makers = (_level_table, _power_table, _graph_table)
+    many = partial(_level_table, part="large")
+    makers: tuple[Callable[[Records], str], ...]
+    makers = (_level_table, many, _power_table, given_table, _graph_table, triples_table)
     return {part: make(records) for part, make in zip(PARTS, makers)}
 
 
 def write(records: Records, file: Path, page: Path) -> None:
     """The tables as a file, and between their marks on ``page``."""
     made = tables(records)
-    titles = {"level": "Level", "power": "Power", "graph": "Graphs of PC"}
+    titles = {"level": "Level", "large": "Level of 2,000 rows", "power": "Power",
+              "given": "Power given a common cause", "graph": "Graphs of PC",
+              "triples": "Single tests of graphs"}  # fmt: skip
     file.write_text("\n".join(f"## {titles[part]}\n\n{made[part]}" for part in PARTS))
     for part in PARTS:
         if page.is_file() and has_table(page, f"independence_{part}"):
@@ -284,11 +309,12 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(f"expected --parts among {', '.join(PARTS)}, got {unknown}")
     torch.set_num_threads(1)
     records = Records(options.out, COLUMNS, keys=5)
-    for part, run in zip(PARTS, (level, power, graph)):
+    runs: tuple[Callable[[Records], None], ...] = (level, large, power, given, graph, triples)
+    for part, run in zip(PARTS, runs):
         if part not in options.parts:
             continue
-        if part == "graph" and not importlib.util.find_spec("causallearn"):
-            print("graph: left out, needs causal-learn; pip install 'torchmist-mi[causal]'")
+        if part in ("graph", "triples") and not importlib.util.find_spec("causallearn"):
+            print(f"{part}: left out, needs causal-learn; pip install 'torchmist-mi[causal]'")
             continue
         run(records)
     write(records, options.tables, options.page)

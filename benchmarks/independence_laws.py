@@ -1,8 +1,9 @@
 """Samples with a known answer for tests of independence: pairs, confounded pairs, graphs.
 
 Laws of pairs give ``(x, y)``, independent; those of confounded pairs ``(x, y, z)``, dependent, and
-independent given ``z``. Legend: ``n`` rows; arrays ``[n]`` or ``[n, d]``, integers where they are
-labels; frames (dicts of columns) where kinds are mixed. For evaluation only.
+independent given ``z``; linked ones ``(x, y, z)`` with a common cause and a link beyond it. Legend:
+``n`` rows; arrays ``[n]`` or ``[n, d]``, integers where they are labels; frames (dicts of columns)
+where kinds are mixed. For evaluation only.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CONFOUNDED", "PAIRS", "mixed_graph", "sample", "weakened"]
+__all__ = ["CONFOUNDED", "LINKED", "PAIRS", "linked", "mixed_graph", "sample", "weakened"]
 
 Array = NDArray[Any]
 Rng = np.random.Generator
@@ -24,6 +25,8 @@ PAIRS: dict[str, Law] = {}
 """Independent pairs by name."""
 CONFOUNDED: dict[str, Law] = {}
 """Pairs with a common cause, or with a link between them, by name."""
+LINKED: dict[str, Callable[[int, float, Rng], tuple[Any, ...]]] = {}
+"""Pairs with a common cause whose link beyond it has a strength, by name."""
 
 
 def _law(laws: dict[str, Law], name: str) -> Callable[[Law], Law]:
@@ -39,6 +42,12 @@ def sample(name: str, n: int, seed: int) -> tuple[Any, ...]:
     """A draw of the law of this name; the same for the same arguments."""
     rng = np.random.default_rng([seed, n, zlib.crc32(name.encode())])
     return {**PAIRS, **CONFOUNDED}[name](n, rng)
+
+
+def linked(name: str, strength: float, n: int, seed: int) -> tuple[Any, ...]:
+    """A draw of a linked law; the same for the same arguments."""
+    rng = np.random.default_rng([seed, n, round(1000 * strength), zlib.crc32(name.encode())])
+    return LINKED[name](n, strength, rng)
 
 
 def weakened(y: Array, share: float, rng: Rng) -> Array:
@@ -140,12 +149,67 @@ def _three(n: int, g: Rng) -> tuple[Any, ...]:
     return z @ [1, 0.7, 0] + g.normal(size=n), z @ [0.7, 0.5, 0.5] + g.normal(size=n), z
 
 
+@_law(CONFOUNDED, "3 numbers, nonlinear")
+def _three_curves(n: int, g: Rng) -> tuple[Any, ...]:
+    z = g.normal(size=(n, 3))
+    x = np.sin(1.5 * z[:, 0]) + z[:, 1] ** 2 / 2 + z[:, 2] + 0.5 * g.normal(size=n)
+    return x, np.abs(z[:, 0]) + np.cos(2 * z[:, 1]) - z[:, 2] + 0.5 * g.normal(size=n), z
+
+
 @_law(CONFOUNDED, "2 numbers, nonlinear")
 def _two(n: int, g: Rng) -> tuple[Any, ...]:
     z = g.normal(size=(n, 2))
     x = np.sin(1.5 * z[:, 0]) + z[:, 1] + 0.6 * g.normal(size=n)
     return x, np.abs(z[:, 0]) - z[:, 1] + 0.6 * g.normal(size=n), z
 
+
+def _link(name: str, effect: Callable[[Array, Array, float], Array]) -> None:
+    """Two numbers with a common cause ``z``: ``effect(e, z, strength)`` of what else x is made of
+    goes into y, beside normal noise."""
+
+    def law(n: int, strength: float, g: Rng) -> tuple[Any, ...]:
+        z, e, noise = g.normal(size=(3, n))
+        return z + e, z + effect(e, z, strength) + noise, z
+
+    LINKED[name] = law
+
+
+_link("a line", lambda e, z, a: a * e)
+_link("a wave", lambda e, z, a: a * 2**0.5 * np.sin(3 * e))
+_link("a line whose sign is that of the cause", lambda e, z, a: a * np.sign(z) * e)
+
+
+def _linked_spread(n: int, strength: float, g: Rng) -> tuple[Any, ...]:
+    z, e, noise = g.normal(size=(3, n))
+    return z + e, z + np.exp(strength * e) * noise, z
+
+
+def _linked_labels(n: int, strength: float, g: Rng) -> tuple[Any, ...]:
+    z = g.normal(size=n)
+    turned = np.array([1.0, -1.0, 0.0])
+    x = (z[:, None] * turned + g.gumbel(size=(n, 3))).argmax(1)
+    own = 2 * strength * (x[:, None] == (1, 2, 0))
+    return x, (z[:, None] * turned[::-1] + own + g.gumbel(size=(n, 3))).argmax(1), z
+
+
+def _linked_label_number(n: int, strength: float, g: Rng) -> tuple[Any, ...]:
+    z = g.normal(size=n)
+    x = np.digitize(z + g.normal(size=n), (-0.6, 0.6))
+    level = np.array([1.0, -1.4, 1.0])
+    return x, z + strength * level[x] + g.normal(size=n), z
+
+
+def _linked_two(n: int, strength: float, g: Rng) -> tuple[Any, ...]:
+    z = g.normal(size=(n, 2))
+    e, noise = g.normal(size=(2, n))
+    wave = np.sin(2 * z[:, 0])
+    return wave + z[:, 1] + e, z[:, 1] - wave + strength * e + noise, z
+
+
+LINKED["a spread"] = _linked_spread
+LINKED["labels"] = _linked_labels
+LINKED["a label and a number"] = _linked_label_number
+LINKED["a line, two causes and a wave"] = _linked_two
 
 _NODES, _EDGES, _LABELS = 10, 12, 4
 
