@@ -41,14 +41,6 @@ def test_columns_that_leave_their_value_in_the_same_few_rows_do_not_share_all(
     assert shared(x, y).abs().max() < 0.5  # one pair of columns alike had 9 nats
 
 
-def test_a_rare_column_shares_no_more_than_its_entropy() -> None:
-    x, y = (torch.randn(4, 1000, 8, generator=generator(k)) for k in range(2))
-    for side in (x, y):
-        side[..., 0] = (torch.arange(1000) < 20).float()
-    without = shared(x[..., 1:], y[..., 1:])
-    assert 0.05 < (shared(x, y) - without).mean() < 0.4  # the entropy is 0.098
-
-
 def test_the_order_of_samples_and_columns_and_the_sides_do_not_count() -> None:
     made = ENGINES["spectra"].sample(2, 300, 90, 20, generator=generator(2))
     rows, columns = (torch.randperm(k, generator=generator(k)) for k in (300, 90))

@@ -103,7 +103,7 @@ def test_gradient_quality_runs(weights, tmp_path: Path, capsys, monkeypatch) -> 
     options = ["--model", weights, "--families", "gaussian", "--dims", "2", "--sizes", "256"]
     gradient_quality.main([*options, "--mi", "0.3", "--out", str(tmp_path)])
     lines = (tmp_path / "gradient_quality.csv").read_text().splitlines()
-    assert len(lines) == 2 + len(RIVALS)
+    assert len(lines) == 3 + len(RIVALS)
     assert "log-det" in capsys.readouterr().out
 
 

@@ -4,10 +4,10 @@ r"""What the columns of both sides share were their scores Gaussian, without the
 
 with b the expected value for independent columns. It is what sees dependence that is spread thinly
 over hundreds of columns, where no few directions hold much of it. Where a side has more columns
-than a quarter of the sample, its leading components stand for it. Scores are cut at five
-deviations, which only those of columns of one value in nearly all rows exceed, and what a column
-lost of its variance counts as noise: else two columns that differ from that value in the same row
-by chance would share all.
+than a quarter of the sample, its leading components stand for it. Scores of columns that differ
+from one value in fewer than eight rows are cut, those of components at five deviations, and what
+was lost of a variance counts as noise: else two columns that differ in the same row by chance would
+share all.
 Legend: ``B`` datasets, ``N`` samples, ``d`` columns.
 """
 
@@ -26,6 +26,7 @@ SHARE = 4
 """Rows for each column, from which all columns are taken."""
 _RIDGE = 1e-8
 _EDGE = 5.0  # deviations, beyond which no scores of distinct values lie
+_FEW = 8  # rows in which a column differs from its one value, for its scores not to be cut
 _ROUNDING = 1e-6  # of a variance of 1
 
 
@@ -38,14 +39,17 @@ def linear_information(
     :func:`torchmist.models.directions.see_through` shows them, or None, where all columns count.
     """
     most = x.shape[1] // SHARE
-    sides = [
-        normal_scores(side, mask)
-        if through is None or side.shape[-1] <= most
-        else through[k].rows[..., : max(1, most)]
-        for k, side in enumerate((x, y))
-    ]
     n = torch.full(x.shape[:1], x.shape[1], device=x.device) if mask is None else mask.sum(-1)
-    rows = [standardise(side.double().mT, mask).mT.clamp(-_EDGE, _EDGE) for side in sides]
+    far = (n / _FEW).sqrt().clamp(min=_EDGE)
+    sides, rows = [], []
+    for k, side in enumerate((x, y)):
+        if through is None or side.shape[-1] <= most:
+            sides.append(normal_scores(side, mask))
+            edge = far[:, None, None].double()
+        else:
+            sides.append(through[k].rows[..., : max(1, most)])
+            edge = torch.full_like(far, _EDGE)[:, None, None].double()
+        rows.append(standardise(sides[k].double().mT, mask).mT.clamp(-edge, edge))
     return gaussian_information(rows[0], rows[1], n)[:, None].to(sides[0].dtype)
 
 
