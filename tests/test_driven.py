@@ -72,7 +72,7 @@ def test_added_codes_follow_the_value_in_part_as_long_as_it_sees_what_there_is(f
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(driven, "_LITTLE", -9.0)
             patch.setattr(driven, "_floor", lambda *_: torch.full((1,), -9.0))
-            wanted = 0.5 * moved(high, 1.0, Z, y) + 0.1 * pull(Z, y, PLAIN)
+            wanted = 0.3 * moved(high, 1.0, Z, y) + 0.2 * pull(Z, y, PLAIN)
             torch.testing.assert_close(moved(term, 1.0, Z, y), wanted, atol=1e-6, rtol=1e-3)
 
 

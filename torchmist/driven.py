@@ -5,15 +5,15 @@ and negative where it is subtracted. So the plain term, whose value is that of t
 alone, need not be told, and an encoder that is trained against it is not handed the derivative of
 the number that it can fool:
 
-* *added*, half of the network's gradient and a tenth of that of the information of two Gaussian
-  processes (:mod:`torchmist.pull`), as long as the network sees what there is. Where a kernel
-  estimate (:mod:`torchmist.floor`) comes within .05 nats of the value or above it, or the value
-  falls below .2 nats, it is that of the processes alone: what is left then is what hides.
+* *added*, three tenths of the network's gradient and a fifth of that of the information of two
+  Gaussian processes (:mod:`torchmist.pull`), as long as the network sees what there is. Where a
+  kernel estimate (:mod:`torchmist.floor`) comes within .05 nats of the value or above it, or the
+  value falls below .2 nats, it is that of the processes alone: what is left then is what hides.
 * *subtracted*, that of the processes alone, a fifth of it or, of two codes that are joined, two
   fifths: an encoder takes any share of the network's gradient to inflate the value.
 
-The shares keep the gradient in nats where the network is right: on Gaussian channels the first is
-as near to the exact one as the network's own. Only what is computed, as the output of an encoder
+The shares keep the gradient about as large as that of the information where the network is right.
+Only what is computed, as the output of an encoder
 is, is treated so; a tensor that was given as it is (a leaf) has the derivative of the value.
 
 Legend: ``B`` datasets, ``N`` samples, ``d`` columns, ``K`` parts of ``m`` samples.
@@ -35,7 +35,7 @@ from torchmist.no_gradient import no_gradient
 
 __all__ = ["driven", "is_computed", "warns_against"]
 
-_OWN, _BESIDE = 0.5, 0.1  # of the gradients of the value and of the processes, when added
+_OWN, _BESIDE = 0.3, 0.2  # of the gradients of the value and of the processes, when added
 _ALONE, _JOINED = 0.2, 0.4  # of that of the processes when subtracted, of one code and of two
 _MARGIN, _LITTLE, _SOFT = 0.05, 0.2, 0.03  # nats
 

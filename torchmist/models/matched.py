@@ -60,7 +60,8 @@ def matched_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Mat
     n = torch.full((len(x),), x.shape[1], device=x.device) if mask is None else mask.sum(-1)
     with no_gradient():
         waves = [_waves(rank.codes.mT, n, mask) for rank in ranks]
-        partner, good = _partners(waves[0], waves[1], n)
+        apart = [_apart(wave, _tied(rank.codes.mT, mask)) for wave, rank in zip(waves, ranks)]
+        partner, good = _partners(apart[0], apart[1], n)
     other = scores[1].gather(2, partner[:, None].expand(-1, x.shape[1], -1))
     correlation = (scores[0] * other).sum(1) / n[:, None]
     square = correlation.square().clamp(max=_HIGHEST)
@@ -95,9 +96,7 @@ def _waves(codes: Tensor, n: Tensor, mask: Tensor | None) -> Tensor:
     length 1, 0 for padding."""
     order = torch.arange(1, _WAVES + 1, device=codes.device)
     place = ((codes + 1) / (2 * n[:, None, None])).float()
-    waves = unit_columns(torch.cos(math.pi * order * place[..., None]).flatten(2), mask)
-    tied = _tied(codes, mask)
-    return waves if visible(tied.any()) is False else _apart(waves, tied)
+    return unit_columns(torch.cos(math.pi * order * place[..., None]).flatten(2), mask)
 
 
 def _tied(codes: Tensor, mask: Tensor | None) -> Tensor:
@@ -113,6 +112,8 @@ def _apart(waves: Tensor, tied: Tensor) -> Tensor:
     """Waves ``[B, N, d w]`` whose columns are ``tied`` ``[B, d]`` turned to uncorrelated ones of
     length 1: those of few values all say the same, and chance would count as often as there are
     waves. Directions in which the waves of a column hardly differ are 0."""
+    if visible(tied.any()) is False:
+        return waves
     each = waves.unflatten(-1, (-1, _WAVES)).transpose(1, 2)
     values, vectors = torch.linalg.eigh(each.mT @ each)
     scale = torch.where(values > _SAME, values.clamp(min=_SAME).rsqrt(), 0.0)
