@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from conftest import Constant
@@ -72,7 +74,7 @@ def test_added_codes_follow_the_value_in_part_as_long_as_it_sees_what_there_is(f
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(driven, "_LITTLE", -9.0)
             patch.setattr(driven, "_floor", lambda *_: torch.full((1,), -9.0))
-            wanted = 0.3 * moved(high, 1.0, Z, y) + 0.2 * pull(Z, y, PLAIN)
+            wanted = 0.25 * moved(high, 1.0, Z, y) + 0.5 * pull(Z, y, PLAIN)
             torch.testing.assert_close(moved(term, 1.0, Z, y), wanted, atol=1e-6, rtol=1e-3)
 
 
@@ -113,6 +115,17 @@ def test_few_samples_have_the_derivative_of_the_value() -> None:
         out = driven.driven(value, few, Y[None, : few.shape[1]], shown, 10)
         own, pulled = torch.autograd.grad(out, [value, x], allow_unused=True)
         assert own == 1.0 and (pulled is None or not pulled.any())
+
+
+def test_sides_without_a_gradient_do_not_make_a_leaf_a_code(forms) -> None:
+    plain, _, module = forms
+    z, y = (side.clone().requires_grad_() for side in (Z, Y))
+    wanted = torch.autograd.grad(plain(z, Y), z)[0]
+    for term in (
+        forms[2],
+        lambda a, b, **o: torchmist.mist_mi(a, b, model=forms[2].estimator(a), **o),
+    ):
+        torch.testing.assert_close(torch.autograd.grad(term(z, 1.0 * y, wrt="z"), z)[0], wanted)
 
 
 def test_a_second_derivative_is_an_error(forms) -> None:

@@ -5,16 +5,16 @@ and negative where it is subtracted. So the plain term, whose value is that of t
 alone, need not be told, and an encoder that is trained against it is not handed the derivative of
 the number that it can fool:
 
-* *added*, three tenths of the network's gradient and a fifth of that of the information of two
-  Gaussian processes (:mod:`torchmist.pull`), as long as the network sees what there is. Where a
-  kernel estimate (:mod:`torchmist.floor`) comes within .05 nats of the value or above it, or the
-  value falls below .2 nats, it is that of the processes alone: what is left then is what hides.
+* *added*, a quarter of the network's gradient and half of that of the information of two Gaussian
+  processes (:mod:`torchmist.pull`), as long as the network sees what there is. Where a kernel
+  estimate (:mod:`torchmist.floor`) comes within .05 nats of the value or above it, or the value
+  falls below .2 nats, it is that of the processes alone: what is left then is what hides.
 * *subtracted*, that of the processes alone, a fifth of it or, of two codes that are joined, two
   fifths: an encoder takes any share of the network's gradient to inflate the value.
 
-The shares keep the gradient about as large as that of the information where the network is right.
-Only what is computed, as the output of an encoder
-is, is treated so; a tensor that was given as it is (a leaf) has the derivative of the value.
+Only what is computed, as the output of an encoder is, is treated so; a tensor that was given as it
+is (a leaf) has the derivative of the value. The sign is read at the term: an optimizer that maximises
+the loss, or a layer between encoder and term that reverses gradients, is not seen.
 
 Legend: ``B`` datasets, ``N`` samples, ``d`` columns, ``K`` parts of ``m`` samples.
 """
@@ -32,19 +32,19 @@ from torchmist.copula import first_order, normal_scores
 from torchmist.floor import kernel_floor
 from torchmist.guarded import Pursued, dealt, part_shares, parts_mean, pull_at
 from torchmist.no_gradient import no_gradient
+from torchmist.sample import Wrt
 
 __all__ = ["driven", "is_computed", "warns_against"]
 
-_OWN, _BESIDE = 0.3, 0.2  # of the gradients of the value and of the processes, when added
+_OWN, _BESIDE = 0.25, 0.5  # of the gradients of the value and of the processes, when added
 _ALONE, _JOINED = 0.2, 0.4  # of that of the processes when subtracted, of one code and of two
 _MARGIN, _LITTLE, _SOFT = 0.05, 0.2, 0.03  # nats
 
 
-def is_computed(*sides: Tensor) -> bool:
-    """Whether the gradient of one of them goes on to what it was computed from."""
-    return torch.is_grad_enabled() and any(
-        side.requires_grad and not side.is_leaf for side in sides
-    )
+def is_computed(z: Tensor, y: Tensor, wrt: Wrt) -> bool:
+    """Whether a gradient in one of the sides that get one goes on to what it was computed from."""
+    sides = [side for name, side in (("z", z), ("y", y)) if wrt in (name, "both")]
+    return torch.is_grad_enabled() and any(v.requires_grad and not v.is_leaf for v in sides)
 
 
 def driven(value: Tensor, x: Tensor, y: Tensor, mask: Tensor | None, least: int) -> Tensor:
@@ -116,7 +116,7 @@ def _directed(
             if gradient is not None:
                 moved[k] = moved[k] + factor[..., None, None] * gradient.view(moved[k].shape)
     n = sides[0].shape[1]
-    back = [side.transpose(1, 2).flatten(1, 2)[:, :n] for side in moved]
+    back = [side.transpose(1, 2).reshape(len(side), -1, side.shape[-1])[:, :n] for side in moved]
     return share, back[0] if needed[0] else None, back[1] if needed[1] else None
 
 

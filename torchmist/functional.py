@@ -140,7 +140,7 @@ def mist_mi(
     else:
         views = [answer(sample, network).quantiles]
     mi = torch.stack([reduce_quantiles(q, network.levels, chosen) for q in views]).amin(0)
-    if goal == "auto" and not maximize and is_computed(z, y):
+    if goal == "auto" and not maximize and is_computed(z, y, wrt):
         least = fewest_samples(network.trained_range, True)
         mi = driven(mi, sample.x, sample.y, sample.mask, least)
     return average(mi, weight)

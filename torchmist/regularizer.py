@@ -178,7 +178,7 @@ class MIRegularizer(nn.Module):
             check_alone(z, y, mask, "memory")
             z, y = self.memory.beside(z, y)
             own = len(batch[0]) if len(z) > len(batch[0]) else None
-        computed = self.auto and is_computed(*batch)
+        computed = self.auto and is_computed(*batch, wrt)
         term = self._term(z, y, names, wrt, mask, weight, own, computed)
         if self.training and torch.is_grad_enabled():
             self.memory.keep(*batch)
