@@ -13,8 +13,8 @@ the number that it can fool:
   fifths: an encoder takes any share of the network's gradient to inflate the value.
 
 Only what is computed, as the output of an encoder is, is treated so; a tensor that was given as it
-is (a leaf) has the derivative of the value. The sign is read at the term: an optimizer that maximises
-the loss, or a layer between encoder and term that reverses gradients, is not seen.
+is (a leaf) has the derivative of the value. The sign is read at the term: neither an optimizer that
+maximises the loss nor a layer between encoder and term that reverses gradients is seen.
 
 Legend: ``B`` datasets, ``N`` samples, ``d`` columns, ``K`` parts of ``m`` samples.
 """
