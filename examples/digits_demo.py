@@ -8,10 +8,11 @@ light on dark. An encoder makes a noisy code ``z`` of the image for a linear dig
 Trained for the digit alone, it keeps the style. The noise keeps I(z; style) finite and meaningful.
 Two ways of adding one term to the loss are compared:
 
-- *plain*: ``mist_mi(z, style)`` on the whole batch. The estimate falls to its floor, but probes
-  trained afterwards still find the style. A frozen estimator is a fixed critic, and the codes form
-  ten clusters, one per digit: the encoder keeps the style inside each cluster, in a way that does
-  not show in the cloud as a whole (the same estimator, asked digit by digit, still sees it).
+- *plain*: ``mist_mi(z, style, goal=None)``, the derivative of the value, on the whole batch. The
+  estimate falls to its floor, but probes trained afterwards still find the style. A frozen
+  estimator is a fixed critic, and the codes form ten clusters, one per digit: the encoder keeps the
+  style inside each cluster, in a way that does not show in the cloud as a whole (the same
+  estimator, asked digit by digit, still sees it).
 - *within digits*: the batch holds one dataset per digit, ``[10, N, d]``, and the term is the mean
   of I(z; style | digit). The style was drawn without regard to the digit, so this is at least I(z;
   style), and the clusters are no hiding place. It is one line all the same.
@@ -110,13 +111,13 @@ def encoder() -> nn.Sequential:
 
 def plain(z: Tensor, style: Tensor) -> Tensor:
     """I(z; style) over the whole batch."""
-    return torchmist.mist_mi(z, style)
+    return torchmist.mist_mi(z, style, goal=None)
 
 
 def within_digits(z: Tensor, style: Tensor) -> Tensor:
     """Mean of I(z; style | digit): the batch lies digit by digit, so a reshape makes datasets."""
     datasets = z.reshape(CLASSES, PER_DIGIT, WIDTH)
-    return torchmist.mist_mi(datasets, style.reshape(CLASSES, PER_DIGIT, 1))
+    return torchmist.mist_mi(datasets, style.reshape(CLASSES, PER_DIGIT, 1), goal=None)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,8 @@ SHARE = 4
 """Rows for each column, from which all columns are taken."""
 _RIDGE = 1e-8
 _EDGE = 5.0  # deviations, beyond which no scores of distinct values lie
-_FEW = 8  # rows in which a column differs from its one value, for its scores not to be cut
+_FEW = 8  # rows that share the variance of a column, up to which its scores are cut
+_SPARSE = 6  # rows over the fourth moment of a column, which is n / k where k rows differ from it
 _ROUNDING = 1e-6  # of a variance of 1
 
 
@@ -40,17 +41,26 @@ def linear_information(
     """
     most = x.shape[1] // SHARE
     n = torch.full(x.shape[:1], x.shape[1], device=x.device) if mask is None else mask.sum(-1)
-    far = (n / _FEW).sqrt().clamp(min=_EDGE)
     sides, rows = [], []
     for k, side in enumerate((x, y)):
-        if through is None or side.shape[-1] <= most:
+        whole = through is None or side.shape[-1] <= most
+        if through is None or whole:
             sides.append(normal_scores(side, mask))
-            edge = far[:, None, None].double()
         else:
             sides.append(through[k].rows[..., : max(1, most)])
-            edge = torch.full_like(far, _EDGE)[:, None, None].double()
-        rows.append(standardise(sides[k].double().mT, mask).mT.clamp(-edge, edge))
+        rows.append(_cut(standardise(sides[k].double().mT, mask).mT, n, whole))
     return gaussian_information(rows[0], rows[1], n)[:, None].to(sides[0].dtype)
+
+
+def _cut(rows: Tensor, n: Tensor, whole: bool) -> Tensor:
+    """Columns ``[B, N, d]`` of variance 1 without what stands out too far: where they are ``whole``
+    and no components, of those alone that differ from one value in a few rows."""
+    n = n[:, None, None].to(rows)
+    if not whole:
+        return rows.clamp(-_EDGE, _EDGE)
+    edge = (n / _FEW).sqrt().clamp(min=_EDGE)
+    fourth = rows.square().square().sum(1, keepdim=True) / n
+    return torch.where(fourth > n / _SPARSE, rows.clamp(-edge, edge), rows)
 
 
 def gaussian_information(x: Tensor, y: Tensor, n: Tensor, ridge: float = _RIDGE) -> Tensor:

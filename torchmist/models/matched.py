@@ -60,8 +60,8 @@ def matched_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Mat
     n = torch.full((len(x),), x.shape[1], device=x.device) if mask is None else mask.sum(-1)
     with no_gradient():
         waves = [_waves(rank.codes.mT, n, mask) for rank in ranks]
-        apart = [_apart(wave, _tied(rank.codes.mT, mask)) for wave, rank in zip(waves, ranks)]
-        partner, good = _partners(apart[0], apart[1], n)
+        partner, good = _partners(waves[0], waves[1], n)
+        good = good & _sure(waves, [_tied(rank.codes.mT, mask) for rank in ranks], partner, n)
     other = scores[1].gather(2, partner[:, None].expand(-1, x.shape[1], -1))
     correlation = (scores[0] * other).sum(1) / n[:, None]
     square = correlation.square().clamp(max=_HIGHEST)
@@ -124,13 +124,31 @@ def _apart(waves: Tensor, tied: Tensor) -> Tensor:
 def _partners(x: Tensor, y: Tensor, n: Tensor) -> tuple[Tensor, Tensor]:
     """The column of ``y`` that each of ``x`` goes best with, ``[B, dx]``, and whether it goes best
     with that one too and beyond chance."""
-    found = (x.mT @ y).square().unflatten(-1, (-1, _WAVES)).sum(-1)
-    found = found.unflatten(1, (-1, _WAVES)).sum(2) * n[:, None, None]
+    found = _squares(x, y, n)
     best, partner = found.max(-1)
-    tests = _WAVES**2
-    high = math.log(found.shape[1] * found.shape[2]) + _SURE
-    chance = chance_square(tests, high)
-    return partner, (best >= found.amax(1).gather(1, partner)) & (best > chance)
+    return partner, (best >= found.amax(1).gather(1, partner)) & (best > _chance(found))
+
+
+def _sure(waves: list[Tensor], tied: list[Tensor], partner: Tensor, n: Tensor) -> Tensor:
+    """Whether columns go with their partners beyond chance where ties are accounted for,
+    ``[B, dx]``."""
+    if visible(tied[0].any() | tied[1].any()) is False:
+        return torch.ones_like(partner, dtype=torch.bool)
+    x, y = (_apart(wave, ties) for wave, ties in zip(waves, tied))
+    found = _squares(x, y, n)
+    return found.gather(2, partner[..., None])[..., 0] > _chance(found)
+
+
+def _squares(x: Tensor, y: Tensor, n: Tensor) -> Tensor:
+    """Sums ``[B, dx, dy]`` of squared correlations of the waves of two columns, times the rows."""
+    found: Tensor = (x.mT @ y).square().unflatten(-1, (-1, _WAVES)).sum(-1)
+    found = found.unflatten(1, (-1, _WAVES)).sum(2)
+    return found * n[:, None, None]
+
+
+def _chance(found: Tensor) -> float:
+    """What the best of as many sums hardly exceeds by chance."""
+    return chance_square(_WAVES**2, math.log(found.shape[1] * found.shape[2]) + _SURE)
 
 
 def chance_square(freedom: int, high: float) -> float:
