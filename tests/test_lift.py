@@ -61,7 +61,7 @@ def test_gradient_of_z_is_that_of_the_lifted_estimate(small) -> None:
     reg(z, Y).backward()
     plain = Z.clone().requires_grad_()
     view = copy.deepcopy(reg.lifts[0])
-    torchmist.mist_mi(view(plain[None], Y[None])[0][0], Y, model=small).backward()
+    torchmist.mist_mi(view(plain[None], Y[None])[0][0], Y, model=small, goal=None).backward()
     torch.testing.assert_close(z.grad, plain.grad)
 
 
