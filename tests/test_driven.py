@@ -73,7 +73,7 @@ def test_added_codes_follow_the_value_in_part_as_long_as_it_sees_what_there_is(f
     for term in others:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(driven, "_LITTLE", -9.0)
-            patch.setattr(driven, "_floor", lambda *_: torch.full((1,), -9.0))
+            patch.setattr(driven, "column_floor", lambda *_: torch.full((1,), -9.0))
             wanted = 0.25 * moved(high, 1.0, Z, y) + 0.5 * pull(Z, y, PLAIN)
             torch.testing.assert_close(moved(term, 1.0, Z, y), wanted, atol=1e-6, rtol=1e-3)
 

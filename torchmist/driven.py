@@ -28,8 +28,8 @@ import torch
 from torch import Tensor
 
 from torchmist.checks import visible, warn_once
-from torchmist.copula import first_order, normal_scores
-from torchmist.floor import kernel_floor
+from torchmist.copula import first_order
+from torchmist.floor import column_floor
 from torchmist.guarded import Pursued, dealt, part_shares, parts_mean, pull_at
 from torchmist.no_gradient import no_gradient
 from torchmist.sample import Wrt
@@ -104,24 +104,20 @@ def _directed(
         if visible(here.any()) is False:
             continue
         if goal == "minimize":
-            floor = parts_mean(_floor(a, b, some).view(parts.shape), dealt_mask)
+            floor = parts_mean(column_floor(a, b, some).view(parts.shape), dealt_mask)
             own, strength = _when_added(value, floor)
         else:
             own = torch.zeros_like(value)
             strength = torch.full_like(value, _JOINED if all(needed) else _ALONE)
         share = torch.where(here, 1 - whole * (1 - own), share)
         factor = (torch.where(here, grad, 0.0) * strength * whole)[:, None] * parts
-        pull = pull_at(a, b, some, goal, needed)
+        pull = pull_at(a, b, some, needed, goal)
         for k, gradient in enumerate(pull[1:]):
             if gradient is not None:
                 moved[k] = moved[k] + factor[..., None, None] * gradient.view(moved[k].shape)
     n = sides[0].shape[1]
     back = [side.transpose(1, 2).reshape(len(side), -1, side.shape[-1])[:, :n] for side in moved]
     return share, back[0] if needed[0] else None, back[1] if needed[1] else None
-
-
-def _floor(x: Tensor, y: Tensor, mask: Tensor | None) -> Tensor:
-    return kernel_floor(normal_scores(x, mask), normal_scores(y, mask), mask)
 
 
 def _when_added(value: Tensor, floor: Tensor) -> tuple[Tensor, Tensor]:

@@ -16,7 +16,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["kernel_floor"]
+from torchmist.copula import normal_scores
+
+__all__ = ["column_floor", "kernel_floor"]
 
 _SMOOTH, _TIED, _FAR, _LEAST = 0.05, 1e-6, 1e6, -40.0
 _NEAR = 10
@@ -52,6 +54,11 @@ def kernel_floor(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
         else:
             means.append((ratio * mask).sum(-1) / mask.sum(-1))
     return torch.stack(means).amax(0)
+
+
+def column_floor(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
+    """:func:`kernel_floor` of the normal scores of columns ``[B, N, d]`` in any units."""
+    return kernel_floor(normal_scores(x, mask), normal_scores(y, mask), mask)
 
 
 def _kernels(u: Tensor, out: Tensor, count: Tensor) -> list[Tensor]:

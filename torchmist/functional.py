@@ -12,7 +12,7 @@ from torch import Tensor
 
 from torchmist.degenerate import fewest_samples
 from torchmist.driven import driven, is_computed, warns_against
-from torchmist.guarded import Told, check_pursued, guarded_information
+from torchmist.guarded import Told, check_pursued, guarded_information, pursued
 from torchmist.models.network import QuantileNetwork
 from torchmist.places import labelled
 from torchmist.quantiles import (
@@ -54,7 +54,7 @@ def _check_direction(goal: Told, maximize: bool) -> None:
     check_pursued(goal)
     if not isinstance(maximize, bool):
         raise TypeError(f"expected maximize to be True or False, got {maximize!r}")
-    if maximize and goal in ("minimize", "maximize"):
+    if maximize and pursued(goal):
         raise ValueError(
             f"expected goal={goal!r} without maximize=True, which is a cautious value alone; for a "
             f"term that is subtracted from a loss pass goal='maximize' and leave maximize out"
@@ -126,15 +126,16 @@ def mist_mi(
     """
     _check_direction(goal, maximize)
     check_term(z, y, num_classes)
-    low = maximize or goal == "maximize"
+    told = pursued(goal)
+    low = maximize or told == "maximize"
     chosen: Statistic = (LOW if low else "mean") if statistic is None else statistic
     check_statistic(chosen)
     sample = term_sample(z, y, wrt=wrt, mask=mask)
     network = resolve_model(model, sample.x.device)
-    if goal == "minimize" or goal == "maximize":
+    if told is not None:
         plain = labelled(y, num_classes)
-        found = guarded_information(sample, network, goal, statistic=chosen, plain=plain)
-        return average(warns_against(found, goal), weight)
+        found = guarded_information(sample, network, told, statistic=chosen, plain=plain)
+        return average(warns_against(found, told), weight)
     if maximize:
         views = seen_from_all_sides(sample, network, turn_y=not sample.labels[1])
     else:

@@ -47,6 +47,7 @@ from torchmist.guarded import (
     check_pursued,
     pulled,
     pulled_at,
+    pursued,
     soft_extreme,
 )
 from torchmist.memory import weighed
@@ -78,13 +79,13 @@ def check_goal(
         raise TypeError(
             f"expected critic to be a torchmist.critic.CriticConfig, got {type(critic).__name__}"
         )
-    pursued = goal in ("minimize", "maximize")
-    if critic is not None and not pursued:
+    told = pursued(goal)
+    if critic is not None and told is None:
         raise ValueError(
             f"expected critic together with a goal, which brings it, got goal={goal!r}; pass "
             f"goal='minimize' or goal='maximize', or leave critic out"
         )
-    if pursued and (lift is not None or trainable):
+    if told is not None and (lift is not None or trainable):
         raise ValueError(
             f"expected goal={goal!r} without lift and trainable, got lift={lift!r}, "
             f"trainable={trainable}; a goal has a critic of its own and a frozen network"

@@ -19,14 +19,14 @@ network over three views (raw, whitened, rotated). The entropy of labels bounds 
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from torchmist.checks import visible
-from torchmist.copula import normal_scores
 from torchmist.degenerate import (
     fewest_samples,
     live_datasets,
@@ -35,11 +35,11 @@ from torchmist.degenerate import (
     why_nothing,
 )
 from torchmist.eager import outside_graphs
-from torchmist.floor import kernel_floor
+from torchmist.floor import column_floor
 from torchmist.memory import weighed
 from torchmist.models.network import QuantileNetwork
 from torchmist.paired import paired_pull
-from torchmist.pull import PLAIN, SHARP, Pull, WrittenGradient, kernel_pull
+from torchmist.pull import PLAIN, SHARP, Pull, kernel_pull, written
 from torchmist.quantiles import (
     Statistic,
     answer_views,
@@ -51,7 +51,7 @@ from torchmist.sample import Sample
 from torchmist.views import whitened_view
 
 __all__ = ["ROWS", "Pursued", "Told", "check_pursued", "dealt", "guarded_information",
-           "part_shares", "parts_mean", "pull_at", "pulled", "pulled_at",
+           "part_shares", "parts_mean", "pull_at", "pulled", "pulled_at", "pursued",
            "soft_extreme"]  # fmt: skip
 
 Pursued = Literal["minimize", "maximize"]
@@ -75,6 +75,11 @@ def check_pursued(goal: Told) -> None:
         )
 
 
+def pursued(goal: Told) -> Pursued | None:
+    """The direction that a term was told, None of ``"auto"`` and of None."""
+    return None if goal == "auto" else goal
+
+
 def soft_extreme(opinions: Tensor, goal: Pursued) -> Tensor:
     """Soft maximum or minimum over the first axis: between the mean and the extreme."""
     sign = 1.0 if goal == "minimize" else -1.0
@@ -89,21 +94,11 @@ def pulled(value: Tensor, information: Tensor) -> Tensor:
 
 def pulled_at(x: Tensor, y: Tensor, mask: Tensor | None, goal: Pursued) -> Tensor:
     """The information ``[B]`` of :func:`pull_at`, with its gradient in both sides."""
-    out: Tensor = _Pulled.apply(x, y, mask, goal)  # type: ignore[no-untyped-call]
-    return out
-
-
-class _Pulled(WrittenGradient):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, y: Tensor, mask: Tensor | None, goal: Pursued) -> Tensor:
-        needed = (ctx.needs_input_grad[0], ctx.needs_input_grad[1])
-        out, *gradients = pull_at(x, y, mask, goal, needed)
-        ctx.save_for_backward(*gradients, x, y)
-        return out
+    return written(x, y, mask, partial(pull_at, goal=goal))
 
 
 def pull_at(
-    x: Tensor, y: Tensor, mask: Tensor | None, goal: Pursued, needed: tuple[bool, bool]
+    x: Tensor, y: Tensor, mask: Tensor | None, needed: tuple[bool, bool], goal: Pursued
 ) -> Pull:
     """The information of ``[B, N, dx]`` and ``[B, N, dy]`` whose gradient pulls, and its gradients
     in the sides that are ``needed``.
@@ -113,16 +108,16 @@ def pull_at(
     that of their pairs against moved rows, which neither larger codes nor chance can raise.
     """
     if goal == "minimize":
-        return kernel_pull(x, y, mask, PLAIN, needed)
+        return kernel_pull(x, y, mask, needed, PLAIN)
     if x.shape[1] < _PAIRS or not all(needed):
-        return kernel_pull(x, y, mask, SHARP, needed)
+        return kernel_pull(x, y, mask, needed, SHARP)
     paired = paired_pull(x, y, mask)
     if mask is None:
         return paired
     enough = mask.sum(-1) >= _PAIRS
     if visible(enough.all()):
         return paired
-    other = kernel_pull(x, y, mask, SHARP, needed)
+    other = kernel_pull(x, y, mask, needed, SHARP)
     value = torch.where(enough, paired.information, other.information)
     return Pull(value, *(_chosen(enough, a, b) for a, b in zip(paired[1:], other[1:])))
 
@@ -177,8 +172,7 @@ def _information(
         quantiles = answer_views(sample, _views(sample, plain), network)
         each = [reduce_quantiles(q, network.levels, statistic) for q in quantiles]
         some = None if mask is None else mask[:, 0]
-        a, b = (normal_scores(side[:, 0], some) for side in (x, y))
-        opinions = [torch.stack(each).mean(0), kernel_floor(a, b, some)]
+        opinions = [torch.stack(each).mean(0), column_floor(x[:, 0], y[:, 0], some)]
     else:
         quantiles = seen_from_all_sides(sample, network, turn_y=not plain)
         opinions = [reduce_quantiles(q, network.levels, statistic) for q in quantiles]

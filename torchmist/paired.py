@@ -22,7 +22,7 @@ Kernels and legend as in :mod:`torchmist.pull`.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -30,11 +30,12 @@ from torch import Tensor
 from torchmist.pull import (
     Pull,
     Resolution,
-    WrittenGradient,
     kernel_gradient,
     kernel_of,
     logs_and_inverses,
     present_samples,
+    unit_columns,
+    written,
 )
 
 __all__ = ["PAIRED", "paired_information", "paired_pull"]
@@ -44,7 +45,6 @@ PAIRED = Resolution(1.0, 0.5)
 _THIRDS = (1, 2)
 _SHRUNK = 0.02  # share of the unit matrix in a covariance
 _WIDEST = 256  # columns of both sides together, of which it is asked
-_TINY = 1e-12
 
 Triple = tuple[Tensor, Tensor, Tensor]
 Moves = tuple[list[Tensor], list[Tensor]]
@@ -71,21 +71,7 @@ def paired_information(
         >>> float(paired_information(x, x.square())) > 0.2
         True
     """
-    out: Tensor = _Paired.apply(x, y, mask, resolution)  # type: ignore[no-untyped-call]
-    return out
-
-
-class _Paired(WrittenGradient):
-    """The value, and its gradient in the sides that need one, in one pass."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, y: Tensor, mask: Tensor | None, resolution: Resolution
-    ) -> Tensor:
-        needed = (ctx.needs_input_grad[0], ctx.needs_input_grad[1])
-        out, *gradients = paired_pull(x, y, mask, needed, resolution)
-        ctx.save_for_backward(*gradients, x, y)
-        return out
+    return written(x, y, mask, partial(paired_pull, resolution=resolution))
 
 
 def paired_pull(
@@ -96,30 +82,29 @@ def paired_pull(
     ``needed``, None in the other."""
     present = present_samples(x, mask)
     there, back = ([_moved(present, sign * k) for k in _THIRDS] for sign in (1, -1))
-    near = _by_kernels(x, y, present, (there, back), resolution)
-    pulls = [near]
+    value, in_x, in_y = _by_kernels(x, y, present, (there, back), resolution)
     if x.shape[-1] + y.shape[-1] <= _WIDEST:
-        pulls.append(_by_columns(x, y, present, (there, back)))
-    value, in_x, in_y = (sum(parts[1:], parts[0]) for parts in zip(*pulls))
+        parts = zip((value, in_x, in_y), _by_columns(x, y, present, (there, back)))
+        value, in_x, in_y = (a + b for a, b in parts)
     return Pull(value, in_x if needed[0] else None, in_y if needed[1] else None)
 
 
 def _by_columns(x: Tensor, y: Tensor, present: Tensor, moves: Moves) -> Triple:
     """What Gaussian columns of shrunk covariances share beyond moved rows."""
     there, back = moves
-    count = present.sum(-1)[:, None, None].clamp(min=1)
-    a, b = (_standard(side, present, count) for side in (x, y))
-    others = [b.values, *(_rows(b.values, rows) for rows in there)]
-    both = torch.cat([a.values.expand(3, *a.values.shape), torch.stack(others)], -1)
-    share = (1 - _SHRUNK) / count
+    count = present.sum(-1)
+    (a, scale_a), (b, scale_b) = (unit_columns(side, present, count) for side in (x, y))
+    others = [b, *(_rows(b, rows) for rows in there)]
+    both = torch.cat([a.expand(3, *a.shape), torch.stack(others)], -1)
+    share = (1 - _SHRUNK) / count[:, None, None].clamp(min=1)
     covariance = share * (both.mT @ both) + _SHRUNK * torch.eye(both.shape[-1], device=x.device)
     lower = torch.linalg.cholesky_ex(covariance).L
     logs = lower.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     each = share * (both @ torch.cholesky_inverse(lower))  # of half a log-determinant
     of_x, of_y = each.split([x.shape[-1], y.shape[-1]], -1)
     returned = torch.stack([_rows(part, rows) for part, rows in zip(of_y[1:], back)])
-    in_x = a.gradient(of_x[1:].mean(0) - of_x[0], present, count)
-    in_y = b.gradient(returned.mean(0) - of_y[0], present, count)
+    in_x = _through_unit(a, scale_a, of_x[1:].mean(0) - of_x[0], present)
+    in_y = _through_unit(b, scale_b, returned.mean(0) - of_y[0], present)
     return logs[1:].mean(0) - logs[0], in_x, in_y
 
 
@@ -142,25 +127,13 @@ def _by_kernels(
     return logs[1:].mean(0) - logs[0], gradients[0], gradients[1]
 
 
-class _Standard(NamedTuple):
-    """Columns ``[B, N, d]`` of mean 0 and variance 1, and the ``scale`` ``[B, 1, d]`` they took."""
-
-    values: Tensor
-    scale: Tensor
-
-    def gradient(self, grad: Tensor, present: Tensor, count: Tensor) -> Tensor:
-        """The gradient in the columns as they were, from that in the values."""
-        mean = (grad * present[..., None]).sum(1, keepdim=True) / count
-        along = (grad * self.values).sum(1, keepdim=True) / count
-        return (grad - mean - self.values * along) * self.scale * present[..., None]
-
-
-def _standard(side: Tensor, present: Tensor, count: Tensor) -> _Standard:
+def _through_unit(unit: Tensor, scale: Tensor, grad: Tensor, present: Tensor) -> Tensor:
+    """The gradient in columns as they were, from that in :func:`~torchmist.pull.unit_columns`."""
     here = present[..., None]
-    side = (side - (side * here).sum(1, keepdim=True) / count) * here
-    variance = side.square().sum(1, keepdim=True) / count
-    scale = torch.where(variance > _TINY, variance, torch.inf).rsqrt()
-    return _Standard(side * scale, scale)
+    count = here.sum(1, keepdim=True).clamp(min=1)
+    mean = (grad * here).sum(1, keepdim=True) / count
+    along = (grad * unit).sum(1, keepdim=True) / count
+    return (grad - mean - unit * along) * scale * here
 
 
 def _rows(values: Tensor, rows: Tensor) -> Tensor:

@@ -28,6 +28,8 @@ Legend: ``B`` datasets, ``N`` samples, ``d`` columns.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -35,9 +37,9 @@ from torch import Tensor
 
 from torchmist.copula import first_order
 
-__all__ = ["PLAIN", "SHARP", "Kernel", "Pull", "Resolution", "WrittenGradient", "kernel_gradient",
+__all__ = ["PLAIN", "SHARP", "Kernel", "Pull", "Resolution", "kernel_gradient",
            "kernel_information", "kernel_of", "kernel_pull", "logs_and_inverses",
-           "present_samples"]  # fmt: skip
+           "present_samples", "unit_columns", "written"]  # fmt: skip
 
 _TINY = 1e-12
 
@@ -75,13 +77,35 @@ def kernel_information(
         >>> float(kernel_information(x, x.square())) > 0.5
         True
     """
-    out: Tensor = _Information.apply(x, y, mask, resolution)  # type: ignore[no-untyped-call]
+    return written(x, y, mask, partial(kernel_pull, resolution=resolution))
+
+
+class Pull(NamedTuple):
+    """An information ``[B]`` in nats, and its gradients in both sides, None where not needed."""
+
+    information: Tensor
+    in_x: Tensor | None
+    in_y: Tensor | None
+
+
+Puller = Callable[[Tensor, Tensor, Tensor | None, tuple[bool, bool]], Pull]
+"""Of detached sides, a mask, and which of both gradients are needed."""
+
+
+def written(x: Tensor, y: Tensor, mask: Tensor | None, pull: Puller) -> Tensor:
+    """The information ``[B]`` of ``pull``, with its gradients in the sides that need one."""
+    out: Tensor = _Written.apply(x, y, mask, pull)  # type: ignore[no-untyped-call]
     return out
 
 
-class WrittenGradient(torch.autograd.Function):
-    """A value ``[B]`` of both sides whose ``forward`` saves the gradients in them, None where none
-    is needed, and then both sides: the first derivative alone."""
+class _Written(torch.autograd.Function):
+    """Value and gradients in one pass: the first derivative alone."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor, mask: Tensor | None, pull: Puller) -> Tensor:
+        found = pull(x, y, mask, (ctx.needs_input_grad[0], ctx.needs_input_grad[1]))
+        ctx.save_for_backward(found.in_x, found.in_y, x, y)
+        return found.information
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
@@ -95,30 +119,10 @@ class WrittenGradient(torch.autograd.Function):
         return (*found, None, None)
 
 
-class Pull(NamedTuple):
-    """An information ``[B]`` in nats, and its gradients in both sides, None where not needed."""
-
-    information: Tensor
-    in_x: Tensor | None
-    in_y: Tensor | None
-
-
-class _Information(WrittenGradient):
-    """The value, and its gradient in the sides that need one, in one pass."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, y: Tensor, mask: Tensor | None, resolution: Resolution
-    ) -> Tensor:
-        needed = (ctx.needs_input_grad[0], ctx.needs_input_grad[1])
-        out, *gradients = kernel_pull(x, y, mask, resolution, needed)
-        ctx.save_for_backward(*gradients, x, y)
-        return out
-
-
 def kernel_pull(
-    x: Tensor, y: Tensor, mask: Tensor | None, resolution: Resolution, needed: tuple[bool, bool]
-) -> Pull:
+    x: Tensor, y: Tensor, mask: Tensor | None, needed: tuple[bool, bool],
+    resolution: Resolution = PLAIN,
+) -> Pull:  # fmt: skip
     """:func:`kernel_information` ``[B]`` of detached sides, and its gradients in those that are
     ``needed``, None in the other."""
     n = x.shape[1]
@@ -163,16 +167,23 @@ class Kernel(NamedTuple):
     unit: Tensor  # [B, 1, 1], what the centred kernel is divided by
 
 
-def kernel_of(side: Tensor, present: Tensor, count: Tensor, resolution: Resolution) -> Kernel:
-    """The centred kernel of mean diagonal 1 over the noise, 0 for what is masked."""
+def unit_columns(side: Tensor, present: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
+    """Columns ``[B, N, d]`` of mean 0 and deviation 1 over the samples that are ``present``
+    ``[B, N]``, ``count`` ``[B]`` of them, 0 elsewhere, and the scale ``[B, 1, d]`` they took, 0 of
+    constant ones."""
     present, count = present[..., None], count[:, None, None].clamp(min=1)
     side = (side - (side * present).sum(1, keepdim=True) / count) * present
     variance = side.square().sum(1, keepdim=True) / count
-    moves = variance > _TINY
-    scale = torch.where(moves, variance, torch.inf).rsqrt()
-    squares = 2 * moves.sum(-1, keepdim=True).clamp(min=1) * count / (count - 1).clamp(min=1)
+    scale = torch.where(variance > _TINY, variance, torch.inf).rsqrt()
+    return side * scale, scale
+
+
+def kernel_of(side: Tensor, present: Tensor, count: Tensor, resolution: Resolution) -> Kernel:
+    """The centred kernel of mean diagonal 1 over the noise, 0 for what is masked."""
+    side, scale = unit_columns(side, present, count)
+    present, count = present[..., None], count[:, None, None].clamp(min=1)
+    squares = 2 * (scale > 0).sum(-1, keepdim=True).clamp(min=1) * count / (count - 1).clamp(min=1)
     width = resolution.width * squares
-    side = side * scale
     square = side.square().sum(-1)
     distance = (square[..., None] + square[..., None, :] - 2 * side @ side.mT).clamp_(min=0)
     raw = distance.div_(-width).exp_().mul_(present * present.mT)

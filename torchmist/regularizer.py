@@ -25,8 +25,8 @@ from torchmist.driven import driven, is_computed
 from torchmist.frozen import Frozen
 from torchmist.functional import Model, resolve_model
 from torchmist.gather import gather_samples
-from torchmist.goals import Goal, Pursued, check_goal
-from torchmist.guarded import Told
+from torchmist.goals import Goal, check_goal
+from torchmist.guarded import Told, pursued
 from torchmist.lift import LiftConfig, make_lifts
 from torchmist.memory import Memory, weighed
 from torchmist.models.network import QuantileNetwork
@@ -124,11 +124,10 @@ class MIRegularizer(nn.Module):
         self.num_classes = num_classes
         if statistic is not None:
             check_statistic(statistic)
-        self.goal: Pursued | None = None
+        self.goal = pursued(goal)
         self.auto = goal == "auto" and lift is None and not trainable
-        if goal == "minimize" or goal == "maximize":
-            self.goal = goal
-            self.pursuit = Goal(goal, critic or CriticConfig(), statistic)
+        if self.goal is not None:
+            self.pursuit = Goal(self.goal, critic or CriticConfig(), statistic)
         self.statistic: Statistic = self.pursuit.statistic if self.goal else statistic or "mean"
         self.memory = Memory(memory)
         self.every = check_count(every, "every", 0)

@@ -41,23 +41,21 @@ def linear_information(
     """
     most = x.shape[1] // SHARE
     n = torch.full(x.shape[:1], x.shape[1], device=x.device) if mask is None else mask.sum(-1)
-    sides, rows = [], []
+    rows = []
     for k, side in enumerate((x, y)):
-        whole = through is None or side.shape[-1] <= most
-        if through is None or whole:
-            sides.append(normal_scores(side, mask))
+        if through is None or side.shape[-1] <= most:
+            shown = normal_scores(side, mask)
+            rows.append(_cut_sparse(standardise(shown.double().mT, mask).mT, n))
         else:
-            sides.append(through[k].rows[..., : max(1, most)])
-        rows.append(_cut(standardise(sides[k].double().mT, mask).mT, n, whole))
-    return gaussian_information(rows[0], rows[1], n)[:, None].to(sides[0].dtype)
+            shown = through[k].rows[..., : max(1, most)]
+            rows.append(standardise(shown.double().mT, mask).mT.clamp(-_EDGE, _EDGE))
+    return gaussian_information(rows[0], rows[1], n)[:, None].to(shown.dtype)
 
 
-def _cut(rows: Tensor, n: Tensor, whole: bool) -> Tensor:
-    """Columns ``[B, N, d]`` of variance 1 without what stands out too far: where they are ``whole``
-    and no components, of those alone that differ from one value in a few rows."""
+def _cut_sparse(rows: Tensor, n: Tensor) -> Tensor:
+    """Columns ``[B, N, d]`` of variance 1, without what stands out too far in those that differ
+    from one value in a few rows."""
     n = n[:, None, None].to(rows)
-    if not whole:
-        return rows.clamp(-_EDGE, _EDGE)
     edge = (n / _FEW).sqrt().clamp(min=_EDGE)
     fourth = rows.square().square().sum(1, keepdim=True) / n
     return torch.where(fourth > n / _SPARSE, rows.clamp(-edge, edge), rows)

@@ -61,7 +61,7 @@ def matched_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Mat
     with no_gradient():
         waves = [_waves(rank.codes.mT, n, mask) for rank in ranks]
         partner, good = _partners(waves[0], waves[1], n)
-        good = good & _sure(waves, [_tied(rank.codes.mT, mask) for rank in ranks], partner, n)
+        good = good & _sure(waves, [_tied(rank.codes.mT, n, mask) for rank in ranks], partner, n)
     other = scores[1].gather(2, partner[:, None].expand(-1, x.shape[1], -1))
     correlation = (scores[0] * other).sum(1) / n[:, None]
     square = correlation.square().clamp(max=_HIGHEST)
@@ -99,13 +99,14 @@ def _waves(codes: Tensor, n: Tensor, mask: Tensor | None) -> Tensor:
     return unit_columns(torch.cos(math.pi * order * place[..., None]).flatten(2), mask)
 
 
-def _tied(codes: Tensor, mask: Tensor | None) -> Tensor:
-    """Which columns of rank codes ``[B, N, d]`` hold a value more than once, ``[B, d]``."""
+def _tied(codes: Tensor, n: Tensor, mask: Tensor | None) -> Tensor:
+    """Which columns of rank codes ``[B, N, d]`` of ``n`` rows hold a value more than once,
+    ``[B, d]``: the squares of distinct codes, twice their ranks, have the largest sum."""
+    squares = codes.long().square()
     if mask is not None:
-        apart = -1.0 - torch.arange(codes.shape[1], device=codes.device, dtype=codes.dtype)
-        codes = torch.where(mask[..., None], codes, apart[:, None])
-    ordered = codes.sort(1).values
-    return (ordered[:, 1:] == ordered[:, :-1]).any(1)
+        squares = squares * mask[..., None]
+    n = n[:, None].long()
+    return squares.sum(1) < 2 * (n - 1) * n * (2 * n - 1) // 3
 
 
 def _apart(waves: Tensor, tied: Tensor) -> Tensor:
