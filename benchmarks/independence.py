@@ -23,7 +23,7 @@ import importlib.util
 import itertools
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.independence_given import given, given_table
-from benchmarks.independence_laws import CONFOUNDED, PAIRS, mixed_graph, sample, weakened
+from benchmarks.independence_laws import (
+    CONFOUNDED,
+    LEVEL,
+    PAIRS,
+    mixed_graph,
+    rejections,
+    sample,
+    weakened,
+)
 from benchmarks.independence_triples import triples, triples_table
 from benchmarks.kinds import KINDS
 from benchmarks.kinds.baselines import neighbours
@@ -52,7 +60,6 @@ TABLES = ROOT / "benchmarks/tables/independence.md"
 PAGE = ROOT / "docs/independence.md"
 COLUMNS = ("part", "case", "n", "test", "first", "draws", "value", "seconds")
 PARTS = ("level", "large", "power", "given", "graph", "triples")
-LEVEL = 0.05
 _DRAWS, _BLOCK = 400, 50
 _PAIR_ROWS, _CONFOUNDED_ROWS = 100, 200
 _MANY_ROWS, _MANY_DRAWS = 2000, 200
@@ -114,10 +121,6 @@ TESTS: dict[str, Callable[[Any, Any, int], float]] = {
 """Tests of power by name: ``(x, y, seed) -> p``."""
 
 
-def _rejections(p_values: Iterable[float]) -> int:
-    return sum(p <= LEVEL for p in p_values)
-
-
 def level(records: Records, draws: int = _DRAWS, names: Sequence[str] = ()) -> None:
     """Rejections of laws that are independent, or independent given the third variable."""
     for name in names or [*PAIRS, *CONFOUNDED]:
@@ -149,7 +152,7 @@ def _level(records: Records, law: tuple[str, str, int], draws: int, size: int) -
             data = sample(name, n, seed)
             found.append(test(*data, model=None, generator=generator).p_value)
         seconds = time.process_time() - begin
-        records.add(*key, len(found), _rejections(found), seconds)
+        records.add(*key, len(found), rejections(found), seconds)
 
 
 def power(records: Records, draws: int = _POWER_DRAWS, names: Sequence[str] = ()) -> None:
@@ -165,7 +168,7 @@ def power(records: Records, draws: int = _POWER_DRAWS, names: Sequence[str] = ()
             pairs.append((x, weakened(y, share, np.random.default_rng(seed)), seed))
         for test in missing:
             begin = time.process_time()
-            value = _rejections(TESTS[test](*pair) for pair in pairs)
+            value = rejections(TESTS[test](*pair) for pair in pairs)
             seconds = time.process_time() - begin
             records.add("power", case, _POWER_ROWS, test, first, len(pairs), value, seconds)
 

@@ -9,24 +9,32 @@ where kinds are mixed. For evaluation only.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CONFOUNDED", "LINKED", "PAIRS", "linked", "mixed_graph", "sample", "weakened"]
+__all__ = ["CONFOUNDED", "LEVEL", "LINKED", "PAIRS", "linked", "mixed_graph", "rejections",
+           "sample", "weakened"]  # fmt: skip
 
 Array = NDArray[Any]
 Rng = np.random.Generator
 Law = Callable[[int, Rng], tuple[Any, ...]]
 
+LEVEL = 0.05
+"""Of all tests."""
 PAIRS: dict[str, Law] = {}
 """Independent pairs by name."""
 CONFOUNDED: dict[str, Law] = {}
 """Pairs with a common cause, or with a link between them, by name."""
 LINKED: dict[str, Callable[[int, float, Rng], tuple[Any, ...]]] = {}
 """Pairs with a common cause whose link beyond it has a strength, by name."""
+
+
+def rejections(p_values: Iterable[float]) -> int:
+    """How many of them are at most the level."""
+    return sum(p <= LEVEL for p in p_values)
 
 
 def _law(laws: dict[str, Law], name: str) -> Callable[[Law], Law]:
