@@ -66,16 +66,20 @@ def test_two_codes_that_are_joined_are_told_from_moved_rows(forms) -> None:
         torch.testing.assert_close(-a, 0.4 * b, atol=1e-6, rtol=1e-4)
 
 
-def test_added_codes_follow_the_value_in_part_as_long_as_it_sees_what_there_is(forms) -> None:
-    y = Z + 0.3 * draw(80, 3, seed=2)
+@pytest.mark.parametrize(("columns", "share"), [(3, 0.2), (8, 0.2), (12, 0.35), (20, 0.5)])
+def test_added_codes_follow_the_value_in_part_as_long_as_it_sees_what_there_is(
+    forms, columns: int, share: float
+) -> None:
+    z = draw(80, columns)
+    y = z[:, :3] + 0.3 * draw(80, 3, seed=2)
     plain, *others = forms
     high = lambda z, y: plain(z, y) + 9.0 - plain(z, y).detach()  # noqa: E731
     for term in others:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(driven, "_LITTLE", -9.0)
             patch.setattr(driven, "column_floor", lambda *_: torch.full((1,), -9.0))
-            wanted = 0.25 * moved(high, 1.0, Z, y) + 0.5 * pull(Z, y, PLAIN)
-            torch.testing.assert_close(moved(term, 1.0, Z, y), wanted, atol=1e-6, rtol=1e-3)
+            wanted = 0.25 * moved(high, 1.0, z, y) + share * pull(z, y, PLAIN)
+            torch.testing.assert_close(moved(term, 1.0, z, y), wanted, atol=1e-6, rtol=1e-3)
 
 
 def test_what_hides_from_the_network_is_pulled_at_by_the_processes() -> None:

@@ -5,10 +5,12 @@ and negative where it is subtracted. So the plain term, whose value is that of t
 alone, need not be told, and an encoder that is trained against it is not handed the derivative of
 the number that it can fool:
 
-* *added*, a quarter of the network's gradient and half of that of the information of two Gaussian
-  processes (:mod:`torchmist.pull`), as long as the network sees what there is. Where a kernel
-  estimate (:mod:`torchmist.floor`) comes within .05 nats of the value or above it, or the value
-  falls below .2 nats, it is that of the processes alone: what is left then is what hides.
+* *added*, a quarter of the network's gradient and a share of that of the information of two
+  Gaussian processes (:mod:`torchmist.pull`), as long as the network sees what there is: a fifth of
+  it in up to 8 columns, where both together are about as large as the derivative of the value, and
+  half in 16 and more, where the network sees less. Where a kernel estimate
+  (:mod:`torchmist.floor`) comes within .05 nats of the value or above it, or the value falls below
+  .2 nats, it is that of the processes alone: what is left then is what hides.
 * *subtracted*, that of the processes alone, a fifth of it or, of two codes that are joined, two
   fifths: an encoder takes any share of the network's gradient to inflate the value.
 
@@ -36,7 +38,8 @@ from torchmist.sample import Wrt
 
 __all__ = ["driven", "is_computed", "warns_against"]
 
-_OWN, _BESIDE = 0.25, 0.5  # of the gradients of the value and of the processes, when added
+_OWN = 0.25  # of the gradient of the value, when added
+_NARROW, _WIDE = (8, 0.2), (16, 0.5)  # columns, and what is added there of that of the processes
 _ALONE, _JOINED = 0.2, 0.4  # of that of the processes when subtracted, of one code and of two
 _MARGIN, _LITTLE, _SOFT = 0.05, 0.2, 0.03  # nats
 
@@ -105,7 +108,8 @@ def _directed(
             continue
         if goal == "minimize":
             floor = parts_mean(column_floor(a, b, some).view(parts.shape), dealt_mask)
-            own, strength = _when_added(value, floor)
+            columns = max(side.shape[-1] for side, need in zip(sides, needed) if need)
+            own, strength = _when_added(value, floor, columns)
         else:
             own = torch.zeros_like(value)
             strength = torch.full_like(value, _JOINED if all(needed) else _ALONE)
@@ -120,11 +124,14 @@ def _directed(
     return share, back[0] if needed[0] else None, back[1] if needed[1] else None
 
 
-def _when_added(value: Tensor, floor: Tensor) -> tuple[Tensor, Tensor]:
-    """Shares ``[B]`` of the value's gradient and of that of the processes, when it is added."""
+def _when_added(value: Tensor, floor: Tensor, columns: int) -> tuple[Tensor, Tensor]:
+    """Shares ``[B]`` of the value's gradient and of that of the processes, when it is added, in
+    codes of so many ``columns``."""
     hides = torch.maximum(floor - value + _MARGIN, _LITTLE - value)
     alone = torch.sigmoid(hides / _SOFT)
-    return _OWN * (1 - alone), _BESIDE + (1 - _BESIDE) * alone
+    (narrow, least), (wide, most) = _NARROW, _WIDE
+    beside = least + (most - least) * min(max((columns - narrow) / (wide - narrow), 0.0), 1.0)
+    return _OWN * (1 - alone), beside + (1 - beside) * alone
 
 
 def warns_against(value: Tensor, goal: Pursued) -> Tensor:
