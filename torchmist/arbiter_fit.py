@@ -118,7 +118,9 @@ def train_members(
                 best, kept = loss, copy.deepcopy(networks.state_dict())
             if epoch == schedule.epochs:
                 break
-            for rows in torch.randperm(len(data["mi"]), generator=generator).split(schedule.batch):
+            for rows in torch.randperm(len(data["mi"]), generator=generator, device="cpu").split(
+                schedule.batch
+            ):
                 descent.step(rows_of(data, rows))
     if held is not None:
         networks.load_state_dict(kept)
@@ -214,9 +216,11 @@ def train_doubt(
     rates = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     generator = torch.Generator().manual_seed(0)
     for _ in range(steps):
-        loss = torch.zeros(())
+        loss = torch.zeros((), device="cpu", dtype=torch.float32)
         for part, weight in zip(parts, weights):
-            rows = torch.randint(len(part["mi"]), (_DOUBT_BATCH,), generator=generator)
+            rows = torch.randint(
+                len(part["mi"]), (_DOUBT_BATCH,), generator=generator, device="cpu"
+            )
             t = arbiter.doubt(part["each"][rows].transpose(0, 1))
             loss = loss + weight * pinball_loss(t, from_nats(part["mi"][rows]), levels)
         optimizer.zero_grad()

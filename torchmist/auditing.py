@@ -115,10 +115,10 @@ def _score(x: Tensor, target: str, generator: torch.Generator) -> Tensor:
     """A number per sample ``[N]``, from standardised columns."""
     z = (x - x.mean(0)) / x.std(0).clamp(min=1e-12)
     if target == "column":
-        return z[:, int(torch.randint(z.shape[1], (1,), generator=generator))]
+        return z[:, int(torch.randint(z.shape[1], (1,), generator=generator, device="cpu"))]
     if target == "radius":
         return z.square().sum(-1)
-    return z @ torch.randn(z.shape[1], generator=generator, dtype=z.dtype)
+    return z @ torch.randn(z.shape[1], generator=generator, dtype=z.dtype, device="cpu")
 
 
 def audit(
@@ -199,10 +199,12 @@ def _noisy_bins(
     score: Tensor, bins: int, noise: float, generator: torch.Generator
 ) -> tuple[Tensor, float]:
     """The bins of scores ``[N]`` after the noisy channel, int64 ``[N]``, and their exact MI."""
-    inner = score.quantile(torch.arange(1, bins, dtype=score.dtype) / bins)
+    inner = score.quantile(torch.arange(1, bins, dtype=score.dtype, device="cpu") / bins)
     bin_of = torch.bucketize(score.contiguous(), inner)
     frequencies = torch.bincount(bin_of, minlength=bins) / len(score)
-    replaced = torch.rand(len(score), generator=generator) < noise
-    step = torch.randint(1, bins, (len(score),), generator=generator)
+    replaced = (
+        torch.rand(len(score), generator=generator, device="cpu", dtype=torch.float32) < noise
+    )
+    step = torch.randint(1, bins, (len(score),), generator=generator, device="cpu")
     label = torch.where(replaced, (bin_of + step) % bins, bin_of)
     return label, noisy_bins_mi(frequencies, noise)

@@ -71,7 +71,10 @@ def collinear(
         >>> collinear(near, b, torch.tensor([3.3])).opened
         tensor([False])
     """
-    opened, widest = torch.zeros(len(x), dtype=torch.bool), max(x.shape[-1], y.shape[-1])
+    opened, widest = (
+        torch.zeros(len(x), dtype=torch.bool, device="cpu"),
+        max(x.shape[-1], y.shape[-1]),
+    )
     if not 2 <= widest <= min(_MOST, x.shape[1] // SHARE):
         return Collinear(opened)
     if x.shape[1] < _EACH * (x.shape[-1] + y.shape[-1]):
@@ -152,12 +155,18 @@ def _negentropy(side: Tensor) -> Tensor:
     rows = side @ (vectors * values.rsqrt()[:, None]) @ vectors.mT
     gaps = rows.sort(1).values
     gaps = gaps[:, _GAP:] - gaps[:, :-_GAP]
-    single = gaps.log().mean(1) + math.log(n + 1) - float(torch.digamma(torch.tensor(_GAP)))
+    single = (
+        gaps.log().mean(1)
+        + math.log(n + 1)
+        - float(torch.digamma(torch.tensor(_GAP, device="cpu", dtype=torch.float32)))
+    )
     places = (torch.arange(_ROWS, device=side.device) + 0.5) * (n / _ROWS)
     some = rows if n <= _ROWS else rows[:, places.long()]
     radius = torch.cdist(some, some).kthvalue(_NEIGHBOURS + 1, -1).values
     ball = 0.5 * d * math.log(math.pi) - math.lgamma(0.5 * d + 1)
-    counts = torch.digamma(torch.tensor([float(some.shape[1]), float(_NEIGHBOURS)]))
+    counts = torch.digamma(
+        torch.tensor([float(some.shape[1]), float(_NEIGHBOURS)], device="cpu", dtype=torch.float32)
+    )
     whole = float(counts[0] - counts[1]) + ball + d * radius.log().mean(-1)
     found = torch.maximum(d * _NORMAL - whole, (_NORMAL - single - _CHANCE).clamp(min=0).sum(-1))
     out: Tensor = found.clamp(min=0)

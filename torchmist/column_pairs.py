@@ -173,7 +173,7 @@ def _sampled(columns: Columns, most: int | None, seed: int) -> Columns:
     if most is None or check_count(most, "max_samples", MIN_SAMPLES) >= len(columns.values):
         return columns
     generator = torch.Generator().manual_seed(seed)
-    rows = torch.randperm(len(columns.values), generator=generator)[:most]
+    rows = torch.randperm(len(columns.values), generator=generator, device="cpu")[:most]
     return columns.rows(rows.to(columns.values.device))
 
 

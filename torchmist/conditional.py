@@ -240,7 +240,12 @@ def estimate_given(sorted_: SortedGiven, model: Model = "mist") -> MIEstimate:
     why = told_by_given(a.values, b.values, c.values)
     if why:
         warn_once(f"torchmist: {why}")
-        return MIEstimate(torch.zeros(1, QUANTILES), quantile_levels(), (why,), False)
+        return MIEstimate(
+            torch.zeros(1, QUANTILES, device="cpu", dtype=torch.float32),
+            quantile_levels(),
+            (why,),
+            False,
+        )
     member, numbers = classes_of(c)
     rng = np.random.default_rng(0)
     total, notes, beyond = np.zeros(DRAWS), list(sorted_.notes), False
@@ -258,7 +263,7 @@ def estimate_given(sorted_: SortedGiven, model: Model = "mist") -> MIEstimate:
         total += float(rows.double().mean()) * np.minimum(draws, _bound((a, b), rows))
         notes += told
         beyond |= opened
-    levels, ends = quantile_levels(), torch.tensor([beyond])
+    levels, ends = quantile_levels(), torch.tensor([beyond], device="cpu")
     quantiles = quantiles_of(total, levels).clamp(min=0)[None]
     return MIEstimate(quantiles, levels, tuple(dict.fromkeys(notes)), False, ends)
 

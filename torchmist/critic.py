@@ -86,8 +86,15 @@ def features(y: Tensor, config: CriticConfig, mask: Tensor | None = None, *, pla
     own = lift_targets(y, config.columns, mask, squares=True)
     generator = torch.Generator().manual_seed(y.shape[-1])
     size = y.shape[-1], config.waves
-    ways = torch.randn(size, generator=generator).to(y.device) * (1 + 1 / size[0]) ** 0.5
-    phase = (2 * math.pi * torch.rand(config.waves, generator=generator)).to(y.device)
+    ways = (
+        torch.randn(size, generator=generator, device="cpu", dtype=torch.float32).to(y.device)
+        * (1 + 1 / size[0]) ** 0.5
+    )
+    phase = (
+        2
+        * math.pi
+        * torch.rand(config.waves, generator=generator, device="cpu", dtype=torch.float32)
+    ).to(y.device)
     columns = standardise(y.mT, mask).mT
     waves = standardise((columns @ ways + phase).cos().mT, mask).mT
     return torch.cat([own, waves], -1)
@@ -208,14 +215,8 @@ class Critic(nn.Module):
         shapes = self._shapes(*self._dims)
         size = sum(o * i + o for o, i in shapes)
         if self.weights is None:
-            generator = torch.Generator().manual_seed(0)
-            parts = []
-            for outputs, inputs in shapes:
-                uniform = 2 * torch.rand(outputs * inputs, generator=generator) - 1
-                parts += [uniform * (3 / inputs) ** 0.5, torch.zeros(outputs)]
-            self.weights = torch.cat(parts).to(z.device)
-            self.first, self.second = (torch.zeros_like(self.weights) for _ in range(2))
-            self.steps = torch.zeros((), device=z.device)
+            with torch.inference_mode(False), torch.no_grad():  # it is to learn outside of them
+                self.weights = self._started(shapes, z.device)
         if self.weights.numel() != size:
             raise ValueError(
                 f"expected z and y with the columns of the first call, got {self._dims[0]} and "
@@ -225,6 +226,20 @@ class Critic(nn.Module):
         if self.weights.device != z.device:
             self.to(z.device)
         return self.weights
+
+    def _started(self, shapes: tuple[tuple[int, int], ...], device: torch.device) -> Tensor:
+        """New weights for layers of these ``shapes``, at the start of their training."""
+        generator = torch.Generator().manual_seed(0)
+        parts = []
+        for outputs, inputs in shapes:
+            uniform = 2 * torch.rand(
+                outputs * inputs, generator=generator, device="cpu", dtype=torch.float32
+            ) - 1  # fmt: skip
+            parts += [uniform * (3 / inputs) ** 0.5, uniform.new_zeros(outputs)]
+        weights = torch.cat(parts).to(device)
+        self.first, self.second = (torch.zeros_like(weights) for _ in range(2))
+        self.steps = torch.zeros((), device=device, dtype=torch.float32)
+        return weights
 
     def _networks(
         self, weights: Tensor, z: Tensor, y: Tensor
@@ -248,7 +263,7 @@ class Critic(nn.Module):
     def _bound(self, a: Tensor, b: Tensor, mask: Tensor | None, first: int | None = None) -> Tensor:
         scores = a @ b.mT / self.config.embedding**0.5
         if mask is None:
-            count = torch.full((), float(a.shape[1]), device=a.device)
+            count = torch.full((), float(a.shape[1]), device=a.device, dtype=torch.float32)
         else:
             count = mask.sum(-1).clamp(min=1).to(scores.dtype)
             scores = scores.masked_fill(~mask[:, None], -math.inf)
@@ -262,7 +277,7 @@ class Critic(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Critic:
         """Follow the host to its device; stay in float32 whatever dtype the host takes."""
         if self.weights is not None:
-            device = fn(torch.zeros((), device=self.weights.device)).device
+            device = fn(torch.zeros((), device=self.weights.device, dtype=torch.float32)).device
             for name in _STATE:
                 setattr(self, name, getattr(self, name).to(device))
         return self

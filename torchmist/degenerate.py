@@ -111,4 +111,7 @@ def warn_nothing(why: str) -> None:
 def touching_zero(values: Iterable[Tensor], device: torch.device) -> Tensor:
     """0-dim 0 with a zero gradient for each of ``values`` that is floating point."""
     touched = [v for v in values if v.is_floating_point()]
-    return sum(((v.float() * 0).sum() for v in touched), torch.zeros((), device=device))
+    return sum(
+        ((v.float() * 0).sum() for v in touched),
+        torch.zeros((), device=device, dtype=torch.float32),
+    )

@@ -43,7 +43,7 @@ def data_notes(
         if not counted:
             notes += _code_notes(side, name) or ([] if ties else _tie_notes(side, name))
     both = torch.cat([x.values.double(), y.values.double()], -1)
-    numeric = torch.tensor([not label for label in (*x.label, *y.label)])
+    numeric = torch.tensor([not label for label in (*x.label, *y.label)], device="cpu")
     notes += _repeated_columns(both, numeric, x.values.shape[-1], names)
     if not counted:
         share = copied_share(both, ranked, numeric.to(both.device))

@@ -55,7 +55,7 @@ _TOP = 1.5  # concentrations up to this many times the samples or cells are equa
 _TAIL = 300.0  # larger ones, up to this factor, less in proportion (as is the MI they expect)
 _RATIOS = 0.03  # prior weight of the models of ``torchmist.ratios``
 _STEPS = 60  # of the bisection for a quantile
-_MEDIAN = torch.tensor([0.5], dtype=torch.float64)
+_MEDIAN = torch.tensor([0.5], dtype=torch.float64, device="cpu")
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def _fit(totals: Tensor) -> float:
     """
     value, times = totals.unbind(-1)
     n, k = float((value * times).sum()), float(times.sum())
-    shape = torch.logspace(-2, 3, 21, dtype=torch.float64)[:, None]
+    shape = torch.logspace(-2, 3, 21, dtype=torch.float64, device="cpu")[:, None]
     gammas = ((torch.lgamma(value + shape) - torch.lgamma(shape)) * times).sum(-1, keepdim=True)
     evidence = gammas + torch.lgamma(k * shape) - torch.lgamma(n + k * shape)
     best = max(float(evidence.max()), -n * math.log(k))
@@ -180,7 +180,7 @@ def _concentrations(table: Table, base: _Base) -> tuple[Tensor, Tensor]:
     low, high = math.log(0.1), top + math.log(_TAIL)
     mass = math.log(top - low + 1)  # of the prior, flat in the logarithm up to the top
     for _ in range(_ZOOMS):
-        grid = torch.linspace(low, high, _GRID, dtype=torch.float64)
+        grid = torch.linspace(low, high, _GRID, dtype=torch.float64, device="cpu")
         logs = _evidence(table, base, grid.exp()) + (top - grid).clamp(max=0)
         near = (logs > logs.max() - _DROP).nonzero().flatten()
         step = (high - low) / (_GRID - 1)
@@ -201,7 +201,7 @@ def _posterior(table: Table) -> tuple[Tensor, Tensor, float]:
         [
             *(logs + plain for _, logs in grids),
             ratios.log_ratio + independent + mixed,
-            torch.tensor([independent + math.log(_INDEPENDENT)], dtype=torch.float64),
+            torch.tensor([independent + math.log(_INDEPENDENT)], dtype=torch.float64, device="cpu"),
         ]
     )
     weights = logs.softmax(0)
@@ -213,7 +213,11 @@ def _posterior(table: Table) -> tuple[Tensor, Tensor, float]:
         for k in keep
     ]
     kept = weights[[*keep, -1]] / weights[[*keep, -1]].sum()
-    return kept[:-1], torch.tensor(moments, dtype=torch.float64).reshape(-1, 2), float(kept[-1])
+    return (
+        kept[:-1],
+        torch.tensor(moments, dtype=torch.float64, device="cpu").reshape(-1, 2),
+        float(kept[-1]),
+    )
 
 
 def _moments(table: Table, base: _Base, alpha: float) -> tuple[float, float]:
@@ -255,7 +259,11 @@ def _mixture_quantiles(weights: Tensor, moments: Tensor, spike: float, levels: T
     """Quantiles ``[Q]`` of a mixture of gamma laws of given moments and an atom at 0."""
     mean, variance = moments.unbind(-1)
     shape, scale = mean.square() / variance, variance / mean
-    high = (mean + 40 * variance.sqrt()).max() if len(mean) else torch.tensor(0.0)
+    high = (
+        (mean + 40 * variance.sqrt()).max()
+        if len(mean)
+        else torch.tensor(0.0, device="cpu", dtype=torch.float32)
+    )
     low = torch.zeros_like(levels)
     high = high.expand_as(levels).clone()
     for _ in range(_STEPS):

@@ -101,7 +101,7 @@ class DuoMIST(QuantileNetwork):
     ) -> Evidence:
         """What the arbiter's members are given, and 0 of all that goes on from their answer."""
         if mask is None:
-            n = torch.full((len(x), 1), float(x.shape[1]), device=x.device)
+            n = torch.full((len(x), 1), float(x.shape[1]), device=x.device, dtype=torch.float32)
         else:
             n = mask.sum(-1, keepdim=True).float()
         plain = route(x, y, self.plain, mask)
@@ -118,7 +118,10 @@ class DuoMIST(QuantileNetwork):
         dims = torch.tensor([[x.shape[-1], y.shape[-1]]], dtype=n.dtype, device=n.device)
         sizes = torch.cat([n, dims.expand(len(n), -1)], -1)
         correlations = found.correlations[:, :VARIATE_COUNT]
-        further = {k: torch.zeros(len(x), v, device=x.device) for k, v in self._counts().items()}
+        further = {
+            k: torch.zeros(len(x), v, device=x.device, dtype=torch.float32)
+            for k, v in self._counts().items()
+        }
         return Evidence(
             plain, local, around.opinions, around.centre, around.features, said, correlations,
             sharpness, linear, sizes=sizes, **further,

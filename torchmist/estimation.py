@@ -248,7 +248,7 @@ def _with_shared_labels(pair: SortedPair, shared: SharedLabels, model: Model) ->
     opened = sum(size for size, part in parts if has_open_end(part))
     quantiles = quantiles_of(total, levels).clamp(min=0)[None]
     _warn((*pair.notes, shared.note))
-    beyond = torch.tensor([opened > _OPEN * len(shared.codes)])
+    beyond = torch.tensor([opened > _OPEN * len(shared.codes)], device="cpu")
     return MIEstimate(quantiles, levels, tuple(notes), pair.batched, beyond)
 
 

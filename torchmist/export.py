@@ -67,7 +67,10 @@ def export_estimator(
     _check_sizes(network, dx, dy, samples)
     shapes = None if low == high else {name: {1: Dim("n", min=low, max=high)} for name in "xy"}
     example = min(high, low + _EXAMPLE)
-    x, y = torch.zeros(1, example, dx), torch.zeros(1, example, dy)
+    x, y = (
+        torch.zeros(1, example, dx, dtype=torch.float32),
+        torch.zeros(1, example, dy, dtype=torch.float32),
+    )
     frozen = _Quantiles(network).eval().requires_grad_(False)
     with torch.no_grad():
         return torch.export.export(frozen, (x, y), dynamic_shapes=shapes, strict=False)

@@ -48,7 +48,9 @@ def fit_rows(
 
     look()
     for _ in steps if weights else ():
-        rows = fit[torch.randint(len(fit), (min(_BATCH, len(fit)),), generator=generator)]
+        rows = fit[
+            torch.randint(len(fit), (min(_BATCH, len(fit)),), generator=generator, device="cpu")
+        ]
         value = loss(rows)
         optimizer.zero_grad()
         value.backward()

@@ -40,7 +40,7 @@ def kernel_floor(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
     """
     n = x.shape[1]
     out = torch.eye(n, dtype=torch.bool, device=x.device)[None]
-    count = torch.full((1, 1), float(n - 1), device=x.device)
+    count = torch.full((1, 1), float(n - 1), device=x.device, dtype=torch.float32)
     if mask is not None:
         out = out | ~mask[:, None]
         count = mask.sum(-1, keepdim=True).float() - 1

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from torchmist.apart import apart
 from torchmist.models.network import QuantileNetwork
 
 __all__ = ["Frozen"]
@@ -33,7 +34,8 @@ class Frozen:
         """The network on ``device``, where a copy of it stays."""
         found = self._on.get(device)
         if found is None:
-            found = copy.deepcopy(next(iter(self._on.values()))).to(device)
+            network = next(iter(self._on.values()))
+            found = apart(lambda: copy.deepcopy(network).to(device))
             self._on[device] = found
         return found
 

@@ -10,6 +10,7 @@ import os
 import torch
 from torch import Tensor
 
+from torchmist.apart import apart
 from torchmist.degenerate import fewest_samples
 from torchmist.driven import driven, is_computed, warns_against
 from torchmist.guarded import Told, check_pursued, guarded_information, pursued
@@ -45,7 +46,7 @@ def resolve_model(model: Model, device: torch.device) -> QuantileNetwork:
         )
     key = os.fspath(model), str(device)
     if key not in _loaded:
-        _loaded[key] = load_pretrained(key[0]).to(device)
+        _loaded[key] = apart(lambda: load_pretrained(key[0]).to(device))
     return _loaded[key]
 
 

@@ -183,7 +183,7 @@ def classes_of(given: Side) -> tuple[Tensor, Side | None]:
         if (int(codes.max()) + 1) * _PER_CLASS <= len(values):
             split.append(k)
     rest = [k for k in range(values.shape[1]) if k not in split]
-    member = torch.zeros(len(values), dtype=torch.int64)
+    member = torch.zeros(len(values), dtype=torch.int64, device="cpu")
     if split:
         member = pooled_classes(joint_codes(values[None][..., split])[0])
     if not rest:

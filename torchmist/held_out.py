@@ -39,7 +39,7 @@ class HeldOut:
 
     def off(self, truth: Tensor) -> Tensor:
         """Absolute errors ``[B]`` beside the truth ``[B]``, nats."""
-        return (torch.tensor(self.mean) - truth).abs()
+        return (torch.tensor(self.mean, device="cpu", dtype=torch.float32) - truth).abs()
 
     def error(self, truth: Tensor) -> float:
         """Mean absolute error beside the truth ``[B]``, nats."""
@@ -47,5 +47,8 @@ class HeldOut:
 
     def coverage(self, truth: Tensor) -> float:
         """Share of intervals that hold the truth ``[B]``."""
-        low, high = torch.tensor(self.low), torch.tensor(self.high)
+        low, high = (
+            torch.tensor(self.low, device="cpu", dtype=torch.float32),
+            torch.tensor(self.high, device="cpu", dtype=torch.float32),
+        )
         return float(((low <= truth) & (truth <= high)).float().mean())

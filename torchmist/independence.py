@@ -264,8 +264,8 @@ def _orders(groups: Tensor, block: int, generator: torch.Generator) -> Orders:
 
 def _tested_rows(n: int, block: int, generator: torch.Generator) -> Tensor:
     """Places of at most 8,192 rows: at random, or of a series the first."""
-    rows = torch.randperm(n, generator=generator)[:MOST]
-    return rows if block == 1 else torch.arange(min(n, MOST))
+    rows = torch.randperm(n, generator=generator, device="cpu")[:MOST]
+    return rows if block == 1 else torch.arange(min(n, MOST), device="cpu")
 
 
 def _blocks(columns: Tensor, rows: Tensor) -> Tensor:

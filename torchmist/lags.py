@@ -145,7 +145,7 @@ def lagged(
     first, second = _series(x, "x", discrete_x), _series(y, "y", discrete_y)
     _check_lengths(first.values, second.values)
     steps = _lags(lags, len(first.values))
-    times = torch.arange(max(0, -min(steps)), len(first.values) - max(0, max(steps)))
+    times = torch.arange(max(0, -min(steps)), len(first.values) - max(0, max(steps)), device="cpu")
     anchor, table = first.rows(times), _shifted(second, times, steps)
     size = block_rows(block, anchor.values[:, 0], second.values[:, 0])
     permutations = check_count(permutations, "permutations", 0)
@@ -236,7 +236,7 @@ def _gains(
 
     own = total(past_y)
     gains = []
-    for order in itertools.chain([torch.arange(len(now))], orders):
+    for order in itertools.chain([torch.arange(len(now), device="cpu")], orders):
         gains.append(total(torch.cat([past_x[order], past_y], -1)) - own)
         bar.step(1)
     return gains[0], np.array(gains[1:])
@@ -257,7 +257,7 @@ def _histories(
             f"expected at least {_FEWEST} times beside the histories, which reach {first} back, "
             f"got {len(source)} in all; shorten lag and histories, or take a longer record"
         )
-    times = torch.arange(first, len(source))
+    times = torch.arange(first, len(source), device="cpu")
     past_x = torch.cat([source[times - lag - k] for k in range(history_x)], -1)
     past_y = torch.cat([target[times - 1 - k] for k in range(history_y)], -1)
     return target[times], past_x, past_y
@@ -266,7 +266,7 @@ def _histories(
 def _block_orders(n: int, size: int, count: int, seed: int) -> Iterator[Tensor]:
     """Orders ``[N]`` of the rows of a series that keep ``size`` of them together, one by one."""
     generator = torch.Generator().manual_seed(seed)
-    series = torch.zeros(1, n, dtype=torch.int64)
+    series = torch.zeros(1, n, dtype=torch.int64, device="cpu")
     for _ in range(count):
         yield shuffled_blocks(series, size, 1, generator)[0, 0]
 

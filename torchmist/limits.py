@@ -38,5 +38,5 @@ def repeated_entropy(values: Tensor, levels: Tensor) -> Tensor:
     for column in values.unbind(-1):
         code = joint_codes(torch.stack([code, column], -1)[None])[0].to(values)
         if (int(code.max()) + 1) * _ROWS > len(code):
-            return torch.full((len(levels),), torch.inf)
+            return torch.full((len(levels),), torch.inf, device="cpu", dtype=torch.float32)
     return entropy_quantiles(code.long()[None], levels)[0].cpu()

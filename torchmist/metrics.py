@@ -175,7 +175,7 @@ class MutualInformation(Metric):
 
     def _nothing(self) -> Tensor:
         warn_once(f"torchmist: fewer than {MIN_SAMPLES} rows have no estimate: the metric is NaN")
-        return torch.tensor(torch.nan, device=self.device)
+        return torch.tensor(torch.nan, device=self.device, dtype=torch.float32)
 
 
 def _check_like(name: str, side: Tensor, before: Tensor) -> None:

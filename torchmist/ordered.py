@@ -27,16 +27,16 @@ def order_matters(x: Tensor, y: Tensor, shuffled: bool = True) -> bool:
     generator = torch.Generator().manual_seed(0)
     found = []
     for trial in range(_SHUFFLES + 1):
-        place = torch.arange(len(values))
+        place = torch.arange(len(values), device="cpu")
         if trial:
-            place = torch.randperm(len(values), generator=generator)
+            place = torch.randperm(len(values), generator=generator, device="cpu")
         place = place.to(index.device)
         a = _bins(place[codes[0]])
         b = _bins(place[codes[1]] if shuffled else other)
         share = (a * _BINS + b).bincount(minlength=_BINS**2).view(_BINS, _BINS) / len(x)
         alone = share.sum(1, keepdim=True) * share.sum(0)
         found.append(float(torch.xlogy(share, share / alone.clamp(min=1e-12)).sum()))
-    chance = torch.tensor(found[1:])
+    chance = torch.tensor(found[1:], device="cpu", dtype=torch.float32)
     return found[0] > float(chance.mean() + _SURE * chance.std())
 
 

@@ -97,7 +97,9 @@ def _by_columns(x: Tensor, y: Tensor, present: Tensor, moves: Moves) -> Triple:
     others = [b, *(_rows(b, rows) for rows in there)]
     both = torch.cat([a.expand(3, *a.shape), torch.stack(others)], -1)
     share = (1 - _SHRUNK) / count[:, None, None].clamp(min=1)
-    covariance = share * (both.mT @ both) + _SHRUNK * torch.eye(both.shape[-1], device=x.device)
+    covariance = share * (both.mT @ both) + _SHRUNK * torch.eye(
+        both.shape[-1], device=x.device, dtype=torch.float32
+    )
     lower = torch.linalg.cholesky_ex(covariance).L
     logs = lower.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     each = share * (both @ torch.cholesky_inverse(lower))  # of half a log-determinant

@@ -102,7 +102,7 @@ def probe_bounds(
     z = z.detach().float().cpu().reshape(len(z), -1)
     y = y.detach().cpu().reshape(len(y), -1)
     generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(z), generator=generator)
+    order = torch.randperm(len(z), generator=generator, device="cpu")
     held = order[: len(z) // 4]
     stop = order[len(z) // 4 : 2 * len(z) // 5]
     fit = order[2 * len(z) // 5 :]
@@ -143,7 +143,7 @@ def _ridge(z: Tensor, y: Tensor, parts: Parts) -> tuple[float, float]:
     gram = a[fit].mT @ a[fit] / len(fit)
     moment = a[fit].mT @ (b[fit] - b[fit].mean(0)) / len(fit)
     best, choice = -math.inf, (0.0, 0.0)
-    eye = torch.eye(a.shape[1], dtype=a.dtype)
+    eye = torch.eye(a.shape[1], dtype=a.dtype, device="cpu")
     for ridge in _RIDGES:
         found = a @ torch.linalg.solve(gram + ridge * eye, moment) + b[fit].mean(0)
         variance = (b[fit] - found[fit]).square().mean(0).clamp(min=1e-9)
@@ -170,7 +170,14 @@ def _mlp(inputs: int, outputs: int, generator: torch.Generator) -> nn.Sequential
             if isinstance(layer, nn.Linear):
                 bound = layer.in_features**-0.5
                 for weight in (layer.weight, layer.bias):
-                    weight.copy_(2 * bound * torch.rand(weight.shape, generator=generator) - bound)
+                    weight.copy_(
+                        2
+                        * bound
+                        * torch.rand(
+                            weight.shape, generator=generator, device="cpu", dtype=torch.float32
+                        )
+                        - bound
+                    )
     return net
 
 

@@ -49,7 +49,7 @@ def _log_weights(pairs: Sequence[tuple[int, int, bool]]) -> Tensor:
     for s, t, local in pairs:
         weight = 1 + TRUSTED * (s == t == 0)
         out += [weight, _LOCAL * weight] if local else [weight]
-    return torch.tensor(out, dtype=torch.float64).log()
+    return torch.tensor(out, dtype=torch.float64, device="cpu").log()
 
 
 class SignedProducts:
@@ -68,9 +68,13 @@ class SignedProducts:
         self._x, self._y, self._near = x, y, near
         self._pairs = _pairs(x[0], y[0])
         counts = [2 if local else 1 for *_, local in self._pairs]
-        of_pair = torch.tensor([float(factor[s, t]) for s, t, _ in self._pairs])
+        of_pair = torch.tensor(
+            [float(factor[s, t]) for s, t, _ in self._pairs], device="cpu", dtype=torch.float32
+        )
         device = near[0].device
-        self._factor = of_pair.double().repeat_interleave(torch.tensor(counts)).to(device)
+        self._factor = (
+            of_pair.double().repeat_interleave(torch.tensor(counts, device="cpu")).to(device)
+        )
         self._log_weight = _log_weights(self._pairs).to(device)
         self._kept = self._matrices(0) if len(x) == 1 else None
         self._mean = self._log_weight.new_zeros(len(self._log_weight))

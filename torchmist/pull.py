@@ -145,7 +145,11 @@ def kernel_pull(
 
 def present_samples(x: Tensor, mask: Tensor | None) -> Tensor:
     """1 for each sample of ``x`` ``[B, N, d]`` that counts and 0 for others, ``[B, N]``."""
-    return torch.ones(x.shape[:2], device=x.device) if mask is None else mask.to(x.dtype)
+    return (
+        torch.ones(x.shape[:2], device=x.device, dtype=torch.float32)
+        if mask is None
+        else mask.to(x.dtype)
+    )
 
 
 def logs_and_inverses(kernels: Tensor) -> tuple[Tensor, Tensor]:

@@ -33,9 +33,9 @@ def to_nats(t: Tensor) -> Tensor:
     return torch.exp(t.clamp(_FLOOR, _CEILING)) - OFFSET
 
 
-def quantile_levels(count: int = QUANTILES, dtype: torch.dtype | None = None) -> Tensor:
+def quantile_levels(count: int = QUANTILES, dtype: torch.dtype = torch.float32) -> Tensor:
     """Levels ``(q + 1/2) / Q``, for which the mean of the quantiles is the mean."""
-    return (torch.arange(count, dtype=dtype) + 0.5) / count
+    return (torch.arange(count, dtype=dtype, device="cpu") + 0.5) / count
 
 
 def blending_network(read: int, width: int, candidates: int, quantiles: int) -> nn.Sequential:

@@ -80,15 +80,19 @@ def fit_ratios(table: Table) -> Ratios:
     """Models of a table and their evidence, on a grid that is refined around the best."""
     cells, (r, c) = _cells(table), table.classes
     rarest = -math.log(2.0 * r * c)
-    rare = torch.linspace(rarest, math.log(0.3), _RARITIES).tolist()
+    rare = torch.linspace(
+        rarest, math.log(0.3), _RARITIES, device="cpu", dtype=torch.float32
+    ).tolist()
     points = [
         (e, math.log(w / (1 - w)), math.log(s0), math.log(s1))
         for e in rare for w in _SHARES for s0, s1 in _SHAPES
     ]  # fmt: skip
-    models = _allowed(torch.tensor(points, dtype=torch.float64), rarest)
+    models = _allowed(torch.tensor(points, dtype=torch.float64, device="cpu"), rarest)
     ratio = _log_ratio(cells, models)
-    moves = torch.tensor(list(itertools.product((-1.0, 0.0, 1.0), repeat=4)), dtype=torch.float64)
-    steps = torch.tensor(_STEPS, dtype=torch.float64)
+    moves = torch.tensor(
+        list(itertools.product((-1.0, 0.0, 1.0), repeat=4)), dtype=torch.float64, device="cpu"
+    )
+    steps = torch.tensor(_STEPS, dtype=torch.float64, device="cpu")
     rounds = max(_ROUNDS, int(0.5 * math.log2(table.n)) - 1)  # to steps of about 1 / sqrt(n)
     for _ in range(rounds if len(models) else 0):
         near = _allowed(models[ratio.argmax()] + moves * steps, rarest)
@@ -127,7 +131,7 @@ def _components(models: Tensor) -> tuple[tuple[Tensor, Tensor, Tensor], ...]:
 
 
 def _log_ratio(cells: tuple[_Cells, ...], models: Tensor) -> Tensor:
-    out = torch.zeros(len(models), dtype=torch.float64)
+    out = torch.zeros(len(models), dtype=torch.float64, device="cpu")
     for group in cells:
         size = max(1, _ELEMENTS // len(group.count))
         out += torch.cat(

@@ -326,7 +326,7 @@ class MIRegularizer(nn.Module):
         warn_nothing(why)
         if self.log is not None:
             levels = self.estimator(z).levels
-            self._report(torch.zeros(1, len(levels), device=z.device), levels)
+            self._report(torch.zeros(1, len(levels), device=z.device, dtype=torch.float32), levels)
         return touching_zero((z, y, *self.parameters()), z.device)
 
     def _columns(self, y: Tensor, columns: Tensor) -> Tensor:

@@ -83,7 +83,7 @@ def _digest(values: Tensor) -> str:
 def _block_rows(n: int) -> Tensor:
     """Places of at most 8,192 rows, spread over all, as blocks ``[B, m]`` of at most 1,024; every
     block is spread over all too."""
-    rows = torch.arange(min(n, MOST)) * n // min(n, MOST)
+    rows = torch.arange(min(n, MOST), device="cpu") * n // min(n, MOST)
     count, size = block_sizes(len(rows))
     return rows[: count * size].view(size, count).T
 
@@ -123,5 +123,5 @@ def residual_p_value(
 
 def _signs(rows: Tensor, generator: torch.Generator, count: int) -> Tensor:
     """Random signs ``[P, B, m]`` of the rows ``[B, m]``, drawn on the CPU."""
-    bits = torch.randint(2, (count, *rows.shape), generator=generator)
-    return (2.0 * bits - 1).to(rows.device)
+    bits = torch.randint(2, (count, *rows.shape), generator=generator, device="cpu")
+    return (2.0 * bits.float() - 1).to(rows.device)

@@ -35,7 +35,7 @@ _LANDMARKS = 100
 _GOLDEN = 0.6180339887498949
 _JITTER = 1e-6
 _CUT, _CUT_GIVEN = 2e-3, 1e-5  # least share of an eigenvalue that is kept
-_RIDGES = torch.logspace(-2, 3, 11, dtype=torch.float64)
+_RIDGES = torch.logspace(-2, 3, 11, dtype=torch.float64, device="cpu")
 _BROAD = 1.5  # width of the kernel of rows that are near in the condition
 _LEAST = 1e-9
 _FLAT = 0.05  # deviation of a prediction that is none
@@ -58,8 +58,8 @@ def _gaussian(rows: Tensor, others: Tensor, width: float) -> Tensor:
 def _landmarks(m: int) -> Tensor:
     """Places of at most 100 rows, spread evenly without a period."""
     if m <= _LANDMARKS:
-        return torch.arange(m)
-    places = torch.arange(_LANDMARKS, dtype=torch.float64) * _GOLDEN % 1 * m
+        return torch.arange(m, device="cpu")
+    places = torch.arange(_LANDMARKS, dtype=torch.float64, device="cpu") * _GOLDEN % 1 * m
     kept: Tensor = places.long().unique()
     return kept
 
@@ -69,7 +69,9 @@ def _factor(kernel: Tensor, places: Tensor, cut: float) -> tuple[Tensor, Tensor]
     ``[m, L]`` are the columns at ``places``; those of at least the share ``cut`` of all."""
     block = kernel[places]
     level = _JITTER * block.diagonal().mean().clamp(min=_LEAST)
-    root = torch.linalg.cholesky(block + level * torch.eye(len(block), device=block.device))
+    root = torch.linalg.cholesky(
+        block + level * torch.eye(len(block), device=block.device, dtype=torch.float32)
+    )
     flat = torch.linalg.solve_triangular(root, kernel.mT, upper=False).mT
     flat = flat - flat.mean(0)
     values, vectors = torch.linalg.eigh(flat.mT @ flat)
@@ -104,7 +106,9 @@ def near(groups: Sequence[Tensor]) -> Tensor:
     """How near rows are in the variables of a condition: a kernel ``[m, m]`` float32, 1 at rows
     that are alike and 0 at rows of other labels."""
     numbers = [group for group in groups if group.shape[1] == 1]
-    kernel = torch.ones(len(groups[0]), len(groups[0]), device=groups[0].device)
+    kernel = torch.ones(
+        len(groups[0]), len(groups[0]), device=groups[0].device, dtype=torch.float32
+    )
     if numbers:
         rows = torch.cat(numbers, -1).double()
         kernel = _gaussian(rows, rows, _BROAD).float()

@@ -91,7 +91,7 @@ def nearly_copies(x: Tensor, y: Tensor) -> Tensor:
     """
     n, single = x.shape[1], x.shape[2] == y.shape[2] == 1
     if n < (_SINGLE if single else _SAMPLES):
-        return torch.zeros(len(x), dtype=torch.bool)
+        return torch.zeros(len(x), dtype=torch.bool, device="cpu")
     return torch.stack([_pair_found(u, v, single) for u, v in zip(x, y)])
 
 

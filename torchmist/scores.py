@@ -214,7 +214,7 @@ def score_columns(
     for k in range(len(x)):
         groups.setdefault(_way(x, k, target, network), []).append(k)
     count = network.quantiles if network is not None else QUANTILES
-    out = torch.zeros(len(x), count)
+    out = torch.zeros(len(x), count, device="cpu", dtype=torch.float32)
     chunk = max(1, min(_CHUNK, _ELEMENTS // len(x.values)))
     for way, places in groups.items():
         for start in range(0, len(places), chunk):
@@ -227,7 +227,7 @@ def score_columns(
             if step is not None:
                 step(len(part))
     moving = (x.values != x.values[:1]).any(0) & (y.values != y.values[:1]).any()
-    out, levels = out * moving.cpu()[:, None], (torch.arange(count) + 0.5) / count
+    out, levels = out * moving.cpu()[:, None], quantile_levels(count)
     limit = _limit(out, x, y, levels)
     opened = _open(out, x, y) & limit.isinf().all(-1)
     return MIEstimate(torch.minimum(out, limit), levels, (), True, opened)
@@ -248,7 +248,7 @@ def _limit(quantiles: Tensor, x: Columns, y: Columns, levels: Tensor) -> Tensor:
 
 def _open(quantiles: Tensor, x: Columns, y: Columns) -> Tensor:
     """Which columns of numbers the sample cannot tell from a copy of the target, ``[F]`` bool."""
-    found = torch.zeros(len(x), dtype=torch.bool)
+    found = torch.zeros(len(x), dtype=torch.bool, device="cpu")
     if y.taken[0] == "labels":
         return found
     least = _NEAR * resolution(len(x.values))
@@ -274,7 +274,7 @@ def _way(x: Columns, k: int, target: _Target, network: PairNetwork | None) -> st
 def _by_statistics(x: Columns, target: _Target, network: PairNetwork, way: str) -> Tensor:
     """Quantiles ``[F, Q]`` of columns of one kind."""
     kind = way.split()[0]
-    bound = torch.full((len(x), 1), target.bound)
+    bound = torch.full((len(x), 1), target.bound, device="cpu", dtype=torch.float32)
     if way == "numbers":
         assert target.ranks is not None
         statistics = number_statistics(_ranks(x.values), target.ranks)[0]
@@ -310,7 +310,7 @@ def _one_by_one(x: Columns, y: Columns, model: Model) -> Tensor:
     """Quantiles ``[F, Q]`` through :func:`torchmist.estimate`: numbers as one batch."""
     sides = [_side(x, "x"), _side(y, "y")]
     numbers = [k for k, kind in enumerate(x.taken) if kind == "numbers"]
-    out = torch.zeros(len(x), QUANTILES)
+    out = torch.zeros(len(x), QUANTILES, device="cpu", dtype=torch.float32)
     if numbers:
         values = x.values[:, numbers].mT[..., None]
         batch = replace(sides[0], values=values, kinds=("real",), names=("x",))

@@ -68,8 +68,13 @@ class Settling(Onward):
         On draws like those that trained both networks they know best, and nothing would be learned
         of what neighbours are worth beside an answer to data of another kind.
         """
-        kept = torch.rand(each.shape[1], 1) < _AS_IT_IS
-        width = torch.empty(each.shape[1], 1).uniform_(*_WIDTHS).exp().masked_fill(kept, 0.0)
+        kept = torch.rand(each.shape[1], 1, dtype=torch.float32) < _AS_IT_IS
+        width = (
+            torch.empty(each.shape[1], 1, dtype=torch.float32)
+            .uniform_(*_WIDTHS)
+            .exp()
+            .masked_fill(kept, 0.0)
+        )
         off = torch.randn_like(width) + torch.special.ndtri(quantile_levels(each.shape[-1]))
         out: Tensor = each + (width * off).to(each)
         return out

@@ -50,7 +50,7 @@ def shuffled(groups: Tensor, count: int, generator: torch.Generator) -> Tensor:
     Drawn on the CPU, uniformly and independently of each other.
     """
     home = groups.cpu().argsort(dim=-1, stable=True)
-    draw = torch.rand(count, *groups.shape, generator=generator, dtype=torch.float64)
+    draw = torch.rand(count, *groups.shape, generator=generator, dtype=torch.float64, device="cpu")
     code = groups.cpu().unique(return_inverse=True)[1].double()
     there = (code + draw).argsort(-1)
     orders = torch.empty_like(there).scatter_(-1, home.expand_as(there), there)
@@ -65,10 +65,17 @@ def shuffled_blocks(groups: Tensor, size: int, count: int, generator: torch.Gene
     together. Of a series, ``B`` is 1.
     """
     m = groups.shape[1]
-    place = torch.arange(m) // size
-    keys = torch.rand(count, len(groups), int(place[-1]) + 1, generator=generator)
+    place = torch.arange(m, device="cpu") // size
+    keys = torch.rand(
+        count,
+        len(groups),
+        int(place[-1]) + 1,
+        generator=generator,
+        device="cpu",
+        dtype=torch.float32,
+    )
     order: Tensor = keys[..., place].argsort(dim=-1, stable=True)
-    start = torch.randint(m, (count, len(groups), 1), generator=generator)
+    start = torch.randint(m, (count, len(groups), 1), generator=generator, device="cpu")
     return ((order + start) % m).to(groups.device)
 
 

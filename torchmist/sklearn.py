@@ -161,7 +161,7 @@ def _drawn(n: int, most: int | None, seed: int) -> torch.Tensor | None:
     if most < _LEAST:
         raise ValueError(f"expected max_samples of at least {_LEAST}, got {most}")
     generator = torch.Generator().manual_seed(seed)
-    return torch.randperm(n, generator=generator)[:most].sort().values
+    return torch.randperm(n, generator=generator, device="cpu")[:most].sort().values
 
 
 def _chosen(rows: torch.Tensor | None, table: Columns, target: Columns) -> tuple[Columns, Columns]:

@@ -111,7 +111,7 @@ def _sort_keys(columns: Tensor) -> tuple[Tensor, Tensor]:
     """
     n = columns.shape[-1]
     values = _as_ordered((columns + 0.0).view(torch.int32))  # 0.0 for -0.0
-    keys = values.to(torch.int64).bitwise_left_shift_(32).bitwise_or_(torch.arange(n))
+    keys = values.to(torch.int64).bitwise_left_shift_(32).bitwise_or_(torch.arange(n, device="cpu"))
     keys.numpy().sort(axis=-1)
     ordered = _as_ordered((keys >> 32).to(torch.int32)).view(torch.float32)
     return ordered, keys.bitwise_and_(2**32 - 1)

@@ -78,7 +78,9 @@ def group_totals(total: Tensor, times: Tensor, *others: Tensor) -> tuple[Tensor,
     if len(total) ** 2 <= _GROUPS:
         return total, *others, times
     place = torch.from_numpy(_bins(total.numpy(), 2 * _WIDTH))
-    number = torch.zeros(int(place.max()) + 1, dtype=total.dtype).index_add(0, place, times)
+    number = torch.zeros(int(place.max()) + 1, dtype=total.dtype, device="cpu").index_add(
+        0, place, times
+    )
     means = (
         torch.zeros_like(number).index_add(0, place, value * times) / number
         for value in (total, *others)

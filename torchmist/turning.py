@@ -46,7 +46,7 @@ def excluding(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
     """:func:`~torchmist.models.turned.exclusion` of both sides, the larger first, ``[B, 2]``; 0
     where it is not told."""
     if not _told(x.shape[1], (x.shape[-1], y.shape[-1])):
-        return torch.zeros(len(x), 2, device=x.device)
+        return torch.zeros(len(x), 2, device=x.device, dtype=torch.float32)
     found = torch.stack([exclusion(side, mask) for side in (x, y)], -1)
     if mask is not None:
         found = found * (mask.sum(-1, keepdim=True) >= FEWEST_ROWS)

@@ -30,7 +30,7 @@ def whitened_view(z: Tensor, mask: Tensor | None = None) -> Tensor:
     """Normal scores of ``z`` ``[B, N, d]`` in a frame in which its columns are uncorrelated."""
     scores = normal_scores(z, mask).mT
     if mask is None:
-        count = torch.full((1, 1, 1), float(z.shape[1]), device=z.device)
+        count = torch.full((1, 1, 1), float(z.shape[1]), device=z.device, dtype=torch.float32)
     else:
         count = mask.sum(-1)[:, None, None].to(scores.dtype)
     out: Tensor = whitened(scores, count).mT
@@ -46,7 +46,9 @@ def rotated_view(z: Tensor, mask: Tensor | None = None) -> Tensor:
     if d == 1:
         return z
     generator = torch.Generator().manual_seed(7919 + d)
-    turn = torch.linalg.qr(torch.randn(d, d, generator=generator)).Q.to(z.device)
+    turn = torch.linalg.qr(
+        torch.randn(d, d, generator=generator, device="cpu", dtype=torch.float32)
+    ).Q.to(z.device)
     out: Tensor = standardise(z.float().mT, mask).mT @ turn
     return out
 
@@ -122,7 +124,7 @@ class RunningDirections(nn.Module):
             torch.lerp(a, b, share) for a, b in zip(old, batch) if a is not None
         )
         self.batches += 1
-        self.seen = torch.full((), float(self.batches), device=z.device)
+        self.seen = torch.full((), float(self.batches), device=z.device, dtype=torch.float32)
         if self.batches == 1 or self.batches % self.every == 0:
             whole = count * min(self.batches, (1 + self.decay) / (1 - self.decay))
             self._renew(whole)
@@ -153,7 +155,7 @@ class RunningDirections(nn.Module):
         for name in _STATE:
             value = getattr(self, name)
             if value is not None:
-                device = fn(torch.zeros((), device=value.device)).device
+                device = fn(torch.zeros((), device=value.device, dtype=torch.float32)).device
                 setattr(self, name, value.to(device))
         return self
 
@@ -169,7 +171,9 @@ class RunningDirections(nn.Module):
 def _start(d: int, keep: int, device: torch.device) -> Tensor:
     """Random orthonormal directions ``[d, k]``, the same ones for each ``d``."""
     generator = torch.Generator().manual_seed(104729 + d)
-    out: Tensor = torch.linalg.qr(torch.randn(d, keep, generator=generator)).Q.to(device)
+    out: Tensor = torch.linalg.qr(
+        torch.randn(d, keep, generator=generator, device="cpu", dtype=torch.float32)
+    ).Q.to(device)
     return out
 
 

@@ -128,7 +128,7 @@ def build(make: Callable[[], Module], file: WeightsFile) -> Module:
             with torch.device("meta"):
                 _compare(make().state_dict(), file.tensors)
         with torch.random.fork_rng(devices=[]):  # what the constructor draws is replaced
-            model = make()
+            model = make().float()  # whatever the default dtype
         model.load_state_dict(dict(file.tensors), strict=True)
     except _FAILURES as error:
         raise ValueError(

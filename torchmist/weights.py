@@ -11,6 +11,7 @@ from typing import Any
 
 from safetensors.torch import save_file
 
+from torchmist.apart import apart
 from torchmist.arbiter import Arbiter
 from torchmist.duo import DuoMIST
 from torchmist.models.config import MISTConfig
@@ -189,10 +190,14 @@ def load_pretrained(name: str | os.PathLike[str] = "mist") -> QuantileNetwork:
         0
     """
     check_name(name)
-    text = os.fspath(name)
-    if _is_path(text):
-        return _model(read_file(Path(text)))
-    exact = ALIASES.get(text, text)
+    return apart(lambda: _read(os.fspath(name)))
+
+
+def _read(name: str) -> QuantileNetwork:
+    """The model of a name or a path that :func:`check_name` has passed."""
+    if _is_path(name):
+        return _model(read_file(Path(name)))
+    exact = ALIASES.get(name, name)
     return _model(read_registered(exact, registry()[exact]))
 
 

@@ -33,7 +33,7 @@ def contrastive_bound(
     ``correlations``: ``[B, k]``, at least 0 and below 1.
     """
     if x.shape[2] > _MOST:
-        at = torch.linspace(0, x.shape[2] - 1, _MOST, device=x.device).long()
+        at = torch.linspace(0, x.shape[2] - 1, _MOST, device=x.device, dtype=torch.float32).long()
         x, y, present = x[:, :, at], y[:, :, at], present[:, :, at]
     rho = correlations[:, None, None]
     across, own = rho / (1 - rho.square()), rho.square() / (1 - rho.square()) / 2

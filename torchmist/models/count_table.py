@@ -41,12 +41,12 @@ class CountTable:
         whole = entropy_sum(self.counts, (1, 2))
         sides = entropy_sum(self.rows, (1,)) + entropy_sum(self.columns, (1,))
         seen = [(v > 0).flatten(1).sum(1) for v in (self.counts, self.rows, self.columns)]
-        bias = (seen[0] - seen[1] - seen[2] + 1) / (2 * n)
+        bias = (seen[0] - seen[1] - seen[2] + 1).float() / (2 * n)
         return (whole - sides) / n + math.log(n), bias
 
     def share_of(self, count: int) -> Tensor:
         """Share of the samples ``[B]`` in cells of ``count``."""
-        return (self.counts == count).flatten(1).sum(1) * (count / self.n)
+        return (self.counts == count).flatten(1).sum(1).float() * (count / self.n)
 
     def entropies(self) -> tuple[Tensor, Tensor]:
         """Entropies of rows and columns ``[B]`` in nats."""

@@ -66,7 +66,7 @@ def crossed_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Cro
     ``mask``: ``[B, N]`` bool, True for real samples.
     """
     if not 1 < max(x.shape[-1], y.shape[-1]) <= WIDEST:
-        return _parts(torch.zeros(len(x), CROSSED_COUNT, device=x.device))
+        return _parts(torch.zeros(len(x), CROSSED_COUNT, device=x.device, dtype=torch.float32))
     n = x.shape[1]
     scores = [normal_scores(side, mask) for side in (x, y)]
     none = scores[0].new_zeros(len(x), CROSSED_COUNT)

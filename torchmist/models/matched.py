@@ -51,7 +51,7 @@ def matched_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Mat
     Gaussian one.
     """
     if not 1 < max(x.shape[-1], y.shape[-1]) <= WIDEST:
-        none = torch.zeros(len(x), 1, device=x.device)
+        none = torch.zeros(len(x), 1, device=x.device, dtype=torch.float32)
         return Matched(none, none, none)
     if x.shape[-1] > y.shape[-1]:
         x, y = y, x
@@ -68,7 +68,7 @@ def matched_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Mat
     with no_gradient():
         own = _own(waves[0], waves[1], partner, good, n)
         near = neighbour_information(scores[0], other, own, n, mask).sum(-1, keepdim=True)
-    linear = ((-torch.log1p(-square) - 1 / n[:, None]) / 2 * own).sum(-1, keepdim=True)
+    linear = ((-torch.log1p(-square) - 1 / n[:, None].float()) / 2 * own).sum(-1, keepdim=True)
     return Matched(near + linear - linear.detach(), linear, own.sum(-1, keepdim=True))
 
 
@@ -84,7 +84,7 @@ def _own(x: Tensor, y: Tensor, partner: Tensor, good: Tensor, n: Tensor) -> Tens
         same.append(found.unflatten(1, (-1, _WAVES)).amax(2))
     other = same[1].gather(1, partner[..., None].expand(-1, -1, same[1].shape[-1]))
     other = other.gather(2, partner[:, None].expand(-1, d, -1))
-    chance = (2 * (2 * math.log(_WAVES * d) + _SURE) / n).clamp(max=0.9)[:, None, None]
+    chance = (2 * (2 * math.log(_WAVES * d) + _SURE) / n.float()).clamp(max=0.9)[:, None, None]
     share = ((torch.minimum(same[0], other) - chance) / (1 - chance)).clamp(min=0)
     share = share * good[:, None] * good[..., None]
     eye = torch.eye(d, dtype=torch.bool, device=x.device)
@@ -94,7 +94,7 @@ def _own(x: Tensor, y: Tensor, partner: Tensor, good: Tensor, n: Tensor) -> Tens
 def _waves(codes: Tensor, n: Tensor, mask: Tensor | None) -> Tensor:
     """Waves ``[B, N, d w]`` over ranks of ``n`` rows, by their codes ``[B, N, d]``, of mean 0 and
     length 1, 0 for padding."""
-    order = torch.arange(1, _WAVES + 1, device=codes.device)
+    order = torch.arange(1, _WAVES + 1, device=codes.device, dtype=torch.float32)
     place = ((codes + 1) / (2 * n[:, None, None])).float()
     return unit_columns(torch.cos(math.pi * order * place[..., None]).flatten(2), mask)
 

@@ -54,7 +54,9 @@ def neighbour_estimates(
         return joint.new_zeros(*joint.shape[:-1], len(neighbours))
     radius = smallest(joint, most)
     radius = radius[..., [min(k, most) - 1 for k in neighbours]]
-    size = torch.tensor([float(min(k, most)) for k in neighbours], device=joint.device)
+    size = torch.tensor(
+        [float(min(k, most)) for k in neighbours], device=joint.device, dtype=torch.float32
+    )
     coincide = radius <= COINCIDE
     below = torch.where(coincide, COINCIDE, radius * (1 - _EDGE) - COINCIDE / 2)
     inner = [_within(side, below) for side in sides]

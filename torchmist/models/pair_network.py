@@ -19,6 +19,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from torchmist.apart import apart
 from torchmist.models.layers import mlp
 from torchmist.models.standardised import Standardised
 from torchmist.quantile_head import QuantileHead, quantile_levels, to_nats
@@ -143,6 +144,10 @@ def load_pair_network(name: str = PAIR_MODEL) -> PairNetwork:
         >>> sorted(network.sizes)
         ['labels', 'mixed', 'numbers']
     """
+    return apart(lambda: _read(name))
+
+
+def _read(name: str) -> PairNetwork:
     if name.endswith(".safetensors"):
         return _model(read_file(Path(name)))
     known, exact = read_registry(_REGISTRY), _EXACT if name == PAIR_MODEL else name

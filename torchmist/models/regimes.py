@@ -85,7 +85,7 @@ def regime_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Regi
     ``mask``: ``[B, N]`` bool, True for real samples.
     """
     d = x.shape[-1] + y.shape[-1]
-    out = torch.zeros(len(x), REGIMES_COUNT, device=x.device)
+    out = torch.zeros(len(x), REGIMES_COUNT, device=x.device, dtype=torch.float32)
     least = max(_FEWEST, _ROWS * d)
     if d > _WIDEST or x.shape[1] < least:
         return _parts(out)

@@ -65,18 +65,20 @@ def repeated_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Re
     """
     n, widths = x.shape[1], (x.shape[-1], y.shape[-1])
     if min(widths) < 2 or max(widths) > _WIDEST or n < _ROWS * max(widths):
-        return Repeated(*torch.zeros(REPEATED_COUNT, len(x), 1, device=x.device))
+        return Repeated(
+            *torch.zeros(REPEATED_COUNT, len(x), 1, device=x.device, dtype=torch.float32)
+        )
     scores = [normal_scores(side, mask) for side in (x, y)]
     real = torch.full((len(x), 1), n, device=x.device) if mask is None else mask.sum(-1)[:, None]
     with no_gradient():
         maps = _canonical(scores[0], scores[1], real)
     f, g = (standardise((s @ m).mT, mask).mT for s, m in zip(scores, maps))
     square = ((f * g).sum(1) / real).square().clamp(max=_HIGHEST)
-    each = ((-torch.log1p(-square) - max(widths) / real) / 2).clamp(min=0)
+    each = ((-torch.log1p(-square) - max(widths) / real.float()) / 2).clamp(min=0)
     chance = sum(math.sqrt(d) for d in widths) ** 2
     beyond = (square * real > chance) & (real >= _ROWS * max(widths))
     each = each * beyond
-    new = torch.ones(2, *each.shape, device=x.device)
+    new = torch.ones(2, *each.shape, device=x.device, dtype=torch.float32)
     if visible((beyond.sum(-1) > 1).any()) is not False:
         with no_gradient():
             order = sample_order(torch.cat(scores, -1).mT, mask, real[..., None])

@@ -58,7 +58,13 @@ def settled_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Set
     n = x.shape[1]
     if n < FEWEST_ROWS:
         return Settled(
-            *torch.zeros(SETTLED_COUNT // SETTLED_VIEWS, len(x), SETTLED_VIEWS, device=x.device)
+            *torch.zeros(
+                SETTLED_COUNT // SETTLED_VIEWS,
+                len(x),
+                SETTLED_VIEWS,
+                device=x.device,
+                dtype=torch.float32,
+            )
         )
     with no_gradient():
         scores = [normal_scores(side.detach(), mask).float() for side in (x, y)]

@@ -74,7 +74,7 @@ def told_of_labels(
     columns (:func:`torchmist.models.directions.see_narrow`).
     """
     hot = [_one_hot(side, mask) for side in (x, y)]
-    found = torch.zeros(len(x), sum(TOLD_SIZES), device=x.device)
+    found = torch.zeros(len(x), sum(TOLD_SIZES), device=x.device, dtype=torch.float32)
     for own, side, label in ((0, x, y), (1, y, x)):
         asked = hot[1 - own] & ~hot[own]
         if label.shape[-1] < _FEWEST or visible(asked.any()) is False:
@@ -120,7 +120,9 @@ def _classified(x: Tensor, label: Tensor, mask: Tensor | None) -> Told:
     for scores in (_shrunken(rows, classes, lower), _standing(rows, classes, lower)):
         each = [_known(t * scores + prior, label, real) for t in _TEMPERATURES]
         best, which = torch.stack(each).max(0)
-        found.append((best, torch.tensor(_TEMPERATURES, device=x.device).log()[which]))
+        found.append(
+            (best, torch.tensor(_TEMPERATURES, device=x.device, dtype=torch.float32).log()[which])
+        )
     counts = label.sum((1, 2))
     size = counts.sum(-1, keepdim=True)
     seen = (counts > 0).sum(-1, keepdim=True)

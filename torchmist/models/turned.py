@@ -42,18 +42,24 @@ def exclusion(side: Tensor, mask: Tensor | None = None) -> Tensor:
         mask: ``[B, N]`` bool, True for real samples.
     """
     columns = side.shape[-1]
-    least = torch.ones(len(side), device=side.device)
+    least = torch.ones(len(side), device=side.device, dtype=torch.float32)
     if columns < FEWEST_COLUMNS:
         return 1 - least
     with torch.no_grad():
         scores = rank_transform(side.detach(), mask).scores.mT
-        present = torch.ones(side.shape[:2], device=side.device) if mask is None else mask.float()
+        present = (
+            torch.ones(side.shape[:2], device=side.device, dtype=torch.float32)
+            if mask is None
+            else mask.float()
+        )
         count = present.sum(-1).clamp(min=2)
         numbers = ~_bits(scores, mask)
         asked = numbers.sum(-1)
         share = 1 / columns
         while share <= _LARGEST:
-            edge = torch.special.ndtri(torch.tensor(1 - share))  # no float, which breaks graphs
+            edge = torch.special.ndtri(
+                torch.tensor(1 - share, device="cpu", dtype=torch.float32)
+            )  # no float, which breaks graphs
             for out in (scores > edge, scores < -edge):
                 out = out * present[..., None] * numbers[:, None]
                 shown = out.sum(1) / count[:, None]

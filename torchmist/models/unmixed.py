@@ -73,11 +73,12 @@ def unmixed_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Unm
     the Gaussian ones.
     """
     most = max(x.shape[-1], y.shape[-1])
-    none = torch.zeros(4, len(x), FRAMES, device=x.device)
+    none = torch.zeros(4, len(x), FRAMES, device=x.device, dtype=torch.float32)
     if not 1 < most <= _WIDEST or x.shape[1] < _ROWS * most:
         return Unmixed(*none)
     scores = [normal_scores(side, mask) for side in (x, y)]
     n = torch.full((len(x),), x.shape[1], device=x.device) if mask is None else mask.sum(-1)
+    n = n.float()  # whatever the default dtype
     sought = (n >= _ROWS * most) & ~(_repeats(scores[0], n) & _repeats(scores[1], n))
     if visible(sought.any()) is False:
         return Unmixed(*none)

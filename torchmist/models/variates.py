@@ -144,7 +144,11 @@ def variates(
     with no_gradient():
         most = VARIATE_COUNT if through is None else _WIDE
         maps = _fitted(features[0], features[1], most)
-    every = torch.ones(len(x), n, device=x.device) if mask is None else mask.float()
+    every = (
+        torch.ones(len(x), n, device=x.device, dtype=torch.float32)
+        if mask is None
+        else mask.float()
+    )
     present = folds.deal(every[..., None])
     left, right = (_standard(f @ w, present) for f, w in zip(features, maps))
     rho = (left * right).sum((1, 2)) / real
@@ -256,7 +260,7 @@ def _fitted(x: Tensor, y: Tensor, most: int) -> tuple[Tensor, Tensor]:
     variates correlate most on their own."""
     own = [a.mT @ b for a, b in ((x, x), (y, y), (x, y))]
     count = (x.abs().sum(-1) + y.abs().sum(-1) > 0).sum(-1)
-    rest = (count.sum(1, keepdim=True) - count).clamp(min=1)[..., None, None]
+    rest = (count.sum(1, keepdim=True) - count).clamp(min=1)[..., None, None].float()
     others = [(g.sum(1, keepdim=True) - g) / rest for g in own]
     fixed = cached(fixed_numbers, x.shape[1] * x.shape[2], most + _SPARE, like=x)
     fixed = fixed.unflatten(0, (-1, FOLDS)).transpose(0, 1)
