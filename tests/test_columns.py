@@ -297,8 +297,18 @@ def test_columns_that_are_marked_or_categories_stay_labels_in_a_sparse_table() -
     assert countable(pair.x, pair.y) and not pair.notes
     mixed = {"cat": pd.Categorical(NAMES), "flag": CODE > 1, "grade": GRADES[:, 0]}
     pair = settled(mixed, y)
-    assert pair.x.label == (True, True, False) and pair.y.label == (False, False, False)
-    assert "1 integer column of x is taken as numbers" in pair.notes[0]
+    assert pair.x.label == (True, False, False) and pair.y.label == (False, False, False)
+    assert "2 integer columns of x are taken as numbers" in pair.notes[0]
+
+
+@pytest.mark.parametrize("form", [np.asarray, torch.from_numpy, pd.DataFrame])
+def test_bools_are_bits(form) -> None:
+    bits = np.random.default_rng(8).integers(0, 2, (N, 14))
+    y = np.random.default_rng(9).integers(0, 4, N)
+    for x in (bits, bits[:, :2], bits[:, :1]):
+        found, wanted = settled(form(x.astype(bool)), y), settled(form(x), y)
+        assert found.x.label == wanted.x.label and found.notes == wanted.notes
+        torch.testing.assert_close(found.x.values, wanted.x.values)
 
 
 def test_grades_that_hang_on_one_opinion_are_within_the_interval() -> None:

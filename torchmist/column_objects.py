@@ -77,13 +77,8 @@ def object_numbers(
     if present and all(isinstance(item, (int, float, np.number)) for item in present):
         if missing:
             raise ValueError(missing_values(where, len(missing)))
-        types = {type(item) for item in items}
-        plain: Literal["label", "integer", "number"] = "number"
-        if types == {bool}:
-            plain = "label"
-        elif all(issubclass(t, (int, np.integer)) for t in types):
-            plain = "integer"
-        return np.array(items, np.float64), plain
+        whole = all(isinstance(item, (int, np.integer)) for item in items)
+        return np.array(items, np.float64), "integer" if whole else "number"
     example = next((v for v in present if not isinstance(v, (int, float))), None)
     if isinstance(example, (str, bytes)):
         raise TypeError(refusal(where, f"text such as {example!r}", fixes[0]))

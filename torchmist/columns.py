@@ -41,8 +41,8 @@ _EXACT = 2**53  # integers up to here are exact in double precision
 class Side:
     """One variable as a floating-point tensor of one to three axes, with the kinds of its columns.
 
-    ``kinds``, ``names`` ``[d]``: ``"label"`` by dtype or by mark, ``"integer"`` by dtype,
-    ``"number"``, or ``"real"``, a number that is not to be taken for labels. ``argument``: the name
+    ``kinds``, ``names`` ``[d]``: ``"label"`` by dtype or by mark, ``"integer"`` by dtype
+    (bools are 0 and 1), ``"number"``, or ``"real"``, a number that is not to be taken for labels. ``argument``: the name
     of the argument that marks columns.
     """
 
@@ -199,8 +199,6 @@ def _from_tensor(values: Tensor, name: str, discrete: Discrete, argument: str | 
     plain: Kind = "integer"
     if values.dtype in _FLOATS or values.is_complex():
         plain = "number"
-    elif values.dtype == torch.bool:
-        plain = "label"
     kinds = tuple(_kind(plain, mark) for mark in marks)
     if plain != "number":
         large = values.dtype == torch.int64 and bool((values.abs() > _EXACT).any())
@@ -272,7 +270,7 @@ def _column(
     if marked and array.dtype.kind not in "f":
         return object_codes(array, where), "label"
     if array.dtype.kind in "biuf":
-        kind: Kind = {"b": "label", "f": "number"}.get(array.dtype.kind, "integer")  # type: ignore
+        kind: Kind = "number" if array.dtype.kind == "f" else "integer"
         large = array.dtype.kind in "iu" and len(array) and np.abs(array).max() > _EXACT
         return (object_codes(array, where) if large else array.astype(np.float64)), kind
     return object_numbers(array, where, fixes)

@@ -33,6 +33,7 @@ Rows = NDArray[np.int64]
 _PER_CLASS = 20  # fewest samples of a class, on average
 _START = 256  # rows that show most columns to tell nothing of each other
 _MOST = 64  # columns of a side that are compared
+_CHANCE = math.log(1e-3)  # that any two independent columns of both sides tell the same labels
 
 
 class SharedLabels(NamedTuple):
@@ -62,16 +63,18 @@ class SharedLabels(NamedTuple):
 
 def shared_labels(pair: SortedPair) -> SharedLabels | None:
     """The labels, or numbers of few values, that a column of either side of one dataset tells: the
-    same under any names, or those of the coarser of two. None without such, and where a class has
-    fewer than 20 samples on average."""
+    same under any names, or those of the coarser of two. None without such, where chance could
+    have made them so, as in columns that differ from one value in a row or two, and where a class
+    has fewer than 20 samples on average."""
     if len(pair.x.values) > 1 or len(pair.y.values) > 1:
         return None
     of_x, of_y = (_partitions(side) for side in pair[:2])
     told: list[Rows] = []
+    least = math.log(max(1, len(of_x) * len(of_y))) - _CHANCE
     names: tuple[dict[str, None], dict[str, None]] = {}, {}
     for (k, a), (j, b) in itertools.product(of_x.items(), of_y.items()):
         coarser = b if _tells(a, b) else a if _tells(b, a) else None
-        if coarser is not None:
+        if coarser is not None and _surprise(a if coarser is b else b, coarser) > least:
             told.append(coarser)
             names[0][pair.x.side.names[k]] = names[1][pair.y.side.names[j]] = None
     if not told:
@@ -105,6 +108,15 @@ def _tells(one: Rows, other: Rows) -> bool:
     """Whether the class of a row by ``one`` says that by the ``other``."""
     parts = slice(_START), slice(None)
     return all(bool((other[one[some]] == other[some]).all()) for some in parts)
+
+
+def _surprise(finer: Rows, coarser: Rows) -> float:
+    """Nats by which it is unlikely that the classes of rows by ``finer`` tell those by ``coarser``,
+    were either dealt to rows by chance: the ways to deal the coarser ones, over at most as many
+    ways to read them off the finer as there are maps between the classes."""
+    classes, counts = len(np.unique(finer)), np.unique(coarser, return_counts=True)[1]
+    ways = math.lgamma(len(coarser) + 1) - sum(math.lgamma(count + 1) for count in counts)
+    return ways - classes * math.log(len(counts))
 
 
 def _rest(side: Sorted, codes: Tensor) -> Side:
