@@ -172,7 +172,7 @@ def test_draws_of_an_entropy_have_its_mean_and_its_error() -> None:
 def test_what_chance_could_have_made_alike_is_no_label() -> None:
     rng = np.random.default_rng(0)
     x, y = np.zeros((2, 200, 30))
-    for k, side in enumerate((x, y)):
+    for side in (x, y):
         side[rng.permutation(200)[:30], np.arange(30)] = 1.0  # set in one row each
         side[:, 0] = np.arange(200) % 100 == 7  # and one on both sides, in the same two rows
     assert _found(x, y) is None

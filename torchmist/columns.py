@@ -42,8 +42,8 @@ class Side:
     """One variable as a floating-point tensor of one to three axes, with the kinds of its columns.
 
     ``kinds``, ``names`` ``[d]``: ``"label"`` by dtype or by mark, ``"integer"`` by dtype
-    (bools are 0 and 1), ``"number"``, or ``"real"``, a number that is not to be taken for labels. ``argument``: the name
-    of the argument that marks columns.
+    (bools are 0 and 1), ``"number"``, or ``"real"``, a number that is not to be taken for labels.
+    ``argument``: the name of the argument that marks columns.
     """
 
     values: Tensor

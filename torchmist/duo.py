@@ -21,10 +21,12 @@ from torchmist.checks import visible
 from torchmist.evidence import Evidence
 from torchmist.models.crossed import CROSSED_COUNT, crossed_information
 from torchmist.models.directions import Through, see_narrow
+from torchmist.models.lengths import with_lengths
 from torchmist.models.linear import SHARE, linear_information
 from torchmist.models.matched import matched_information
 from torchmist.models.mist import MIST
 from torchmist.models.network import QuantileNetwork
+from torchmist.models.rare import mostly_rare, repaired
 from torchmist.models.regimes import REGIMES_COUNT, regime_information
 from torchmist.models.repeated import REPEATED_COUNT, repeated_information
 from torchmist.models.settled import SETTLED_COUNT, settled_information
@@ -33,7 +35,7 @@ from torchmist.models.turned import EXCLUDE, turned
 from torchmist.models.unmixed import UNMIXED_COUNT, unmixed_information
 from torchmist.models.variates import VARIATE_COUNT, variate_opinions, variates
 from torchmist.onward import Onward
-from torchmist.quantile_head import quantile_levels
+from torchmist.quantile_head import OFFSET, quantile_levels
 from torchmist.routes import route
 from torchmist.turning import TURNED_COUNT, excluding
 
@@ -73,7 +75,24 @@ class DuoMIST(QuantileNetwork):
     def forward(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
         """Quantiles of I(X;Y) in nats, ``[B, Q]``, of ``[B, N, dx]`` and ``[B, N, dy]``."""
         out: Tensor = self.arbiter(self._seen(x, y, mask, whole=False))
-        return out
+        some = mostly_rare(x, y, mask)
+        return self._less_chance(out, x, y, mask, some) if visible(some.any()) else out
+
+    def _less_chance(
+        self, quantiles: Tensor, x: Tensor, y: Tensor, mask: Tensor | None, some: Tensor
+    ) -> Tensor:
+        """``quantiles`` ``[B, Q]``, of ``some`` ``[B]`` without what is said of the same sides in
+        other pairs."""
+        with torch.no_grad():
+            a, b = x[some], y[some]
+            shown = None if mask is None else mask[some]
+            said = [
+                self.arbiter(self._seen(a, other, shown, whole=False)).mean(-1)
+                for other in repaired(a, b, shown)
+            ]
+            chance = torch.stack(said).mean(0).clamp(min=0)
+        shift = torch.zeros_like(quantiles[:, 0]).index_put((some,), chance.to(quantiles))
+        return (quantiles - shift[:, None]).clamp(min=-OFFSET)
 
     def ask(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> Evidence:
         """All that the arbiter is given of ``[B, N, dx]`` and ``[B, N, dy]``."""
@@ -83,6 +102,7 @@ class DuoMIST(QuantileNetwork):
         """See :meth:`ask`; unless ``whole``, without what neighbours among thousands of rows say of
         datasets in which they do not count."""
         with torch.autocast(x.device.type, enabled=False):
+            x, y = with_lengths(x, y, mask)
             through = see_narrow(x, y, mask)
             read = self._read(x, y, mask, through)
             late = None if whole or x.shape[1] < _MANY else read.pop("settled", None)

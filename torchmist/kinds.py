@@ -3,8 +3,8 @@
 The rules, for a side of ``N`` rows where the user has not marked its columns:
 
 - categorical columns are labels;
-- an integer column (bools are 0 and 1) is labels while its distinct values are at most ``max(N / 5, min(20, N / 2))``,
-  else numbers, with a note;
+- an integer column (bools are 0 and 1) is labels while its distinct values are at most
+  ``max(N / 5, min(20, N / 2))``, else numbers, with a note;
 - several integer columns beside a side of numbers are labels while their one-hot columns are at
   most 64 in all, else numbers, with a note;
 - but integers of many distinct values (more than 20 where they meet other such integers in a table

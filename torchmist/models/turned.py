@@ -27,6 +27,7 @@ FEWEST_COLUMNS, MOST_COLUMNS, FEWEST_ROWS = 3, 64, 64
 _LARGEST = 0.4  # share of the rows in which a column stands out
 _DEVIATIONS, _FAR = (1e-5, 1e15), 1e3  # of columns that float32 holds, and means over them
 _EMPTY = 1e-9  # variance of an axis that is rounding alone, over that of the largest
+_TINY, _UNEVEN = 1e-30, 1e-3  # the least of a share, and of a whole, by which it may vary
 _TOLD = 0.5  # of the variance of independent columns, which ties may leave less of
 
 
@@ -87,7 +88,8 @@ def _bits(scores: Tensor, mask: Tensor | None) -> Tensor:
 def turned(side: Tensor, mask: Tensor | None = None) -> Tensor:
     """Standardised columns of ``side`` ``[B, N, d]`` along their principal axes, which are
     constants of the backward pass; 0 where ``mask`` ``[B, N]`` is False. Units and offsets of
-    columns are of no account."""
+    columns are of no account. Shares of a whole are told by their logarithms."""
+    side = torch.where(_shares(side, mask)[:, None, None], side.clamp(min=_TINY).log(), side)
     columns = standardise(_held(side, mask).float().mT, mask)
     with torch.no_grad():
         exact = columns.detach().double()
@@ -95,6 +97,18 @@ def turned(side: Tensor, mask: Tensor | None = None) -> Tensor:
         axes = (axes * (sizes > _EMPTY * sizes[:, -1:])[:, None]).to(columns)
     out: Tensor = columns.mT @ axes
     return out
+
+
+def _shares(side: Tensor, mask: Tensor | None) -> Tensor:
+    """Which datasets ``[B, N, d]`` hold positive numbers of the same sum in each row, ``[B]``: what
+    sets rows of a softmax apart is in the smallest of them as well."""
+    with torch.no_grad():
+        present = torch.ones_like(side[..., 0], dtype=torch.bool) if mask is None else mask
+        whole = side.detach().double().sum(-1)
+        low = whole.masked_fill(~present, torch.inf).amin(-1)
+        high = whole.masked_fill(~present, -torch.inf).amax(-1)
+        positive = ((side > 0).all(-1) | ~present).all(-1)
+        return positive & (high - low < _UNEVEN * high)
 
 
 def _held(side: Tensor, mask: Tensor | None) -> Tensor:
