@@ -41,6 +41,7 @@ from torchmist.turning import TURNED_COUNT, excluding
 
 __all__ = ["DuoMIST"]
 
+_FOLDS = 8  # of wide sides with few rows, as arbiters have learned from
 _MANY = 1024  # rows, from which neighbours among all of them take longer than to see if they count
 
 
@@ -124,7 +125,7 @@ class DuoMIST(QuantileNetwork):
             n = torch.full((len(x), 1), float(x.shape[1]), device=x.device, dtype=torch.float32)
         else:
             n = mask.sum(-1, keepdim=True).float()
-        plain = route(x, y, self.plain, mask)
+        plain = route(x, y, self.plain, mask, folds=_FOLDS)
         with torch.autocast(x.device.type, enabled=False):
             found = variates(x, y, mask, through=through)
             said, sharpness = variate_opinions(found)

@@ -15,7 +15,8 @@ the other half principal directions, from which the canonical ones are made unco
 dependence along the main axes of a side is kept whole, and that in directions of low variance is
 found where the sample is large enough. With more columns than samples the canonical ones would fit
 noise, so they are cross-fitted: the sample is dealt into folds, each is seen through the directions
-of all the others, and the quantiles of the folds are averaged. Directions are constants of the
+of all the others, and the quantiles of the folds are averaged. With fewer than eight rows for each
+column these are halves: in smaller folds a network takes chance for dependence. Directions are constants of the
 backward pass; the gradient goes through the projected scores.
 
 Samples are dealt by a key that depends on neither their order, nor that of the columns, nor the
@@ -42,25 +43,27 @@ __all__ = ["route"]
 
 _ELEMENTS = 4_000_000  # of parts x samples x columns in one pass of the network
 _FOLD = 32  # fewest samples of a fold, where there are enough
+_HALVES, _FOLDS, _ROWS = 2, 4, 8  # folds of a sample with fewer rows for each column, and more
 _LEAST_SHRINKAGE = 0.01
 
 
 def route(
     x: Tensor, y: Tensor, network: QuantileNetwork, mask: Tensor | None = None,
-    ranked: tuple[Ranked, Ranked] | None = None,
+    ranked: tuple[Ranked, Ranked] | None = None, folds: int = _HALVES,
 ) -> Tensor:  # fmt: skip
     """Quantiles ``[B, Q]`` of pairs ``[B, N, d]`` of any size, by the route that the sizes ask for.
 
     The largest sizes of the training are those of ``network.trained_range``; without them, or
     within them, this is ``network(x, y, mask)``. ``ranked``: the columns of both by rank, where
-    they are known and nothing is masked.
+    they are known and nothing is masked. ``folds``: of a wide sample with fewer than eight rows for
+    each column.
     """
     n, dx, dy = x.shape[1], x.shape[2], y.shape[2]
     most_n, most_d = _most(network.trained_range, n, max(dx, dy))
     chunks = -(-n // most_n)
     if max(dx, dy) > most_d and n >= 2 * MIN_SAMPLES:
-        folds = min(n // _FOLD, 8 if n < 8 * max(dx, dy) else 4)
-        parts = max(2, folds, chunks)
+        folds = folds if n < _ROWS * max(dx, dy) else _FOLDS
+        parts = max(_HALVES, min(n // _FOLD, folds), chunks)
         a, b, present = _on_directions(x, y, mask, parts, most_d)
     elif chunks > 1 and not _fits(mask, most_n):
         parts = chunks
