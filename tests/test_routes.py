@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import torchmist
+from torchmist import routes
 from torchmist.models.mist import MIST
 from torchmist.ranked import Ranked
 from torchmist.routes import _deal, route
@@ -40,6 +41,24 @@ def test_chunks_are_averaged(narrow: MIST) -> None:
     a, b, present = _deal(x, y, None, 2)
     assert present is None
     torch.testing.assert_close(route(x, y, narrow), narrow(a, b).mean(0, keepdim=True))
+
+
+def test_many_chunks_pass_a_few_at_a_time(narrow: MIST, monkeypatch) -> None:
+    x, y, passed = draw(400, 3), draw(400, 2, 1), []
+    whole = route(x, y, narrow)
+    narrow.register_forward_pre_hook(lambda _, inputs: passed.append(inputs[0].shape[:2]))
+    monkeypatch.setattr(routes, "_SAMPLES", 160)
+    torch.testing.assert_close(route(x, y, narrow), whole)
+    assert passed == [(3, 50), (3, 50), (2, 50)]
+
+
+def test_wide_sides_with_few_rows_are_dealt_into_halves(narrow: MIST) -> None:
+    passed: list[tuple[int, ...]] = []
+    narrow.register_forward_pre_hook(lambda _, inputs: passed.append(tuple(inputs[0].shape)))
+    route(draw(80, 20), draw(80, 2, 1), narrow)
+    route(draw(320, 20), draw(320, 2, 1), narrow)
+    route(draw(102, 20), draw(102, 2, 1), narrow, folds=8)
+    assert passed == [(2, 40, 6), (4, 80, 6), (3, 34, 6)]
 
 
 def test_known_ranks_change_nothing(narrow: MIST) -> None:

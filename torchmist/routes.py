@@ -42,6 +42,7 @@ from torchmist.trained_range import TrainedRange
 __all__ = ["route"]
 
 _ELEMENTS = 4_000_000  # of parts x samples x columns in one pass of the network
+_SAMPLES = 131_072  # of parts x samples: each has neighbours, which take memory
 _FOLD = 32  # fewest samples of a fold, where there are enough
 _HALVES, _FOLDS, _ROWS = 2, 4, 8  # folds of a sample with fewer rows for each column, and more
 _LEAST_SHRINKAGE = 0.01
@@ -71,7 +72,8 @@ def route(
     else:
         out: Tensor = network(x, y, mask)
         return out
-    size = max(1, _ELEMENTS // (a.shape[1] * (a.shape[2] + b.shape[2])))
+    most = min(_ELEMENTS // (a.shape[2] + b.shape[2]), _SAMPLES)
+    size = max(1, most // a.shape[1])
     masks = [None] * len(a) if present is None else present.split(size)
     passes = [network(p, q, m) for p, q, m in zip(a.split(size), b.split(size), masks)]
     averaged: Tensor = reduce(torch.cat(passes), "(b p) q -> b q", "mean", p=parts)
