@@ -16,8 +16,8 @@ dependence along the main axes of a side is kept whole, and that in directions o
 found where the sample is large enough. With more columns than samples the canonical ones would fit
 noise, so they are cross-fitted: the sample is dealt into folds, each is seen through the directions
 of all the others, and the quantiles of the folds are averaged. With fewer than eight rows for each
-column these are halves: in smaller folds a network takes chance for dependence. Directions are constants of the
-backward pass; the gradient goes through the projected scores.
+column these are halves: in smaller folds a network takes chance for dependence. Directions are
+constants of the backward pass; the gradient goes through the projected scores.
 
 Samples are dealt by a key that depends on neither their order, nor that of the columns, nor the
 side, so that an estimate keeps its symmetries.
