@@ -65,22 +65,6 @@ def _arbiter(things: int) -> Arbiter:
     return Arbiter(_WIDTH, **dict.fromkeys(ONWARD[:things], True))
 
 
-def _first_of(arbiter: Arbiter, things: int) -> Arbiter:
-    """An arbiter with the weights of another, which goes on by the first ``things`` of it alone."""
-    first, state = _arbiter(things), arbiter.state_dict()
-    first.load_state_dict({name: state[name] for name in first.state_dict()})
-    return first
-
-
-def _learned(recipe: Recipe) -> tuple[int, int]:
-    """The first of the things that the recipe fits, among :data:`ONWARD`, and where they end."""
-    if recipe.again:
-        return ONWARD.index(recipe.again), ONWARD.index(recipe.again) + 1
-    parent = _parent(recipe)
-    first = 0 if parent is None else len(parent.arbiter.onward())
-    return first, first + recipe.adds * (parent is not None)
-
-
 def _parent(recipe: Recipe) -> DuoMIST | None:
     """The weights that the recipe starts from, if any."""
     if not recipe.parent:
@@ -107,8 +91,7 @@ def _part(recipe: Recipe, stage: str, part: int) -> Recipe:
 def collect(recipe: Recipe, out: Path, minutes: float) -> None:
     """Write what both networks say of the steps' draws to ``out``, until ``minutes`` are over."""
     duo, start, rows = _duo(recipe), time.monotonic(), []
-    first, last = _learned(recipe)
-    added = duo.arbiter.onward()[first:last]
+    added = duo.arbiter.onward()[-recipe.adds :]
     for part in added:
         part.learns = True
     for step in range(recipe.steps):
@@ -149,10 +132,9 @@ def _fitted(
     if parent is None:
         return fit(duo.arbiter, thinned(data), duo.levels, epochs=epochs), {}
     known = [k for k, family in enumerate(FAMILIES) if parent.saw(family)]
-    first, last = _learned(recipe)
-    before = _first_of(parent.arbiter, first)
+    before = parent.arbiter
     found: dict[str, float] = {}
-    for things in range(first + 1, last + 1):
+    for things in range(len(before.onward()) + 1, len(duo.arbiter.onward()) + 1):
         heir = _arbiter(things)
         inherit(heir, before)
         with torch.no_grad():

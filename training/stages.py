@@ -95,8 +95,6 @@ class Recipe:
         parent: registered name of the weights to start from; none by default.
         adds: things that are read beside what the parent of an arbiter reads.
         met: times that draws of families count which that parent has met.
-        again: the thing, one of ``torchmist.arbiter.ONWARD``, that is fitted anew where the parent
-            of an arbiter reads it already; nothing is added then.
     """
 
     name: str
@@ -110,14 +108,6 @@ class Recipe:
     parent: str = ""
     adds: int = 1
     met: int = 3
-    again: str = ""
-
-    def __post_init__(self) -> None:
-        if self.again and (self.adds or not self.parent):
-            raise ValueError(
-                f"expected adds = 0 and a parent of recipe {self.name!r}, which fits "
-                f"{self.again!r} anew, got adds = {self.adds} and parent {self.parent!r}"
-            )
 
     @property
     def steps(self) -> int:
@@ -161,8 +151,6 @@ class Recipe:
             values.pop("adds")
         if self.met == 3:  # as in the digests of recipes that could have no other
             values.pop("met")
-        if not self.again:  # as in the digests of recipes that fitted nothing anew
-            values.pop("again")
         # switches as 0 and 1, as in the digests of the runs before they were bools
         values["model"] = {key: int(value) for key, value in values["model"].items()}
         if step:
