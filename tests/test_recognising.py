@@ -49,13 +49,30 @@ def _known(data: Data, nats: torch.Tensor, rows: float = 200.0, columns: int = 3
 def test_it_counts_as_far_as_the_answer_leaves_room(parent: Arbiter) -> None:
     data, arbiter = draws(300), heir_of(parent)
     silent = torch.zeros(300)
-    t = parent.each(evidence_of(_known(data, silent))).mean(0)
+    t = parent.each(evidence_of(_known(data, silent, 20.0))).mean(0)
     middle, high = t.mean(-1), t[:, -2]
-    for reach, heard in ((0.0, True), (2.9, True), (3.1, False)):
+    for reach, heard in ((0.0, True), (1.4, True), (1.6, False)):
         nats = (middle + reach * (high - middle)).exp() - 0.2
-        evidence = evidence_of(_known(data, nats))
+        evidence = evidence_of(_known(data, nats, 20.0))
         assert (arbiter.says_more(evidence) == heard).all()
         assert torch.equal(arbiter(evidence), parent(evidence)) != heard
+
+
+@pytest.mark.parametrize(
+    ("linear", "said", "rows", "heard"),
+    [(1.0, 1.3, 400.0, False), (1.0, 1.1, 400.0, True), (0.5, 1.3, 400.0, True),
+     (1.0, 1.3, 20.0, True)],
+)  # fmt: skip
+def test_a_plain_gaussian_sample_has_what_its_columns_share_linearly(
+    linear: float, said: float, rows: float, heard: bool
+) -> None:
+    answer = from_nats(torch.full((20, 24), 1.0)) + torch.linspace(-0.3, 0.3, 24)
+    data = {
+        **_known(draws(20), torch.full((20,), said), rows),
+        "linear": torch.full((20, 1), linear),
+    }
+    found = Recognising(2, 24).candidates(evidence_of(data), answer)
+    assert (found.isnan() != heard).all()
 
 
 @pytest.mark.parametrize(

@@ -18,13 +18,16 @@ from torchmist.evidence import Evidence, in_t
 from torchmist.evidence_numbers import MARKS, NUMBERS, evidence_numbers, marks
 from torchmist.models.standardised import Standardised
 from torchmist.onward import OTHERS, Onward, enough, what_others_say
+from torchmist.quantile_head import to_nats
 
 __all__ = ["Recognising"]
 
 Size = TypeVar("Size", int, Tensor)
 _ROWS = 640  # at most, and
 _COLUMNS = (2, 32)  # of either side, as many on both, of which the network is asked
-_REACH = 3.0  # times how far the answer's outer quantiles lie from its middle
+_REACH = 1.5  # times how far the answer's outer quantiles lie from its middle
+_ERRORS, _ROUNDING = 2.0, 0.02  # of the Gaussian information, and nats beside it
+_PLAIN = 8  # rows for each column, from which that information is known
 
 
 class Recognising(Onward, Standardised):
@@ -42,15 +45,17 @@ class Recognising(Onward, Standardised):
         self.standardise(evidence_numbers(evidence))
 
     def candidates(self, evidence: Evidence, answer: Tensor) -> Tensor:
-        """See :meth:`Onward.candidates`: the median of the network, unless it lies three times as
-        far from the middle of the answer as its outer quantiles, or variates repeat each other
-        (:class:`~torchmist.models.repeated.Repeated`): both rule the laws out."""
+        """See :meth:`Onward.candidates`: the median of the network, unless it lies half as far
+        again from the middle of the answer as its outer quantiles, variates repeat each other
+        (:class:`~torchmist.models.repeated.Repeated`), or the answer is that of a plain Gaussian
+        sample (:func:`_is_plain`) and it is not: all of these rule the laws out."""
         median = in_t(evidence.recognised).median(-1, keepdim=True).values
         middle = answer.mean(-1, keepdim=True)
         low = middle + _REACH * (answer[:, 1:2] - middle)
         high = middle + _REACH * (answer[:, -2:-1] - middle)
         shared, either = evidence.repeated[:, :1], evidence.repeated[:, 1:2]
         known = _knows(*evidence.sizes.split(1, -1)) & (shared <= enough(either))
+        known = known & (_is_plain(evidence, median) | ~_is_plain(evidence, middle))
         return median.masked_fill(~known | (median < low) | (median > high), torch.nan)
 
     def reads(self, rows: tuple[int, int], columns: tuple[int, int]) -> bool:
@@ -73,6 +78,21 @@ class Recognising(Onward, Standardised):
         """See :meth:`Onward.may_say_more`."""
         known = bool(_knows(x.shape[1], x.shape[-1], y.shape[-1]))
         return torch.full((len(x),), known, device=x.device)
+
+
+def _is_plain(evidence: Evidence, t: Tensor) -> Tensor:
+    """Where ``t`` ``[B, 1]`` is what all columns share linearly, up to two standard errors of that,
+    and the sample is large enough to say so, ``[B, 1]`` bool.
+
+    Of as many pairs as columns, alike, of correlation r, the variance of the information is
+    ``d r^2 / N``: pairs of unlike correlations have less.
+    """
+    n, dx, dy = evidence.sizes.to(t.dtype).split(1, -1)
+    d, linear = torch.minimum(dx, dy), evidence.linear.clamp(min=0)
+    error = (-d * torch.expm1(-2 * linear / d) / n).sqrt()
+    near = (to_nats(t) - linear).abs() < _ERRORS * (error + _ROUNDING)
+    plain: Tensor = near & (n >= _PLAIN * d)
+    return plain
 
 
 def _knows(rows: Size, dx: Size, dy: Size) -> Size:
