@@ -10,8 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 BASE = {
-    "apart", "cache", "checks", "copula", "eigen", "entropy", "no_gradient", "progress",
-    "quantile_head", "sorting", "trained_range", "weight_files",
+    "apart", "cache", "checks", "copula", "eigen", "entropy", "magnitudes", "no_gradient",
+    "progress", "quantile_head", "sorting", "trained_range", "weight_files",
 }  # fmt: skip
 DOORS = {
     "auditing", "causal", "club", "column_pairs", "conditional", "estimation", "export",

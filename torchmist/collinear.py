@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from torchmist.copula import standardise
+from torchmist.magnitudes import balanced
 from torchmist.models.linear import SHARE, gaussian_information, linear_information
 from torchmist.models.local import sample_order
 from torchmist.resolution import OPEN_END
@@ -79,6 +80,7 @@ def collinear(
         return Collinear(opened)
     if x.shape[1] < _EACH * (x.shape[-1] + y.shape[-1]):
         return Collinear(opened)
+    x, y = (balanced(side, 1)[0] for side in (x, y))
     scores = [standardise(side.mT, None).mT for side in (x, y)]
     if bool((_all_smallest(*scores).amin(0) > _SMALL).all()):
         return Collinear(opened)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from torchmist.cache import cached
+from torchmist.magnitudes import balanced, divisors
 from torchmist.no_gradient import no_gradient
 from torchmist.sorting import sort_columns, tie_groups
 
@@ -30,6 +31,7 @@ __all__ = [
     "rank_transform",
     "score_grid",
     "standardise",
+    "standardise_units",
 ]
 
 
@@ -160,6 +162,9 @@ class _NormalScores(torch.autograd.Function):
         ordered, order, first, last, grid, counts = ctx.saved_tensors
         first, last = first.long(), last.long()
         top = (counts - 1).view(-1, *[1] * (ordered.dim() - 1))
+        ends = [_at(ordered, place.expand_as(ordered[..., :1])) for place in (0 * top, top)]
+        by = divisors(torch.maximum(*(end.abs() for end in ends))).clamp(max=4)
+        ordered = ordered / by
         low = (first - ctx.window).clamp(min=0)
         high = torch.minimum(last + ctx.window, top)
         ties = first + last
@@ -169,8 +174,10 @@ class _NormalScores(torch.autograd.Function):
         sorted_grad = grad.gather(-1, order)
         total = torch.nn.functional.pad(sorted_grad.double().cumsum(-1), (1, 0))
         mean = (_at(total, high + 1) - _at(total, low)) / (high - low + 1)
-        out = (slope * (sorted_grad - mean)).to(ordered.dtype)
-        out = torch.nan_to_num(out, 0.0, 0.0, 0.0)
+        most = torch.finfo(ordered.dtype).max * by
+        out = (slope * (sorted_grad - mean)).to(ordered.dtype).clamp(-most, most) / by
+        here = torch.arange(ordered.shape[-1], device=ordered.device) <= top
+        out = torch.where(here, out, 0.0)  # what is masked; NaN that comes back goes on
         return torch.zeros_like(out).scatter(-1, order, out)
 
 
@@ -260,6 +267,11 @@ def standardise(scores: Tensor, mask: Tensor | None = None) -> Tensor:
     scale = torch.where(variance > 1e-12, variance, torch.inf).rsqrt()
     scores = (scores - mean) * scale
     return scores if present is None else scores * present
+
+
+def standardise_units(columns: Tensor, mask: Tensor | None = None) -> Tensor:
+    """:func:`standardise` of columns ``[..., D, N]`` in any units, however large or small."""
+    return standardise(balanced(columns)[0], mask)
 
 
 def normal_scores(x: Tensor, mask: Tensor | None = None, *, window: int | None = None) -> Tensor:

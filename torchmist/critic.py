@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from torchmist.copula import standardise
+from torchmist.copula import standardise, standardise_units
 from torchmist.lift import lift_targets
 
 __all__ = ["Critic", "CriticConfig", "Seen", "features"]
@@ -95,7 +95,7 @@ def features(y: Tensor, config: CriticConfig, mask: Tensor | None = None, *, pla
         * math.pi
         * torch.rand(config.waves, generator=generator, device="cpu", dtype=torch.float32)
     ).to(y.device)
-    columns = standardise(y.mT, mask).mT
+    columns = standardise_units(y.mT, mask).mT
     waves = standardise((columns @ ways + phase).cos().mT, mask).mT
     return torch.cat([own, waves], -1)
 
@@ -142,7 +142,7 @@ class Critic(nn.Module):
             ValueError: when the columns are not those of the first call.
         """
         weights = self.sized(z, y)
-        z, y = (standardise(v.float().mT, mask).mT for v in (z, y))
+        z, y = (standardise_units(v.float().mT, mask).mT for v in (z, y))
         (of_y, a), (of_z, b) = self._networks(weights, z, y)
         return Seen(of_y, of_z, self._bound(a, b, mask, own))
 
@@ -153,7 +153,7 @@ class Critic(nn.Module):
         Of 256 samples or more each step takes its own share, of 128 at least.
         """
         self.sized(z, y)
-        z, y = (standardise(v.detach().float().mT, mask).mT for v in (z, y))
+        z, y = (standardise_units(v.detach().float().mT, mask).mT for v in (z, y))
         of_y, of_z = features(y, self.config, mask, plain=self.plain), self._of_z(z, mask)
         shares = max(1, min(self.config.steps, z.shape[1] // _SHARE))
         for step in range(self.config.steps):

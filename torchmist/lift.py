@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from torchmist.copula import standardise
+from torchmist.copula import standardise, standardise_units
 
 __all__ = ["Lift", "LiftConfig", "lift_targets", "make_lifts"]
 
@@ -95,7 +95,7 @@ def lift_targets(y: Tensor, most: int, mask: Tensor | None = None, *, squares: b
     The columns, and with ``squares`` theirs; of more than ``most`` columns, the first orthogonal
     combinations of the discrete cosine transform. All have mean 0 and variance 1.
     """
-    columns = standardise(y.float().mT, mask)
+    columns = standardise_units(y.float().mT, mask)
     width = columns.shape[1]
     if width > most:
         place = (torch.arange(width, device=y.device) + 0.5) / width
@@ -151,7 +151,7 @@ class Lift(nn.Module):
                 f"expected z of {self.config.inputs} columns, as the lift was made for, got "
                 f"{z.shape[-1]}; make the term with lift={z.shape[-1]}"
             )
-        value = standardise(z.float().mT, mask).mT
+        value = standardise_units(z.float().mT, mask).mT
         target = lift_targets(y.detach(), self.config.targets, mask, squares=squares)
         count = target.shape[-1]
         learned = self._network(value.detach(), lambda weight: weight)[..., :count]

@@ -36,6 +36,7 @@ import torch
 from torch import Tensor
 
 from torchmist.copula import first_order
+from torchmist.magnitudes import balanced
 
 __all__ = ["PLAIN", "SHARP", "Kernel", "Pull", "Resolution", "kernel_gradient",
            "kernel_information", "kernel_of", "kernel_pull", "logs_and_inverses",
@@ -176,10 +177,11 @@ def unit_columns(side: Tensor, present: Tensor, count: Tensor) -> tuple[Tensor, 
     ``[B, N]``, ``count`` ``[B]`` of them, 0 elsewhere, and the scale ``[B, 1, d]`` they took, 0 of
     constant ones."""
     present, count = present[..., None], count[:, None, None].clamp(min=1)
+    side, by = balanced(side * present, 1)
     side = (side - (side * present).sum(1, keepdim=True) / count) * present
     variance = side.square().sum(1, keepdim=True) / count
     scale = torch.where(variance > _TINY, variance, torch.inf).rsqrt()
-    return side * scale, scale
+    return side * scale, (scale / by).clamp(max=torch.finfo(side.dtype).max)
 
 
 def kernel_of(side: Tensor, present: Tensor, count: Tensor, resolution: Resolution) -> Kernel:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from torchmist.copula import normal_scores, standardise
+from torchmist.copula import normal_scores, standardise_units
 from torchmist.eigen import eigenvectors
 from torchmist.models.local import whitened
 
@@ -49,7 +49,7 @@ def rotated_view(z: Tensor, mask: Tensor | None = None) -> Tensor:
     turn = torch.linalg.qr(
         torch.randn(d, d, generator=generator, device="cpu", dtype=torch.float32)
     ).Q.to(z.device)
-    out: Tensor = standardise(z.float().mT, mask).mT @ turn
+    out: Tensor = standardise_units(z.float().mT, mask).mT @ turn
     return out
 
 
@@ -104,14 +104,14 @@ class RunningDirections(nn.Module):
             if side.shape[-1] > self.widest:
                 if maps is None or maps.shape[0] != side.shape[-1]:
                     maps = _start(side.shape[-1], self.keep, side.device)
-                side = standardise(side.float().mT, mask).mT @ maps.to(side.device)
+                side = standardise_units(side.float().mT, mask).mT @ maps.to(side.device)
             sides.append(side)
         return sides[0], sides[1]
 
     @torch.no_grad()
     def learn(self, z: Tensor, y: Tensor, mask: Tensor | None = None) -> None:
         """Take a batch into the averages, and renew the directions when it is time."""
-        z, y = (standardise(v.detach().float().mT, mask).mT.flatten(0, 1) for v in (z, y))
+        z, y = (standardise_units(v.detach().float().mT, mask).mT.flatten(0, 1) for v in (z, y))
         count = len(z) if mask is None else int(mask.sum())
         batch = (z.mT @ z / count, y.mT @ y / count, z.mT @ y / count)
         fresh = self.between is None or self.between.shape != batch[2].shape
