@@ -25,7 +25,7 @@ from torchmist.quantiles import (
     reduce_quantiles,
     seen_from_all_sides,
 )
-from torchmist.sample import Wrt, check_term, term_sample
+from torchmist.sample import Wrt, check_term, term_sample, without_hidden
 from torchmist.weights import load_pretrained
 
 __all__ = ["Model", "Statistic", "Wrt", "mist_mi", "reduce_quantiles", "resolve_model"]
@@ -89,7 +89,8 @@ def mist_mi(
         statistic: ``"mean"``, ``"median"``, or a quantile level in (0, 1). None is the mean, and
             0.05 with ``maximize`` or ``goal="maximize"``.
         wrt: which side gets a gradient: ``"z"``, ``"y"`` or ``"both"``.
-        mask: ``[N]`` or ``[B, N]`` bool, True for the samples that count.
+        mask: ``[N]`` or ``[B, N]`` bool, True for the samples that count. What the others hold is
+            of no account, NaN included, and no gradient reaches it.
         weight: ``[B]``, the weight of each dataset in the mean.
         num_classes: what labels are checked against (or the number of one-hot columns); the value
             does not depend on absent classes.
@@ -126,6 +127,8 @@ def mist_mi(
         (torch.Size([]), torch.Size([64, 2]))
     """
     _check_direction(goal, maximize)
+    given = z, y
+    z, y = (without_hidden(side, mask) for side in given)
     check_term(z, y, num_classes)
     told = pursued(goal)
     low = maximize or told == "maximize"
@@ -142,7 +145,7 @@ def mist_mi(
     else:
         views = [answer(sample, network).quantiles]
     mi = torch.stack([reduce_quantiles(q, network.levels, chosen) for q in views]).amin(0)
-    if goal == "auto" and not maximize and is_computed(z, y, wrt):
+    if goal == "auto" and not maximize and is_computed(*given, wrt):
         least = fewest_samples(network.trained_range, True)
         mi = driven(mi, sample.x, sample.y, sample.mask, least)
     return average(mi, weight)

@@ -24,6 +24,7 @@ from torchmist.checks import check_count
 from torchmist.copula import normal_scores
 from torchmist.entropy import label_entropy
 from torchmist.fitting import fit_rows
+from torchmist.magnitudes import balanced
 
 __all__ = ["ProbeReport", "probe_bounds"]
 
@@ -99,7 +100,7 @@ def probe_bounds(
             f"collect the codes of several batches"
         )
     labels = not y.is_floating_point()
-    z = z.detach().float().cpu().reshape(len(z), -1)
+    z = balanced(z.detach().float().cpu().reshape(len(z), -1), 0)[0]
     y = y.detach().cpu().reshape(len(y), -1)
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(z), generator=generator, device="cpu")
@@ -114,7 +115,7 @@ def probe_bounds(
             columns = F.one_hot(index, max(2, len(classes))).float()
             bounds["logistic"] = _classified(z, index, columns, parts, steps, generator)
         else:
-            columns = y.float()
+            columns = balanced(y.float(), 0)[0]
             smooth = _without_ties(columns)
             if smooth.shape[1]:
                 bounds["ridge"] = _ridge(z, smooth, parts)

@@ -33,7 +33,7 @@ from torchmist.models.network import QuantileNetwork
 from torchmist.places import LabelPlaces, labelled
 from torchmist.probe import ProbeReport
 from torchmist.quantiles import Statistic, answer, average, check_statistic, reduce_quantiles
-from torchmist.sample import Sample, Wrt, check_term, term_sample
+from torchmist.sample import Sample, Wrt, check_term, term_sample, without_hidden
 from torchmist.watch import Watch, check_alone, judged
 from torchmist.weights import load_pretrained
 
@@ -164,6 +164,8 @@ class MIRegularizer(nn.Module):
 
         With ``gather`` or ``memory``, ``z`` and ``y`` are ``[N]`` or ``[N, d]``, without a mask.
         """
+        given = z, y
+        z, y = (without_hidden(side, mask) for side in given)
         check_term(z, y, self.num_classes)
         names = ("z", "y")
         if self.goal and y.is_floating_point() and not z.is_floating_point():
@@ -177,7 +179,7 @@ class MIRegularizer(nn.Module):
             check_alone(z, y, mask, "memory")
             z, y = self.memory.beside(z, y)
             own = len(batch[0]) if len(z) > len(batch[0]) else None
-        computed = self.auto and is_computed(*batch, wrt)
+        computed = self.auto and is_computed(*(batch if mask is None else given), wrt)
         term = self._term(z, y, names, wrt, mask, weight, own, computed)
         if self.training and torch.is_grad_enabled():
             self.memory.keep(*batch)

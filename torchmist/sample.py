@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from torchmist.checks import (
+    FLOATS,
+    INTEGERS,
     MIN_SAMPLES,
     check_mask,
     check_pair,
@@ -23,7 +25,7 @@ from torchmist.class_labels import check_num_classes, table_note
 from torchmist.entropy import label_bound
 from torchmist.ranked import Ranked
 
-__all__ = ["Sample", "Wrt", "check_term", "term_sample"]
+__all__ = ["Sample", "Wrt", "check_term", "term_sample", "without_hidden"]
 
 Wrt = Literal["both", "z", "y"]
 _MANY = 100  # rows of which chance gives each a class of its own in no common task
@@ -75,6 +77,27 @@ def check_term(z: Tensor, y: Tensor, num_classes: int | None) -> None:
     note = table_note(z, y)
     if note:
         warn_once(f"torchmist: {note}")
+
+
+def without_hidden(value: Tensor, mask: Tensor | None) -> Tensor:
+    """``value`` with 0 in the rows that ``mask`` leaves out, whatever they hold, NaN included.
+
+    No gradient reaches these rows. Where one column ``[N]`` goes with masks ``[B, N]`` they are the
+    rows that all of them leave out. What is no tensor of a term stays as it is, for the checks.
+    """
+    usable = isinstance(mask, Tensor) and mask.dtype == torch.bool and mask.dim() in (1, 2)
+    if mask is None or not usable or not isinstance(value, Tensor) or value.is_nested:
+        return value
+    if value.layout != torch.strided or value.dtype not in (*FLOATS, *INTEGERS):
+        return value
+    if value.dim() < 3 and mask.dim() == 2:
+        mask = mask.any(0)
+    axes = mask.dim() if value.dim() < 3 else 2
+    if value.dim() not in (1, 2, 3) or mask.shape not in (
+        value.shape[:axes], value.shape[axes - mask.dim() : axes]
+    ):  # fmt: skip
+        return value
+    return value.masked_fill(~mask.reshape(*mask.shape, *[1] * (value.dim() - axes)), 0)
 
 
 def _warn_of_singles(side: Tensor, name: str) -> None:
