@@ -8,6 +8,7 @@ import pytest
 import torch
 from conftest import Constant
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 import torchmist
 from benchmarks.pursuits import TERMS, Pursuit
@@ -253,3 +254,14 @@ def test_an_encoder_hides_from_the_derivative_of_the_value_and_from_no_other_gra
         truth[term] = pursuit.truth()[0]
     assert max(truth["goal"], truth["auto"]) < 0.2
     assert truth["plain"] > 4 * max(truth["goal"], truth["auto"])
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+@pytest.mark.parametrize("goal", ["auto", "minimize", "maximize"])
+def test_a_checkpoint_that_computes_it_again_has_the_same_gradient(small, goal, reentrant) -> None:
+    encoder, x, y = torch.nn.Linear(4, 3), draw(60, 4).requires_grad_(), draw(60, 2, seed=1)
+    sign = -1.0 if goal == "maximize" else 1.0
+    term = lambda x: sign * torchmist.mist_mi(encoder(x), y, model=small, goal=goal)  # noqa: E731
+    (expected,) = torch.autograd.grad(term(x), encoder.weight)
+    checkpoint(term, x, use_reentrant=reentrant).backward()
+    assert torch.equal(encoder.weight.grad, expected)

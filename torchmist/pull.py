@@ -110,8 +110,9 @@ class _Written(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        saved = ctx.saved_tensors  # once: checkpoints unpack a tensor a single time
         found: list[Tensor | None] = []
-        for gradient, side in zip(ctx.saved_tensors[:2], ctx.saved_tensors[2:]):
+        for gradient, side in zip(saved[:2], saved[2:]):
             if gradient is not None:
                 gradient = grad.detach()[:, None, None] * gradient
                 if torch.is_grad_enabled():
