@@ -24,7 +24,7 @@ def unread() -> Iterator[None]:
     """Weights are read anew, as in the first call of a program."""
     kept = dict(functional._loaded)
     functional._loaded.clear()
-    pair_network.load_pair_network.cache_clear()
+    pair_network._kept.cache_clear()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

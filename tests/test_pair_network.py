@@ -167,6 +167,9 @@ def test_files_of_other_kinds_and_unknown_names_are_refused(tmp_path: Path) -> N
     again = load_pair_network(str(tmp_path / "small.safetensors"))
     stats = torch.randn(2, 19)
     torch.testing.assert_close(again("labels", stats), network("labels", stats))
+    anew = PairNetwork({"labels": (19, 7)}, width=9)
+    save_pair_network(anew, tmp_path / "small.safetensors")
+    assert load_pair_network(str(tmp_path / "small.safetensors")).width == 9
 
 
 def test_quantiles_increase_and_are_finite() -> None:

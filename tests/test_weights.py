@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 import torchmist
+from torchmist.functional import resolve_model
 from torchmist.weights import ALIASES, registry, save_weights
 
 
@@ -29,6 +31,25 @@ def test_paths_serve_as_models(small, pair, tmp_path) -> None:
     expected = torchmist.mist_mi(x, y, model=small)
     torch.testing.assert_close(torchmist.mist_mi(x, y, model=path), expected)
     torch.testing.assert_close(torchmist.mist_mi(x, y, model=str(path)), expected)
+
+
+def test_a_file_that_is_written_anew_is_read_again(small, pair, tmp_path) -> None:
+    path, (x, y) = tmp_path / "w.safetensors", pair
+    save_weights(small, path, provenance={}, evaluation={})
+    first = torchmist.mist_mi(x, y, model=path)
+    kept = resolve_model(path, torch.device("cpu"))
+    assert resolve_model(str(path), torch.device("cpu")) is kept
+    other = copy.deepcopy(small)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.mul_(1.5)
+    save_weights(other, path, provenance={}, evaluation={})
+    again = torchmist.mist_mi(x, y, model=path)
+    torch.testing.assert_close(again, torchmist.mist_mi(x, y, model=other))
+    assert not torch.isclose(again, first)
+    torch.testing.assert_close(torchmist.MIRegularizer(path)(x, y), again)
+    path.unlink()
+    assert torch.equal(torchmist.mist_mi(x, y, model=path), again)
 
 
 def test_missing_and_foreign_files(tmp_path) -> None:

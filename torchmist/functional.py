@@ -26,6 +26,7 @@ from torchmist.quantiles import (
     seen_from_all_sides,
 )
 from torchmist.sample import Wrt, check_term, term_sample, without_hidden
+from torchmist.weight_files import file_version, is_path
 from torchmist.weights import load_pretrained
 
 __all__ = ["Model", "Statistic", "Wrt", "mist_mi", "reduce_quantiles", "resolve_model"]
@@ -33,10 +34,15 @@ __all__ = ["Model", "Statistic", "Wrt", "mist_mi", "reduce_quantiles", "resolve_
 Model = str | os.PathLike[str] | QuantileNetwork
 
 _loaded: dict[tuple[str, str], QuantileNetwork] = {}  # a plain dict, which torch.compile can read
+_versions: dict[tuple[str, str], tuple[int, int, int]] = {}  # of the files behind those
 
 
 def resolve_model(model: Model, device: torch.device) -> QuantileNetwork:
-    """The network behind a name, a path or a module; named ones are kept per device."""
+    """The network behind a name, a path or a module; what was loaded is kept per device.
+
+    A file is read again once it has been written anew; one that is gone stays as it was read. A
+    compiled graph keeps the network that it was compiled with.
+    """
     if isinstance(model, QuantileNetwork):
         return model
     if not isinstance(model, (str, os.PathLike)):
@@ -45,6 +51,11 @@ def resolve_model(model: Model, device: torch.device) -> QuantileNetwork:
             f"{type(model).__name__}; see torchmist.load_pretrained"
         )
     key = os.fspath(model), str(device)
+    if is_path(key[0]) and not torch.compiler.is_compiling():
+        version = file_version(key[0])
+        if version is not None and _versions.get(key) != version:
+            _loaded.pop(key, None)
+            _versions[key] = version
     if key not in _loaded:
         _loaded[key] = apart(lambda: load_pretrained(key[0]).to(device))
     return _loaded[key]
@@ -84,8 +95,8 @@ def mist_mi(
         y: the same, with its own ``d``; ``[N]`` is shared by all datasets of a batch ``z``. Integer
             and bool tensors are class labels, whose entropy in the sample bounds the value (not its
             gradient).
-        model: a registered name, the path of a ``.safetensors`` file, or a ``MIST`` module (whose
-            own ``requires_grad`` flags then hold).
+        model: a registered name, the path of a ``.safetensors`` file (read again when it has been
+            written anew), or a ``MIST`` module (whose own ``requires_grad`` flags then hold).
         statistic: ``"mean"``, ``"median"``, or a quantile level in (0, 1). None is the mean, and
             0.05 with ``maximize`` or ``goal="maximize"``.
         wrt: which side gets a gradient: ``"z"``, ``"y"`` or ``"both"``.

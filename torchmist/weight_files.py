@@ -20,14 +20,14 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-__all__ = ["WeightsFile", "build", "header_object", "read_file", "read_registered",
-           "read_registry", "save_whole", "sha256_of"]  # fmt: skip
+__all__ = ["WeightsFile", "build", "file_version", "header_object", "is_path", "read_file",
+           "read_registered", "read_registry", "save_whole", "sha256_of"]  # fmt: skip
 
 Module = TypeVar("Module", bound=nn.Module)
 _FAILURES = (TypeError, ValueError, KeyError, RuntimeError, OverflowError, RecursionError)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class WeightsFile:
     """What a file holds; ``registered``: whether its sha256 is one that this library ships."""
 
@@ -63,6 +63,21 @@ def save_whole(content: Any, path: Path) -> None:
     temporary = path.with_name(path.name + ".part")
     torch.save(content, temporary)
     os.replace(temporary, path)
+
+
+def is_path(text: str) -> bool:
+    """Whether what is asked for is a file, by its path, and no registered name."""
+    return text.endswith(".safetensors") or os.sep in text
+
+
+def file_version(path: str) -> tuple[int, int, int] | None:
+    """What another content of a file changes: its time, its size and which file it is; None where
+    there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def sha256_of(path: Path) -> str:

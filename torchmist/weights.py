@@ -21,6 +21,7 @@ from torchmist.weight_files import (
     WeightsFile,
     build,
     header_object,
+    is_path,
     read_file,
     read_registered,
     read_registry,
@@ -195,7 +196,7 @@ def load_pretrained(name: str | os.PathLike[str] = "mist") -> QuantileNetwork:
 
 def _read(name: str) -> QuantileNetwork:
     """The model of a name or a path that :func:`check_name` has passed."""
-    if _is_path(name):
+    if is_path(name):
         return _model(read_file(Path(name)))
     exact = ALIASES.get(name, name)
     return _model(read_registered(exact, registry()[exact]))
@@ -212,7 +213,7 @@ def check_name(name: str | os.PathLike[str]) -> None:
     known = sorted([*ALIASES, *registry()])
     pairs = [_PAIRS, *read_registry("pairs.json")]
     listed = f"known names are {known}, and {_PAIRS!r} for pairwise, lagged and sklearn alone"
-    if _is_path(text):
+    if is_path(text):
         if not Path(text).is_file():
             raise FileNotFoundError(f"no weights at {text}; {listed}")
         return
@@ -228,7 +229,3 @@ def check_name(name: str | os.PathLike[str]) -> None:
             + (f", did you mean {near[0]!r}?" if near else "")
             + f"; {listed}"
         )
-
-
-def _is_path(text: str) -> bool:
-    return text.endswith(".safetensors") or os.sep in text

@@ -26,7 +26,9 @@ from torchmist.quantile_head import QuantileHead, quantile_levels, to_nats
 from torchmist.weight_files import (
     WeightsFile,
     build,
+    file_version,
     header_object,
+    is_path,
     read_file,
     read_registered,
     read_registry,
@@ -131,9 +133,10 @@ def is_pair_model(name: object) -> bool:
     return name == PAIR_MODEL or name in read_registry(_REGISTRY)
 
 
-@lru_cache(maxsize=4)
 def load_pair_network(name: str = PAIR_MODEL) -> PairNetwork:
     """Trained weights by registered name or file, frozen; never downloads.
+
+    Kept for the next call; a file is read again once it has been written anew.
 
     Raises:
         ValueError: for an unknown name, a file of another format, or one whose sha256 is not the
@@ -144,6 +147,12 @@ def load_pair_network(name: str = PAIR_MODEL) -> PairNetwork:
         >>> sorted(network.sizes)
         ['labels', 'mixed', 'numbers']
     """
+    return _kept(name, file_version(name) if is_path(name) else None)
+
+
+@lru_cache(maxsize=4)
+def _kept(name: str, version: tuple[int, int, int] | None) -> PairNetwork:
+    """The network of a name, or of one version of a file."""
     return apart(lambda: _read(name))
 
 
