@@ -30,7 +30,7 @@ from torchmist.scores import Columns, read_table, score_columns
 __all__ = ["Pairwise", "pairwise"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pairwise:
     """Mutual information of all pairs of columns, in nats.
 

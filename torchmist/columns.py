@@ -37,7 +37,7 @@ _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _EXACT = 2**53  # integers up to here are exact in double precision
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Side:
     """One variable as a floating-point tensor of one to three axes, with the kinds of its columns.
 

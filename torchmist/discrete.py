@@ -70,7 +70,7 @@ class Stretch:
     half: float = 0.04
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Base:
     """Shares of rows and columns in a base table.
 

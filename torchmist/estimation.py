@@ -41,7 +41,7 @@ _OPEN = 0.05  # share of the rows whose classes have open ends, above which the 
 _ONCE = 0.5  # share of the rows whose pair of labels is seen once
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MIEstimate:
     """Mutual information in nats with its uncertainty; floats, or arrays ``[B]`` for a batch.
 

@@ -43,7 +43,7 @@ _PILOT, _CHUNK = 40, 20
 _STOP = 20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TestResult:
     """Outcome of a test of independence.
 

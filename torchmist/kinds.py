@@ -58,7 +58,7 @@ _ROWS = 20_000  # most rows to see from whether the order of integers matters
 _NEVER = 64  # most columns of a side that are looked at as joint labels
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sorted:
     """A checked side ``values`` ``[B, N, d]`` with its kinds settled.
 

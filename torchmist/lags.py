@@ -47,7 +47,7 @@ __all__ = ["Lagged", "TransferEntropy", "block_length", "lagged", "transfer_entr
 _FEWEST = 30  # rows that must remain beside the lags
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Lagged:
     """Mutual information over lags, in nats.
 
@@ -88,7 +88,7 @@ class Lagged:
         return figure
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TransferEntropy:
     """Transfer entropy from ``x`` to ``y`` in nats.
 

@@ -16,7 +16,7 @@ from torchmist.sorting import sort_columns, tie_groups
 __all__ = ["Ranked"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Ranked:
     """``order`` ``[B, d, N]``: the places of the samples of each column in rising order.
 

@@ -41,7 +41,7 @@ _LEAST = 2.0  # the frequent pairs are at least this much more frequent than by 
 _ELEMENTS = 2_000_000  # of models x groups at once
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Cells:
     """Groups of cells ``[G]``: count, expected count, ``1 / n_i + 1 / n_j - 1 / n``, and number."""
 
@@ -51,7 +51,7 @@ class _Cells:
     times: Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Ratios:
     """Models ``[M, 4]`` (log epsilon, logit w, log s_0, log s_1) of a table.
 

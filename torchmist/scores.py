@@ -46,7 +46,7 @@ _CLASSES = 60  # most classes of a table; beside numbers, the rarest beyond are 
 Taken = Literal["numbers", "labels"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Columns:
     """A table whose columns have their kinds.
 

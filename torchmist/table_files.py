@@ -20,7 +20,7 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}($|[T ])")  # of ISO 8601
 _SEPARATORS = (";", "\t", "|")  # of files that are no .csv of commas
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TableFile:
     """A file that has been read: its ``columns`` by name, each ``[N]`` or a matrix.
 

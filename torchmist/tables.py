@@ -21,7 +21,7 @@ _EXACT = 8  # totals below this are never grouped with others
 _WIDTH = 0.05  # of a group of larger totals, in their logarithm
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Table:
     """A sparse contingency table.
 

@@ -31,7 +31,7 @@ _NEIGHBOURS = 5
 _INDEPENDENT = 0.15  # share of datasets whose sides are independent
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pool:
     """Samples ``[P, d]`` of one side, and partitions of them, each ``[P]`` integers from 0."""
 

@@ -25,7 +25,7 @@ _PLAIN, _KEPT = 20, 16  # columns up to which a flow sees all, and principal dir
 _PARTITIONS = 40
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SplitSide:
     """One variable: samples ``[N, d]`` in three parts, and what a flow sees of them.
 

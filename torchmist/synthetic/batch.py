@@ -14,7 +14,7 @@ from torch import Tensor
 __all__ = ["Batch"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Batch:
     """Datasets of one size with their true MI.
 

@@ -21,7 +21,7 @@ from torch import Tensor
 __all__ = ["LatentParameters", "latent_mi", "sample_latent", "student_correction"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LatentParameters:
     """Parameters of ``B`` pairs; every field is ``[B]`` float64. ``df`` is inf for Gaussians."""
 

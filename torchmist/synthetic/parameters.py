@@ -47,7 +47,7 @@ class PaperParameters:
     epsilon: tuple[float, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ParameterBatch:
     """Parameters of ``B`` datasets of one dimension: fields as in :class:`PaperParameters`.
 

@@ -26,7 +26,7 @@ __all__ = ["ChannelParameters", "binned_channel_mi", "draw_channels", "sample_ch
 _CLEAN = 0.3  # share of channels without noise
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ChannelParameters:
     """Unit ``direction`` ``[B, p]`` of the projection; columns ``inside`` the radius ``[B, p]``;
     whether it is the radius that counts, ``radial`` ``[B]``; inner bin edges as probabilities,

@@ -27,7 +27,7 @@ __all__ = [
 _NODES = 1_024
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ThresholdParameters:
     """Correlations ``rho`` ``[B, k]``; inner bin edges of both sides as probabilities, ``edges_x``,
     ``edges_y`` ``[B, k, J - 1]``; whether x is binned too, ``both`` ``[B]``."""

@@ -36,7 +36,7 @@ _BITS = 30  # of the Sobol' sequence
 _CELLS = 1 << 18  # components times points that are worked on at once: what a cache holds
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MixtureParameters:
     """Weights ``[B, K]``, means and deviations of x ``[B, K, p]`` and of y ``[B, K, q]``, and
     correlations within components ``[B, K, r]``; float32."""
