@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 MIN_SAMPLES = 4
-_UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)  # of which torch has few operations
+UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)  # of which torch has few operations
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 INTEGERS = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 _warned: set[str] = set()
@@ -138,7 +138,7 @@ def _dataset(value: Tensor, name: str) -> Tensor:
     if value.dtype in INTEGERS:
         value = _labels(value, name)
     elif value.dtype not in FLOATS:
-        fix = f"convert it with {name}.{'long' if value.dtype in _UNSIGNED else 'float'}()"
+        fix = f"convert it with {name}.{'long' if value.dtype in UNSIGNED else 'float'}()"
         if value.is_complex():
             fix = f"pass real and imaginary part as two columns, torch.view_as_real({name})"
         raise TypeError(

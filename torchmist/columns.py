@@ -19,7 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from torchmist.checks import check_axis, plain_tensor
+from torchmist.checks import UNSIGNED, check_axis, plain_tensor
+from torchmist.column_marks import Discrete, column_marks, plain
 from torchmist.column_objects import (
     label_fix,
     missing_values,
@@ -31,7 +32,6 @@ from torchmist.column_objects import (
 
 __all__ = ["Discrete", "Kind", "Side", "read_side"]
 
-Discrete = bool | Literal["auto"] | Sequence[str] | Sequence[int] | Sequence[bool]
 Kind = Literal["label", "integer", "number", "real"]
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _EXACT = 2**53  # integers up to here are exact in double precision
@@ -61,7 +61,8 @@ def read_side(
         value: what the user brought: ``[N]``, ``[N, d]`` or ``[B, N, d]``.
         name: what errors call it.
         discrete: True: all columns are labels; False: all are numbers; ``"auto"``: by dtype; else
-            the columns that are labels, by name, by index or as a bool mask, and no others.
+            the columns that are labels, by name, by index or as a bool mask, and no others. In a
+            frame that has integers for names, integers are names.
         argument: what errors call ``discrete``; ``""`` for ``discrete_`` and the name, None where
             the user has no such argument: then numbers alone are taken, and two classes as 0 and 1.
 
@@ -83,7 +84,7 @@ def read_side(
         return _from_columns(columns, name, discrete, argument, vector=False)
     if _is_series(value):
         key = getattr(value, "name", None)
-        alone = [("0" if key is None else str(key), value)]
+        alone = [("0" if key is None or str(key) == "" else key, value)]
         return _from_columns(alone, name, discrete, argument, vector=True)
     array = plain_tensor(value, name) if isinstance(value, Tensor) else _array(value, name)
     if isinstance(array, Tensor):
@@ -99,7 +100,7 @@ def read_side(
         raise TypeError(refusal(name, f"an array of dtype {array.dtype}", "pass real numbers"))
     flat = array.ndim < 2
     parts = [array] if flat else list(array.T)
-    pairs: list[tuple[str, Any]] = [(str(k), part) for k, part in enumerate(parts)]
+    pairs: list[tuple[Any, Any]] = [(str(k), part) for k, part in enumerate(parts)]
     return _from_columns(pairs, name, discrete, argument, vector=flat)
 
 
@@ -120,17 +121,24 @@ def _array(value: Any, name: str) -> NDArray[Any]:
 
 
 def _tensor(array: NDArray[Any]) -> Tensor:
+    """An array of numbers in the byte order of this machine; unsigned integers as signed ones, or
+    where they are too large for these as their ranks."""
     if array.dtype.kind == "u" and array.dtype.itemsize > 1:
-        array = array.astype(np.int64 if array.dtype.itemsize < 8 else np.float64)
+        if array.size and int(array.max()) > np.iinfo(np.int64).max:
+            array = np.unique(array, return_inverse=True)[1].reshape(array.shape)
+        array = array.astype(np.int64)
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
     if array.dtype.itemsize > 8:
         array = array.astype(np.float64)
     return torch.from_numpy(np.array(array, order="C"))
 
 
-def _named_columns(value: Any) -> list[tuple[str, Any]] | None:
-    """The columns of a frame or dict; None for anything else."""
+def _named_columns(value: Any) -> list[tuple[Any, Any]] | None:
+    """The columns of a frame, dict or structured array; None for anything else."""
     if isinstance(value, dict):
-        return [(str(key), column) for key, column in value.items()]
+        return list(value.items())
+    if isinstance(value, np.ndarray) and value.dtype.names and value.ndim == 1:
+        return [(key, value[key]) for key in value.dtype.names]
     if hasattr(value, "collect_schema") and not hasattr(value, "get_columns"):
         value = value.collect()  # a lazy frame
     if hasattr(value, "column_names") and hasattr(value, "to_pandas"):
@@ -138,8 +146,8 @@ def _named_columns(value: Any) -> list[tuple[str, Any]] | None:
     if not hasattr(value, "columns"):
         return None
     if hasattr(value, "iloc"):  # names of pandas may repeat
-        return [(str(key), value.iloc[:, k]) for k, key in enumerate(value.columns)]
-    return [(str(key), value[key]) for key in value.columns]
+        return [(key, value.iloc[:, k]) for k, key in enumerate(value.columns)]
+    return [(key, value[key]) for key in value.columns]
 
 
 def _is_series(value: Any) -> bool:
@@ -148,44 +156,9 @@ def _is_series(value: Any) -> bool:
     return hasattr(value, "dtype") and (hasattr(value, "to_numpy") or hasattr(value, "codes"))
 
 
-def _marks(
-    count: int, keys: Sequence[str], name: str, discrete: Any, argument: str | None
-) -> list[bool | None]:
-    """For each column: labels, numbers, or None where the dtype decides."""
-    if isinstance(discrete, (bool, np.bool_)):
-        return [bool(discrete)] * count
-    if isinstance(discrete, str) and discrete == "auto":
-        return [None] * count
-    items = list(discrete) if isinstance(discrete, (Sequence, np.ndarray, Tensor, set)) else None
-    if isinstance(discrete, str) or items is None:
-        raise TypeError(
-            f"expected {argument} to be True, False, 'auto', or a list of columns (names, indices "
-            f"or a mask), got {discrete!r}"
-        )
-    items = [item.item() if isinstance(item, (Tensor, np.generic)) else item for item in items]
-    if items and all(isinstance(item, bool) for item in items):
-        if len(items) != count:
-            raise ValueError(
-                f"expected {argument} as a mask of the {count} columns of {name}, got "
-                f"{len(items)} entries"
-            )
-        return list(items)
-    if all(isinstance(item, int) for item in items):
-        wrong = [item for item in items if not -count <= item < count]
-        chosen = {item % count for item in items}
-    else:
-        wrong = [item for item in items if str(item) not in keys]
-        chosen = {k for k, key in enumerate(keys) if key in {str(item) for item in items}}
-    if wrong:
-        raise ValueError(
-            f"expected {argument} to hold columns of {name}, got {wrong}; it has {list(keys)[:20]}"
-        )
-    return [k in chosen for k in range(count)]
-
-
-def _names(keys: Sequence[str], name: str) -> tuple[str, ...]:
+def _names(keys: Sequence[Any], name: str) -> tuple[str, ...]:
     """What messages call the columns."""
-    if len(keys) == 1 and keys[0] == "0":
+    if len(keys) == 1 and str(keys[0]) == "0":
         return (name,)
     return tuple(f"column {key} of {name}" for key in keys)
 
@@ -195,24 +168,26 @@ def _from_tensor(values: Tensor, name: str, discrete: Discrete, argument: str | 
     check_axis(values, name)
     count = values.shape[-1] if values.dim() > 1 else 1
     keys = [str(k) for k in range(count)]
-    marks = _marks(count, keys, name, discrete, argument)
-    plain: Kind = "integer"
+    marks = column_marks(keys, name, discrete, argument)
+    if values.dtype in UNSIGNED:
+        values = _tensor(values.cpu().numpy()).to(values.device)
+    own: Kind = "integer"
     if values.dtype in _FLOATS or values.is_complex():
-        plain = "number"
-    kinds = tuple(_kind(plain, mark) for mark in marks)
-    if plain != "number":
+        own = "number"
+    kinds = tuple(_kind(own, mark) for mark in marks)
+    if own != "number":
         large = values.dtype == torch.int64 and bool((values.abs() > _EXACT).any())
         values = values.unique(return_inverse=True)[1] if large else values
         values = values.double()
     return Side(values, kinds, _names(keys, name), argument or "")
 
 
-def _kind(plain: Kind, mark: bool | None) -> Kind:
-    return plain if mark is None else "label" if mark else "real"
+def _kind(own: Kind, mark: bool | None) -> Kind:
+    return own if mark is None else "label" if mark else "real"
 
 
 def _from_columns(
-    columns: list[tuple[str, Any]],
+    columns: list[tuple[Any, Any]],
     name: str,
     discrete: Discrete,
     argument: str | None,
@@ -221,14 +196,14 @@ def _from_columns(
     """A side whose columns may differ in dtype; ``vector``: one column without an axis."""
     if not columns:
         raise ValueError(f"expected {name} to have at least one column, got none")
-    keys = [key for key, _ in columns]
-    marks = _marks(len(keys), keys, name, discrete, argument)
+    keys = [plain(key) for key, _ in columns]
+    marks = column_marks(keys, name, discrete, argument)
     names = _names(keys, name)
     parts, kinds = [], []
-    for (key, column), mark, where in zip(columns, marks, names):
+    for key, (_, column), mark, where in zip(keys, columns, marks, names):
         fixes = label_fix(argument, "True" if where == name else f"[{key!r}]")
-        values, plain = _column(column, where, fixes, mark is True)
-        classes = len(np.unique(values)) if argument is None and plain == "label" else 0
+        values, own = _column(column, where, fixes, mark is True)
+        classes = len(np.unique(values)) if argument is None and own == "label" else 0
         if classes > 2:  # of which no order is known
             raise TypeError(refusal(where, f"a categorical column of {classes} classes", fixes[0]))
         bad = int((~np.isfinite(values)).sum())
@@ -238,7 +213,7 @@ def _from_columns(
                 f"impute {those_rows(where)}"
             )
         parts.append(values)
-        kinds.append(_kind(plain, mark) if plain != "label" else "label")
+        kinds.append(_kind(own, mark) if own != "label" else "label")
     lengths = {len(part) for part in parts}
     if len(lengths) > 1:
         raise ValueError(f"expected columns of one length in {name}, got {sorted(lengths)}")
@@ -256,6 +231,8 @@ def _column(
         if missing:
             raise ValueError(missing_values(where, missing))
         return codes.astype(np.float64), "label"
+    if isinstance(column, np.ma.MaskedArray):
+        column = _array(column, where)
     counter = getattr(column, "isna", getattr(column, "null_count", None))
     missing = int(np.sum(counter())) if callable(counter) else 0
     dtype = getattr(getattr(column, "dtype", None), "numpy_dtype", None)

@@ -112,6 +112,7 @@ def as_tensor(value: Any, name: str) -> Tensor:
         )
     if array.dtype.kind == "u" and array.dtype.itemsize > 1:
         array = array.astype(np.int64)
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
     return torch.from_numpy(np.ascontiguousarray(array))
 
 
@@ -143,7 +144,8 @@ def estimate(
             pandas says. One side ``[N]`` is shared by all datasets of a batch on the other.
         model: a registered name, the path of a ``.safetensors`` file, or a ``MIST`` module.
         discrete_x: which columns of ``x`` are class labels: True (all), False (none), ``"auto"``
-            (by dtype and number of distinct values), or names, indices or a mask of columns.
+            (by dtype and number of distinct values), or names, indices or a mask of columns, in
+            any list, array, series or index. In a frame with integers for names these are names.
         discrete_y: the same for ``y``.
 
     Returns:
