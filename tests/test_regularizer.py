@@ -89,6 +89,21 @@ def test_trainable_is_an_ordinary_submodule(small) -> None:
     assert all(p.grad is None for p in small.parameters())
 
 
+@pytest.mark.parametrize("change", ["half", "bfloat16", "double", "float"])
+def test_a_trainable_network_stays_in_single_precision(small, change: str) -> None:
+    host = Host(small, trainable=True)
+    before = [parameter.clone() for parameter in host.term.network.parameters()]
+    order = [name for name, _ in host.named_parameters()]
+    getattr(host, change)()
+    dtype = host.encoder.weight.dtype
+    assert all(torch.equal(*pair) for pair in zip(before, host.term.network.parameters()))
+    assert [name for name, _ in host.named_parameters()] == order
+    host.term(Z.to(dtype), Y).backward()
+    grads = [parameter.grad for parameter in host.term.network.parameters()]
+    assert {g.dtype for g in grads if g is not None} == {torch.float32}
+    assert next(host.to("meta").term.network.parameters()).device.type == "meta"
+
+
 def test_a_module_passed_in_is_copied(small) -> None:
     small.train().requires_grad_(True)
     torchmist.MIRegularizer(small)

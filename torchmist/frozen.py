@@ -1,16 +1,18 @@
-"""A frozen network that a host module reads and does not own."""
+"""What of a host's conversions a network does not follow: all of them, or those to other dtypes."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from torchmist.apart import apart
 from torchmist.models.network import QuantileNetwork
 
-__all__ = ["Frozen"]
+__all__ = ["Frozen", "keeping_dtype"]
 
 
 class Frozen:
@@ -42,3 +44,19 @@ class Frozen:
     def __deepcopy__(self, memo: dict[int, Any]) -> Frozen:
         """Another holder of the same weights, as nothing can change them."""
         return Frozen(next(iter(self._on.values())))
+
+
+def keeping_dtype(fn: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """What ``nn.Module._apply`` is called with, but for changes of dtype: devices are followed.
+
+    Example:
+        >>> weight = torch.ones(2)
+        >>> keeping_dtype(lambda value: value.double())(weight).dtype
+        torch.float32
+    """
+
+    def run(value: Tensor) -> Tensor:
+        shown = fn(torch.empty((), dtype=value.dtype, device=value.device))
+        return fn(value) if shown.dtype == value.dtype else value.to(shown.device)
+
+    return run

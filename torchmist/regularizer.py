@@ -22,7 +22,7 @@ from torchmist.degenerate import (
     why_nothing,
 )
 from torchmist.driven import driven, is_computed
-from torchmist.frozen import Frozen
+from torchmist.frozen import Frozen, keeping_dtype
 from torchmist.functional import Model, resolve_model
 from torchmist.gather import gather_samples
 from torchmist.goals import Goal, check_goal
@@ -39,7 +39,6 @@ from torchmist.weights import load_pretrained
 
 __all__ = ["MIRegularizer"]
 
-_CPU = torch.device("cpu")
 _ONE_PROCESS = "estimate batches of datasets on their own process"
 
 
@@ -48,8 +47,8 @@ class MIRegularizer(nn.Module):
 
     Frozen (the default), the estimator is no submodule: it stays in eval mode and float32, and out
     of the host's ``parameters()``, ``state_dict()``, ``train()``, ``requires_grad_()`` and
-    ``half()``; it follows the device of its input. With ``trainable=True`` it is an ordinary
-    submodule, to be fine-tuned and saved with the host.
+    ``half()``; it follows the device of its input. With ``trainable=True`` it is a submodule, to be
+    fine-tuned and saved with the host, that stays in float32 when the host changes its dtype.
 
     A frozen estimator has blind spots, and an encoder that gains by them finds them. So the
     gradient in codes is that of :mod:`torchmist.driven`, and a ``goal`` guards the value, too
@@ -88,18 +87,16 @@ class MIRegularizer(nn.Module):
         num_classes: of integer labels, or of one-hot columns. With a lift labels are columns whose
             place does not depend on which classes a batch holds; without it, they are checked
             against it alone.
-        log: called with a dict of detached 0-dim tensors (``"mi"`` and its ``"low"`` and
-            ``"high"``, the 90 % interval of the network, in nats) at every call of the module;
-            with a goal also with the opinions behind the value (``"network"``, ``"critic"``,
-            ``"kernel"`` or the views).
+        log: called with a dict of detached 0-dim tensors (``"mi"``, and ``"low"``, ``"high"``, the
+            90 % interval of the network, in nats) at every call of the module; with a goal also
+            with the opinions behind the value (``"network"``, ``"critic"``, ``"kernel"``, views).
         critic: sizes and pace of a goal's critic, a :class:`~torchmist.critic.CriticConfig`.
         every: fit fresh probes every so many calls in training mode (:meth:`check`) to the last
             2,048 samples, and warn when they find more than the term says; 0 for never.
 
     Raises:
-        TypeError, ValueError: as :func:`~torchmist.mist_mi`, ``load_pretrained`` and
-            ``LiftConfig``; for a ``goal`` of another name, or one together with a ``lift`` or
-            ``trainable``; for ``num_classes`` below 2.
+        TypeError, ValueError: as :func:`~torchmist.mist_mi`, ``load_pretrained``, ``LiftConfig``,
+            for an unknown ``goal``, or one with a ``lift`` or ``trainable``; ``num_classes`` below 2.
 
     Example:
         >>> import torch
@@ -132,16 +129,14 @@ class MIRegularizer(nn.Module):
         self.memory = Memory(memory)
         self.every = check_count(every, "every", 0)
         self._watch, self._places = Watch(bool(every)), LabelPlaces()
-        self.trainable = trainable
-        self.gather = gather
-        self.log = log
+        self.trainable, self.gather, self.log = trainable, gather, log
         self.lifts = nn.ModuleList(make_lifts(lift))
         if isinstance(model, QuantileNetwork):
             network = copy.deepcopy(model)
         elif trainable:
             network = load_pretrained(model)
         else:
-            network = resolve_model(model, _CPU)
+            network = resolve_model(model, torch.device("cpu"))
         if trainable:
             self.network = network.requires_grad_(True)
         else:
@@ -267,14 +262,13 @@ class MIRegularizer(nn.Module):
     ) -> ProbeReport:
         """Fit fresh probes to codes, and say what they find beside what this term says.
 
-        Nothing of it trains the host or the term, and the global random state is left alone. Pass
-        codes that the encoder was *not* trained on, a thousand rows or more: with few rows a probe
-        finds little, which proves nothing.
+        It trains neither host nor term, and leaves the global random state alone. Pass codes that
+        the encoder was *not* trained on, a thousand rows or more: in few a probe finds little.
 
         Args:
             z, y: ``[N]`` or ``[N, d]``, as in :meth:`forward`; detached here.
             steps: most steps of a probe; a second or two at 400.
-            seed: of all that is random in it.
+            seed: of all that is random in it, an int.
             tolerance: nats that the probes may find beyond the estimate without a warning.
 
         Returns:
@@ -284,9 +278,8 @@ class MIRegularizer(nn.Module):
             TypeError, ValueError: as :meth:`forward`; for fewer than 64 rows.
         """
         check_tensors(z=z, y=y)
-        names = ("z", "y")
-        if y.is_floating_point() and not z.is_floating_point():
-            z, y, names = y, z, ("y", "z")
+        labels_first = y.is_floating_point() and not z.is_floating_point()
+        (z, y), names = ((y, z), ("y", "z")) if labels_first else ((z, y), ("z", "y"))
         sample = term_sample(z, y, names)
         check_alone(z, y, None, "check")
         training, log = self.training, self.log
@@ -306,8 +299,8 @@ class MIRegularizer(nn.Module):
     def view(self, z: Tensor, y: Tensor) -> Tensor:
         """``z`` ``[N, d]`` with the columns that the lifts append, without gradients.
 
-        It holds as much of ``y`` as ``z`` does: ``torchmist.estimate(term.view(z, y), y)`` judges a
-        code by all that this term sees of it. Errors as :meth:`forward`.
+        It holds as much of ``y`` as ``z`` does: ``estimate(term.view(z, y), y)`` judges a code by
+        all that this term sees of it. Errors as :meth:`forward`.
         """
         check_tensors(z=z, y=y)
         sample = term_sample(z, y)
@@ -344,7 +337,14 @@ class MIRegularizer(nn.Module):
         shown = {k: reduce_quantiles(quantiles, levels, s)[0] for k, s in names.items()}
         self.log({**shown, **(also or {})})
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> MIRegularizer:
+        """Follow the host to its device; a trainable network stays in float32."""
+        for name, module in self.named_children():
+            module._apply(keeping_dtype(fn) if name == "network" else fn)
+        super()._apply(fn, recurse=False)  # type: ignore[no-untyped-call]
+        return self
+
     def extra_repr(self) -> str:
         text = f"trainable={self.trainable}, statistic={self.statistic!r}, gather={self.gather}"
-        goal = "" if self.goal is None else f", goal={self.goal!r}"
-        return text + goal + (f", memory={self.memory.size}" if self.memory.size else "")
+        text += "" if self.goal is None else f", goal={self.goal!r}"
+        return text + (f", memory={self.memory.size}" if self.memory.size else "")
