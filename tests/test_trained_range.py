@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import warnings
 
 import pytest
+import torch
 
+import torchmist
+from torchmist import checks
 from torchmist.trained_range import TrainedRange
 
 
@@ -46,3 +50,19 @@ def test_a_network_has_the_range_of_its_provenance(small) -> None:
 def test_wide_sides_of_few_reason_are_an_extrapolation(n, words) -> None:
     (note,) = TrainedRange(d=(1, 32)).notes(n, 33, 2)
     assert note.startswith("33 columns of the first variable") and words in note
+
+
+@pytest.mark.parametrize("options", [{"goal": "minimize", "num_classes": 40}, {"lift": 4}])
+def test_columns_that_a_term_appends_itself_are_not_noted(small, options) -> None:
+    small.provenance = {"trained_range": {"d": [1, 5]}}
+    generator = torch.Generator().manual_seed(0)
+    z, y = torch.randn(200, 4, generator=generator), torch.randint(2, (200,), generator=generator)
+    if "lift" in options:
+        y = torch.randn(200, 5, generator=generator)
+    checks._warned.clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        torchmist.MIRegularizer(small, **options)(z, y)
+    checks._warned.clear()
+    with pytest.warns(UserWarning, match="torchmist: 6 columns of the first variable"):
+        torchmist.mist_mi(torch.randn(200, 6, generator=generator), y, model=small)

@@ -230,7 +230,7 @@ class Goal(nn.Module):
                 views.append((whitened_view(a, mask), b if plain else whitened_view(b, mask)))
             views = views[-1:] if self.training else views
         views = [(torch.cat([x, extra[0]], -1), torch.cat([y, *extra[1:]], -1)) for x, y in views]
-        return answer_views(sample, views, network)
+        return answer_views(sample, views, network, (a.shape[-1], b.shape[-1]))
 
     def _floor(self, a: Tensor, b: Tensor, of_y: Tensor, mask: Tensor | None) -> Tensor:
         """The larger kernel estimate of the sides and of the predictions, on some samples."""

@@ -35,8 +35,13 @@ class Answer(NamedTuple):
     sample: Sample
 
 
-def answer(sample: Sample, network: QuantileNetwork) -> Answer:
+def answer(
+    sample: Sample, network: QuantileNetwork, brought: tuple[int, int] | None = None
+) -> Answer:
     """What a network says of a sample; warns once of each size outside of the training.
+
+    ``brought``: how many columns of each side the user brought, where a critic or a lift appended
+    others, of which nothing is said.
 
     Columns that are constant in all datasets do not count, and a dataset with a constant side is 0
     without a gradient. Sizes beyond the training take a route of their own
@@ -48,7 +53,8 @@ def answer(sample: Sample, network: QuantileNetwork) -> Answer:
     outside: tuple[str, ...] = ()
     graph = torch.compiler.is_compiling()
     if network.trained_range is not None and not graph:
-        outside = network.trained_range.notes(n, dx, dy)
+        most = brought or (dx, dy)
+        outside = network.trained_range.notes(n, min(dx, most[0]), min(dy, most[1]))
         for note in outside:
             warn_once(f"torchmist: {note}")
     whole = x is sample.x and y is sample.y
@@ -74,10 +80,11 @@ def at_most(values: Tensor, bound: Tensor) -> Tensor:
 
 
 def answer_views(
-    sample: Sample, views: Sequence[tuple[Tensor, Tensor]], network: QuantileNetwork
-) -> list[Tensor]:
+    sample: Sample, views: Sequence[tuple[Tensor, Tensor]], network: QuantileNetwork,
+    brought: tuple[int, int] | None = None,
+) -> list[Tensor]:  # fmt: skip
     """Quantiles ``[B, Q]`` of each of ``V`` views of both sides, in one pass."""
-    return list(answer(sample.seen_as(views), network).quantiles.chunk(len(views)))
+    return list(answer(sample.seen_as(views), network, brought).quantiles.chunk(len(views)))
 
 
 def seen_from_all_sides(

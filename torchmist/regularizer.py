@@ -96,7 +96,7 @@ class MIRegularizer(nn.Module):
 
     Raises:
         TypeError, ValueError: as :func:`~torchmist.mist_mi`, ``load_pretrained``, ``LiftConfig``,
-            for an unknown ``goal``, or one with a ``lift`` or ``trainable``; ``num_classes`` below 2.
+            for an unknown ``goal``, one with a ``lift`` or ``trainable``, ``num_classes`` below 2.
 
     Example:
         >>> import torch
@@ -231,17 +231,16 @@ class MIRegularizer(nn.Module):
         squares, mask = not labelled(y, self.num_classes), sample.mask
         lifted = [lift(sample.x, targets, mask, squares=squares) for lift in self.lifts]
         views = [view for view, _ in lifted] or [sample.x]
-        each = torch.stack([answer(sample._replace(x=v), network).quantiles for v in views])
+        own = sample.x.shape[-1], sample.y.shape[-1]
+        each = torch.stack([answer(sample._replace(x=v), network, own).quantiles for v in views])
         mi = reduce_quantiles(each.flatten(0, 1), network.levels, self.statistic)
         if computed:
             mi = driven(mi, sample.x, sample.y, mask, fewest_samples(network.trained_range, True))
         mi, each = (among_all(v, live) for v in (mi.view(len(views), -1), each.detach()))
         if self.log is not None:
             self._report(each.mean((0, 1))[None], network.levels)
-        term = average(mi.mean(0), weight)
-        for _, error in lifted:
-            term = term + (error - error.detach())  # a gradient for the lift, and nothing else
-        return term
+        # of the lifts' errors the gradient alone, by which they learn
+        return sum((e - e.detach() for _, e in lifted), average(mi.mean(0), weight))
 
     def _pursued(
         self, sample: Sample, targets: Tensor, network: QuantileNetwork, live: Tensor,
@@ -346,5 +345,5 @@ class MIRegularizer(nn.Module):
 
     def extra_repr(self) -> str:
         text = f"trainable={self.trainable}, statistic={self.statistic!r}, gather={self.gather}"
-        text += "" if self.goal is None else f", goal={self.goal!r}"
+        text += f", goal={self.goal!r}" if self.goal else ""
         return text + (f", memory={self.memory.size}" if self.memory.size else "")
