@@ -96,3 +96,26 @@ def test_scaled_losses_have_scaled_gradients(small) -> None:
     scaler.scale(reg(net(X), Y)).backward()
     scaler.unscale_(optimizer)
     torch.testing.assert_close(net.weight.grad, wanted)
+
+
+@pytest.mark.parametrize("goal", ["minimize", "maximize"])
+def test_a_function_with_a_goal_is_differentiated_by_torch_func(small, goal) -> None:
+    sign = -1.0 if goal == "maximize" else 1.0
+    term = lambda z: sign * torchmist.mist_mi(2.0 * z, Y, model=small, goal=goal)  # noqa: E731
+    x = X.clone().requires_grad_()
+    (expected,) = torch.autograd.grad(term(x), x)
+    torch.testing.assert_close(torch.func.grad(term)(X), expected)
+    torch.testing.assert_close(torch.func.vjp(term, X)[1](torch.tensor(1.0))[0], expected)
+    both = torch.func.grad(
+        lambda z, y: sign * torchmist.mist_mi(z, y, model=small, goal=goal), (0, 1)
+    )
+    assert all(bool(gradient.any()) for gradient in both(X, Y))
+    with pytest.raises(RuntimeError, match="outside of torch.func.vmap.*a batch of datasets"):
+        torch.func.vmap(term)(X.view(1, 40, 5))
+
+
+@pytest.mark.skipif(torch.__version__ < (2, 8), reason="torch says why from 2.8 on")
+def test_a_whole_graph_with_a_goal_is_refused_with_what_to_do(small) -> None:
+    step = lambda z: torchmist.mist_mi(z, Y, model=small, goal="minimize")  # noqa: E731
+    with pytest.raises(Exception, match="leave fullgraph=True out"):
+        torch.compile(step, fullgraph=True, backend="eager")(X)

@@ -34,6 +34,15 @@ def test_a_sparse_tensor_is_no_side_of_a_term() -> None:
         torchmist.mist_mi(X.to_sparse(), Y)
 
 
+def test_a_nested_tensor_is_refused_with_what_to_do() -> None:
+    nested = torch.nested.nested_tensor([X[:30], X])
+    words = r"expected . to be a dense tensor, got a nested one; .*to_padded_tensor\(0.0\)"
+    for call in (torchmist.mist_mi, torchmist.MIRegularizer(), torchmist.estimate):
+        for options in ({}, {"mask": X[:, 0] > 0}) if call is not torchmist.estimate else ({},):
+            with pytest.raises(TypeError, match=words):
+                call(nested, Y, **options)
+
+
 def test_a_constant_side_has_no_negative_zero() -> None:
     quantiles = torchmist.estimate(np.zeros(80), Y, model="mist-fast").quantiles
     assert not quantiles.signbit().any()
@@ -110,6 +119,14 @@ def test_errors_of_a_goal_name_the_side_that_was_passed(small) -> None:
 def test_a_check_takes_a_step_at_least(small) -> None:
     with pytest.raises(ValueError, match="expected steps to be an int of at least 1, got 0"):
         torchmist.MIRegularizer(small).check(X, Y, steps=0)
+    for error, options, words in (
+        (ValueError, {"seed": "a"}, "expected seed to be an int of at least 0, got 'a'"),
+        (ValueError, {"tolerance": -1}, "expected tolerance of at least 0 nats, got -1"),
+        (ValueError, {"tolerance": float("nan")}, "expected tolerance of at least 0 nats"),
+        (TypeError, {"tolerance": "a"}, "expected tolerance in nats, a number, got 'a'"),
+    ):
+        with pytest.raises(error, match=words):
+            torchmist.MIRegularizer(small).check(X, Y, steps=1, **options)
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,13 @@ def check_tensors(*, arrays: str = "torchmist.estimate", **named: Any) -> None:
 
 
 def _check_values(value: Tensor, name: str) -> None:
-    """Raise ``TypeError`` for a tensor of the meta device."""
+    """Raise ``TypeError`` for a nested tensor, and for one of the meta device."""
+    if value.is_nested:
+        raise TypeError(
+            f"expected {name} to be a dense tensor, got a nested one; pass each dataset by itself, "
+            f"or pad them with {name}.to_padded_tensor(0.0) and say with mask=, which terms take, "
+            f"which rows count"
+        )
     if value.device.type == "meta":
         raise TypeError(
             f"expected {name} to hold values, got a tensor on the meta device, which has none; "

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 __all__ = ["outside_graphs"]
 
 Result = TypeVar("Result")
+_WHY = (
+    "torchmist: a term with goal='minimize' or 'maximize' looks at values, which no graph holds; "
+    "leave fullgraph=True out, so that the graph breaks here, or pass goal='auto'"
+)
 
 
 def outside_graphs(function: Callable[..., Result]) -> Callable[..., Result]:
     """``torch.compiler.disable`` of ``function``, of which the compiler is imported by the first
     call (as torch's own optimizers do) and not by the import of this package.
 
-    A compiled step that calls it breaks its graph there, so that ``fullgraph=True`` is an error.
+    A compiled step that calls it breaks its graph there, so that ``fullgraph=True`` is an error,
+    which says what to do where torch lets it (from 2.8 on).
     """
 
     @functools.wraps(function)
@@ -24,7 +30,8 @@ def outside_graphs(function: Callable[..., Result]) -> Callable[..., Result]:
         if eager is None:
             import torch._dynamo
 
-            eager = torch._dynamo.disable(function)
+            says = "reason" in inspect.signature(torch._dynamo.disable).parameters
+            eager = torch._dynamo.disable(function, **({"reason": _WHY} if says else {}))
             function._eager = eager  # type: ignore[attr-defined]
         return eager(*args, **options)
 

@@ -114,8 +114,8 @@ def mist_mi(
             the other way warns once. Value and gradient are those of :mod:`torchmist.guarded`. Four
             samples or more, but fewer than the weights were trained on (10 for ``mist-fast``), are
             0 then, with a zero gradient and one warning. Without state; ``MIRegularizer(goal=...)``
-            adds a critic. ``torch.compile`` breaks its graph here, and ``torch.func`` cannot
-            transform it. None: the plain value and its derivative, to measure with, or where
+            adds a critic. ``torch.compile`` breaks its graph here, and ``torch.func.vmap``
+            cannot transform it. None: the plain value and its derivative, to measure with, or where
             nothing is trained against it.
 
     Returns:

@@ -138,6 +138,9 @@ def guarded_information(
     Datasets of fewer samples than the network was trained on, or with a constant side, are 0 with
     a zero gradient, and a warning says so once.
 
+    Raises:
+        RuntimeError: under ``torch.func.vmap``.
+
     Args:
         sample: both sides; labels on that of ``x`` alone change places with ``y``.
         network: the frozen network.
@@ -153,7 +156,13 @@ def guarded_information(
         sample = sample._replace(x=sample.x.float(), y=sample.y.float(), ranked=None)
         x, y, mask = sample.x, sample.y, sample.mask
         live = live_datasets(x, y, mask, least) & (x.shape[1] >= least)
-        if visible(live.all()) is not False:
+        whole = visible(live.all())
+        if whole is None and not (live.is_cuda and torch.cuda.is_current_stream_capturing()):
+            raise RuntimeError(
+                f"expected goal={goal!r} outside of torch.func.vmap, got values that it hides; "
+                f"pass a batch of datasets [B, N, d] as it is, or goal='auto'"
+            )
+        if whole is not False:
             return _information(sample, network, goal, statistic, plain)
         warn_nothing(why_nothing(x, y, mask, least))
         nothing = touching_zero((x, y), x.device).expand(len(live))

@@ -85,7 +85,7 @@ def probe_bounds(
         seed: of the split, the weights and the batches.
 
     Raises:
-        ValueError: for fewer than 64 rows, or no steps.
+        ValueError: for fewer than 64 rows, no steps, or a seed that is no int from 0 on.
 
     Example:
         >>> z = torch.randn(400, 2, generator=torch.Generator().manual_seed(0))
@@ -94,6 +94,7 @@ def probe_bounds(
         (True, 100)
     """
     check_count(steps, "steps", 1)
+    seed = check_count(seed, "seed", 0)
     if len(z) < _LEAST:
         raise ValueError(
             f"expected at least {_LEAST} rows to fit a probe and to judge by it, got {len(z)}; "

@@ -95,7 +95,9 @@ Puller = Callable[[Tensor, Tensor, Tensor | None, tuple[bool, bool]], Pull]
 
 def written(x: Tensor, y: Tensor, mask: Tensor | None, pull: Puller) -> Tensor:
     """The information ``[B]`` of ``pull``, with its gradients in the sides that need one."""
-    out: Tensor = _Written.apply(x, y, mask, pull)  # type: ignore[no-untyped-call]
+    needed = (x.requires_grad, y.requires_grad)
+    made = _Written.apply(x, y, mask, pull, needed)  # type: ignore[no-untyped-call]
+    out: Tensor = made[0]
     return out
 
 
@@ -103,22 +105,29 @@ class _Written(torch.autograd.Function):
     """Value and gradients in one pass: the first derivative alone."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, y: Tensor, mask: Tensor | None, pull: Puller) -> Tensor:
-        found = pull(x, y, mask, (ctx.needs_input_grad[0], ctx.needs_input_grad[1]))
-        ctx.save_for_backward(found.in_x, found.in_y, x, y)
-        return found.information
+    def forward(
+        x: Tensor, y: Tensor, mask: Tensor | None, pull: Puller, needed: tuple[bool, bool]
+    ) -> tuple[Tensor, ...]:
+        value, *gradients = pull(x, y, mask, needed)
+        return value, *(x.new_empty(0) if g is None else g for g in gradients)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        ctx.mark_non_differentiable(*output[1:])
+        ctx.save_for_backward(*output[1:], *inputs[:2])
+        ctx.needed = inputs[4]
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
         saved = ctx.saved_tensors  # once: checkpoints unpack a tensor a single time
         found: list[Tensor | None] = []
-        for gradient, side in zip(saved[:2], saved[2:]):
-            if gradient is not None:
-                gradient = grad.detach()[:, None, None] * gradient
-                if torch.is_grad_enabled():
-                    gradient = first_order(gradient, side)
-            found.append(gradient)
-        return (*found, None, None)
+        for gradient, side, needed in zip(saved[:2], saved[2:], ctx.needed):
+            if not needed:
+                found.append(None)
+                continue
+            gradient = grad.detach()[:, None, None] * gradient
+            found.append(first_order(gradient, side) if torch.is_grad_enabled() else gradient)
+        return (*found, None, None, None)
 
 
 def kernel_pull(

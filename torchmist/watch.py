@@ -5,6 +5,9 @@ Legend: ``N`` samples, ``d`` columns.
 
 from __future__ import annotations
 
+import math
+from numbers import Real
+
 from torch import Tensor
 
 from torchmist.memory import Memory
@@ -41,8 +44,13 @@ def judged(
         tolerance: nats beyond the estimate that are no finding.
 
     Raises:
-        ValueError: for fewer than 64 rows.
+        ValueError: for fewer than 64 rows, or a negative ``tolerance``.
+        TypeError: for a ``tolerance`` that is no number.
     """
+    if isinstance(tolerance, bool) or not isinstance(tolerance, Real):
+        raise TypeError(f"expected tolerance in nats, a number, got {tolerance!r}; 0.1 is usual")
+    if not 0 <= tolerance < math.inf:
+        raise ValueError(f"expected tolerance of at least 0 nats, got {tolerance!r}; 0.1 is usual")
     each, rows = probe_bounds(z, y, steps=steps, seed=seed)
     best = max(each, key=lambda name: each[name][0])
     return ProbeReport(
