@@ -143,7 +143,7 @@ def test_names_that_are_one_without_spaces_are_refused(tmp_path: Path, capsys) -
     path = tmp_path / "twice.csv"
     path.write_text("a,a ,c\n" + "1,2,3\n" * 9)
     assert main(["estimate", str(path), "--x", "a", "--y", "c"]) == 2
-    assert "found 'a' twice; rename one" in capsys.readouterr().err
+    assert "found 'a' more than once; rename them" in capsys.readouterr().err
 
 
 def test_columns_that_may_be_empty(tmp_path: Path, capsys) -> None:

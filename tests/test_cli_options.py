@@ -220,3 +220,41 @@ def test_weights_that_gained_nothing_are_said_to_be_those_of_the_base(
     said = capsys.readouterr().out
     assert ("its weights are those of mist" in said) == (not helped)
     assert ("use it as --model" in said) == helped
+
+
+def test_a_name_that_the_header_repeats_is_refused(tmp_path: Path, capsys) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text("a, a,c,,\n" + "1,2,3,4,5\n" * 8)
+    assert main(["estimate", str(path), "--x", "a", "--y", "c"]) == 2
+    words = "expected columns of different names in data.csv, found 'a' more than once; rename them"
+    assert words in capsys.readouterr().err
+    path.write_text("a,a.1,c\n" + "".join(f"{k},{k % 3},{k % 5}\n" for k in range(20)))
+    assert main(["estimate", str(path), "--x", "a,a.1", "--y", "c"]) == 0
+
+
+def test_integers_beside_marked_columns_are_numbers_with_a_note(tmp_path: Path, capsys) -> None:
+    rng, path = np.random.default_rng(0), tmp_path / "data.csv"
+    frame = pd.DataFrame({
+        "s": rng.integers(0, 3, 80), "t": rng.integers(0, 4, 80), "many": rng.integers(0, 99, 80),
+        "x": rng.normal(size=80), "u": rng.integers(0, 3, 80),
+    })  # fmt: skip
+    frame.to_csv(path, index=False)
+    command = ["estimate", str(path), "--x", "s,t,many,x", "--y", "u", "--model", "mist-fast"]
+    words = "column t: integers of 4 distinct values are numbers, as --discrete names other columns"
+    assert main([*command, "--discrete", "s"]) == 0
+    err = capsys.readouterr().err
+    assert words in err and err.count("as --discrete names") == 1
+    for extra in (["--discrete", "s,t"], ["--discrete", "u"], []):
+        assert main([*command, *extra]) == 0
+        assert "as --discrete names" not in capsys.readouterr().err
+    assert main(["pairwise", str(path), "--discrete", "s,u"]) == 0
+    assert words in capsys.readouterr().err
+    assert main(["pairwise", str(path), "--discrete", "s,u", "--json"]) == 0
+    assert words in json.loads(capsys.readouterr().out)["warnings"][0]
+
+
+@pytest.mark.parametrize("command", ["estimate", "pairwise"])
+def test_help_says_that_no_other_columns_are_labels(command: str, capsys) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    assert "these and no others" in " ".join(capsys.readouterr().out.split())

@@ -17,7 +17,7 @@ from typing import Any
 from torchmist import __version__
 from torchmist.auditing import audit
 from torchmist.checks import check_level
-from torchmist.cli_notes import command_note
+from torchmist.cli_notes import ONLY_THESE, command_note, unmarked_notes
 from torchmist.cli_options import check_folder, check_picture, check_rows, split_names
 from torchmist.cli_pairwise import add_pairwise
 from torchmist.estimation import MIEstimate, estimate
@@ -67,7 +67,8 @@ def _estimate(options: argparse.Namespace) -> None:
     mean, low, high = (scale * float(v) for v in (r.mean, *r.interval(level)))
     if options.plot:
         _plot(r, unit, scale, options.plot)
-    notes = [command_note(note) for note in r.warnings]
+    notes = [note for side in (x, y) for note in unmarked_notes(side, marked)]
+    notes += [command_note(note) for note in r.warnings]
     if options.json:
         content = {
             "mean": mean, "low": low, "high": high if math.isfinite(high) else None,
@@ -161,7 +162,7 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--bits", action="store_true", help="bits instead of nats")
         command.add_argument("--plot", type=Path, help="write a picture to this file")
         if name == "estimate":
-            text = "columns of X or Y that hold class labels, separated by commas"
+            text = f"columns of X or Y that hold class labels, separated by commas; {ONLY_THESE}"
             command.add_argument("--discrete", help=text)
             command.add_argument("--level", type=float, default=0.9, help="of the interval")
     add_pairwise(commands)

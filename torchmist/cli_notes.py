@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-__all__ = ["command_note"]
+import numpy as np
+
+__all__ = ["ONLY_THESE", "command_note", "unmarked_notes"]
+
+ONLY_THESE = "these and no others: other integers beside them are numbers"
+_FEW = 20  # most distinct values of integers that may well be classes
 
 _MARKED = "pass --discrete COLUMN"
 _NUMBERS = (
@@ -28,3 +35,26 @@ def command_note(note: str) -> str:
     for pattern, words in _WORDS:
         note = re.sub(pattern, words, note)
     return note
+
+
+def unmarked_notes(columns: Mapping[str, Any], marked: Sequence[str]) -> list[str]:
+    """What is said of integers of few values that are numbers because ``--discrete`` names other
+    columns beside them.
+
+    Example:
+        >>> unmarked_notes({"a": np.array([0, 1, 1]), "b": np.array([1, 2, 2])}, ["a"])[0][:47]
+        'column b: integers of 2 distinct values are num'
+    """
+    if not any(name in marked for name in columns):
+        return []
+    notes = []
+    for name, values in columns.items():
+        if name in marked or values.dtype.kind not in ("i", "u"):
+            continue
+        count = len(np.unique(values))
+        if count <= _FEW:
+            notes.append(
+                f"column {name}: integers of {count} distinct values are numbers, as --discrete "
+                f"names other columns beside it; name it there as well if it holds class labels"
+            )
+    return notes

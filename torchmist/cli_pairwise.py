@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from torchmist.cli_notes import ONLY_THESE, unmarked_notes
 from torchmist.cli_options import split_names
 from torchmist.column_pairs import Pairwise, pairwise
 from torchmist.table_files import TableFile
@@ -24,7 +26,7 @@ def add_pairwise(commands: Any) -> None:
     command.set_defaults(run=_run)
     command.add_argument("data", type=Path, help=".csv, .parquet, .npy or .npz file")
     command.add_argument("--columns", help="those to compare, separated by commas; all by default")
-    text = "columns that hold class labels, of any type, separated by commas"
+    text = f"columns that hold class labels, of any type, separated by commas; {ONLY_THESE}"
     command.add_argument("--discrete", help=text)
     command.add_argument("--model", default="mist-pairs", help="name or .safetensors file")
     command.add_argument("--level", type=float, default=0.9, help="of the intervals")
@@ -51,9 +53,13 @@ def _run(options: argparse.Namespace) -> None:
     if options.plot:
         found.plot(options.plot)
     scale = 1 / math.log(2) if options.bits else 1.0
+    notes = unmarked_notes(table, marked)
     if options.json:
-        print(json.dumps(_content(found, scale, "bits" if options.bits else "nats")))
+        content = _content(found, scale, "bits" if options.bits else "nats")
+        print(json.dumps(content | {"warnings": notes}))
         return
+    for note in notes:
+        print(f"warning: {note}", file=sys.stderr)
     _print(found.normalized if options.normalized else scale * found.estimate, found)
 
 

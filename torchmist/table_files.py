@@ -152,16 +152,16 @@ def _table(path: Path) -> dict[str, Any]:
     frame = read(path)
     columns: dict[str, Any] = {}
     alone = str(frame.columns[0]) if len(frame.columns) == 1 else ""
-    heads = [mark for mark in _SEPARATORS if mark in alone]
-    if path.suffix.lower() == ".csv" and heads:
+    marks = [mark for mark in _SEPARATORS if mark in alone]
+    if path.suffix.lower() == ".csv" and marks:
         raise _FileError(
-            f"expected commas between the columns of {path.name}, found {heads[0]!r}; save it with "
+            f"expected commas between the columns of {path.name}, found {marks[0]!r}; save it with "
             f"commas and decimal points"
         )
-    for place, key in enumerate(frame.columns):
-        name, column = str(key).strip(), frame.iloc[:, place]
-        if name in columns:
-            raise ValueError(f"its columns need different names, found {name!r} twice; rename one")
+    heads = [str(key).strip() for key in frame.columns]
+    _check_repeats(_csv_heads(path) if path.suffix.lower() == ".csv" else heads, path)
+    for place, name in enumerate(heads):
+        column = frame.iloc[:, place]
         missing = bool(column.isna().any()) and pandas.api.types.is_numeric_dtype(column.dtype)
         plain = getattr(column.dtype, "numpy_dtype", None)  # of columns that may hold pandas.NA
         if isinstance(column.dtype, pandas.CategoricalDtype):
@@ -171,6 +171,25 @@ def _table(path: Path) -> dict[str, Any]:
         else:
             columns[name] = column.to_numpy() if plain is None else column.to_numpy(plain)
     return columns
+
+
+def _csv_heads(path: Path) -> list[str]:
+    """The names in the first line of a CSV file, of which pandas renames repeated ones."""
+    import pandas
+
+    row = pandas.read_csv(path, header=None, nrows=1, dtype=str).iloc[0]
+    return [str(cell).strip() for cell in row[row.notna()]]
+
+
+def _check_repeats(names: Sequence[str], path: Path) -> None:
+    """Raise where two columns have one name."""
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        found = ", ".join(map(repr, twice))
+        raise _FileError(
+            f"expected columns of different names in {path.name}, found {found} more than once; "
+            f"rename them"
+        )
 
 
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
