@@ -23,18 +23,18 @@ from torch import Tensor
 
 from benchmarks.pages import markdown, write_table
 from benchmarks.records import Records
-from torchmist.arbiter import Arbiter
-from torchmist.arbiter_fit import (
+from torchmist.ensemble.arbiter import Arbiter
+from torchmist.ensemble.arbiter_training import (
     Data,
     evidence_of,
     fresh_schedule,
     member_quantiles,
     rows_of,
-    train_doubt,
+    train_interval_width,
     train_members,
 )
-from torchmist.evidence_numbers import evidence_numbers
-from torchmist.losses import pinball_loss
+from torchmist.ensemble.evidence_features import evidence_numbers
+from torchmist.models.losses import pinball_loss
 from torchmist.quantile_head import from_nats, quantile_levels, to_nats
 from training.arbiter import collected
 from training.arbiter_fit import thinned
@@ -114,7 +114,7 @@ def _stranger(
     for index, name in names.items():
         doubtful = Arbiter()
         others = [found for other, found in answers.items() if other != index]
-        train_doubt(doubtful, known, others, levels)
+        train_interval_width(doubtful, known, others, levels)
         each = answers[index]["each"].transpose(0, 1)
         with torch.no_grad():
             for case, t in (("", each.mean(0)), (", with doubt", doubtful.doubt(each))):

@@ -8,7 +8,7 @@ A learnable channel from y to z, whose MI and its gradient are known:
   (Czyz et al. 2023).
 
 ``mist`` is the derivative of the plain value, ``mist-auto`` the gradient that codes have by
-default (:mod:`torchmist.driven`), where the term is added to a loss.
+default (:mod:`torchmist.terms.auto_goal`), where the term is added to a loss.
 Columns: the cosine with the analytic gradient and its relative error, for one batch and for the
 mean over 16 batches; the milliseconds of one gradient and the seconds of training before it, both
 processor time of one thread. Rivals with a critic train it on fresh batches of the fixed channel

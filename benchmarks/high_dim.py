@@ -1,10 +1,10 @@
 """More columns and samples than the training has: ``python -m benchmarks.high_dim --model mist``.
 
 Columns: Gaussian embeddings of 128, 512 and 1024 columns and 2 nats, against embeddings of as many
-columns or 4 columns, by the route of the package (``torchmist.routes``), by principal directions
-(as many as the weights were trained on), and by random ones. The variances of the embeddings fall
-as ``1 / j``; the dependence lies in their four ``leading`` directions, in four ``random`` ones, or
-is ``spread`` equally over all; ``none`` has no dependence.
+columns or 4 columns, by the route of the package (``torchmist.inference.large_samples``), by
+principal directions (as many as the weights were trained on), and by random ones. The variances of
+the embeddings fall as ``1 / j``; the dependence lies in their four ``leading`` directions, in four
+``random`` ones, or is ``spread`` equally over all; ``none`` has no dependence.
 
 Samples: Gaussian pairs and the families of the paper, with two and eight times as many samples as
 the training has, by one pass over all of them and by the route (chunks).
@@ -31,8 +31,8 @@ from benchmarks.evaluate import load
 from benchmarks.pages import markdown, write_table
 from benchmarks.records import write_rows
 from torchmist.copula import normal_scores
+from torchmist.inference.large_samples import route
 from torchmist.models.network import QuantileNetwork
-from torchmist.routes import route
 from torchmist.synthetic.general import GeneralMeta
 
 __all__ = ["embeddings", "main"]

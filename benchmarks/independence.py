@@ -49,7 +49,7 @@ from benchmarks.kinds.baselines import neighbours
 from benchmarks.pages import has_table, markdown, write_table
 from benchmarks.records import Records
 from torchmist.independence import conditional_independence_test, independence_test
-from torchmist.shuffles import sequential_p_value
+from torchmist.permutation_tests.permutations import sequential_p_value
 
 __all__ = ["TESTS", "distance_covariance_test", "main", "neighbours_test", "shd", "tables"]
 

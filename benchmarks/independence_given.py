@@ -31,7 +31,7 @@ from benchmarks.independence_laws import LINKED, linked, rejections
 from benchmarks.pages import markdown
 from benchmarks.records import Records
 from torchmist.independence import conditional_independence_test
-from torchmist.shuffles import sequential_p_value
+from torchmist.permutation_tests.permutations import sequential_p_value
 
 __all__ = [
     "GIVEN_TESTS",

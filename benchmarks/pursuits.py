@@ -31,9 +31,9 @@ from torch import Tensor, nn
 from benchmarks.records import Records, exact_name
 from benchmarks.run import RESULTS
 from torchmist.functional import mist_mi, resolve_model
-from torchmist.guarded import Told
 from torchmist.models.network import QuantileNetwork
 from torchmist.synthetic.engines.mixture_information import mixture_information
+from torchmist.terms.batch_goal import Told
 
 __all__ = ["COLUMNS", "GOALS", "SNAPSHOTS", "TERMS", "Encoder", "Pursuit", "main", "summary"]
 

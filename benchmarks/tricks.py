@@ -22,10 +22,11 @@ from torch import Tensor
 
 import torchmist
 from benchmarks.records import write_rows
-from torchmist import copula, sorting
+from torchmist import copula
 from torchmist.models import basis, gaussian, mist, pooling
 from torchmist.models import statistics as sample
 from torchmist.models.mist import MIST
+from torchmist.numerics import sorting
 from torchmist.weights import load_pretrained
 
 __all__ = ["TRICKS", "main", "measure"]

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import torch
 
-from torchmist.arbiter import ONWARD, Arbiter
-from torchmist.arbiter_fit import Data, evidence_of
-from torchmist.evidence import Evidence
-from torchmist.models.crossed import CROSSED_COUNT
+from torchmist.ensemble.arbiter import CORRECTIONS, Arbiter
+from torchmist.ensemble.arbiter_training import Data, evidence_of
+from torchmist.ensemble.correction_turned_axes import TURNED_COUNT
+from torchmist.ensemble.evidence import Evidence
+from torchmist.models.column_products import CROSSED_COUNT
+from torchmist.models.independent_components import UNMIXED_COUNT
+from torchmist.models.label_classifiers import TOLD_SIZES
 from torchmist.models.neighbourhood import FEATURE_COUNT, OPINION_COUNT
 from torchmist.models.regimes import REGIMES_COUNT
-from torchmist.models.repeated import REPEATED_COUNT
-from torchmist.models.settled import SETTLED_COUNT
-from torchmist.models.told import TOLD_SIZES
-from torchmist.models.unmixed import UNMIXED_COUNT
+from torchmist.models.repeated_variates import REPEATED_COUNT
+from torchmist.models.settled_neighbours import SETTLED_COUNT
 from torchmist.models.variates import SHARPNESS_COUNT, VARIATE_COUNT, VARIATE_OPINIONS
 from torchmist.quantile_head import quantile_levels
-from torchmist.turning import TURNED_COUNT
 from training.arbiter_fit import fit, inherit
 
 
@@ -61,18 +61,19 @@ def fitted_arbiter() -> Arbiter:
 
 
 def fitted_parent(things: int) -> Arbiter:
-    """The same, that goes on by the first ``things`` of ``ONWARD``, none of which was fitted."""
+    """The same, that goes on by the first ``things`` of ``CORRECTIONS``, none of which was
+    fitted."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        arbiter = Arbiter(16, members=2, **dict.fromkeys(ONWARD[:things], True))
+        arbiter = Arbiter(16, members=2, **dict.fromkeys(CORRECTIONS[:things], True))
     inherit(arbiter, fitted_arbiter())
     return arbiter
 
 
 def heir_of(parent: Arbiter) -> Arbiter:
     """One that goes on by one thing more, with the weights of ``parent``."""
-    things = len(parent.onward()) + 1
-    arbiter = Arbiter(16, members=2, **dict.fromkeys(ONWARD[:things], True))
+    things = len(parent.corrections()) + 1
+    arbiter = Arbiter(16, members=2, **dict.fromkeys(CORRECTIONS[:things], True))
     inherit(arbiter, parent)
     return arbiter
 
@@ -81,7 +82,7 @@ def assert_learned(parent: Arbiter, data: Data, *, share: float, epochs: int) ->
     """An heir that is fitted to ``data`` errs less than ``share`` of what ``parent`` does on draws
     that trained nothing, and has all its weights."""
     arbiter = heir_of(parent)
-    fit(arbiter, data, quantile_levels(24), epochs=epochs, onward=True)
+    fit(arbiter, data, quantile_levels(24), epochs=epochs, correction=True)
     held, truth = evidence_of(data, data["check"] > 0), data["mi"][data["check"] > 0]
     errors = [(a(held).mean(-1) - truth).abs().mean() for a in (arbiter, parent)]
     assert errors[0] < share * errors[1]

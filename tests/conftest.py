@@ -9,8 +9,8 @@ import time
 import pytest
 import torch
 
-from torchmist.arbiter import Arbiter
-from torchmist.duo import DuoMIST
+from torchmist.ensemble.arbiter import Arbiter
+from torchmist.ensemble.duo import DuoMIST
 from torchmist.models.mist import MIST, MISTConfig
 from torchmist.models.network import QuantileNetwork
 

@@ -19,8 +19,8 @@ from torchmist.adapt import FlowReport, adapt
 from torchmist.adapt.report import AdaptReport, loss_or_no_gain
 from torchmist.adapt.sides import both_sides
 from torchmist.adapt.sources import checks, lessons
-from torchmist.duo import DuoMIST
-from torchmist.held_out import HeldOut
+from torchmist.ensemble.duo import DuoMIST
+from torchmist.ensemble.held_out import HeldOut
 from torchmist.weights import save_weights
 
 

@@ -6,14 +6,14 @@ import pytest
 import torch
 from arbiter_draws import draws
 
-from torchmist.arbiter import Arbiter
-from torchmist.evidence import Evidence
-from torchmist.onward import Onward
+from torchmist.ensemble.arbiter import Arbiter
+from torchmist.ensemble.correction import Correction
+from torchmist.ensemble.correction_classifiers import ClassifierCorrection
+from torchmist.ensemble.correction_components import ComponentCorrection
+from torchmist.ensemble.correction_repeats import RepeatCorrection
+from torchmist.ensemble.correction_turned_axes import TurnedAxesCorrection
+from torchmist.ensemble.evidence import Evidence
 from torchmist.quantile_head import quantile_levels
-from torchmist.repeating import Repeating
-from torchmist.telling import Telling
-from torchmist.turning import Turning
-from torchmist.unmixing import Unmixing
 from training import arbiter as command
 from training.arbiter_fit import fit, thinned, with_rare_ones
 from training.stages import load_recipe
@@ -86,8 +86,8 @@ def test_collected_draws_are_those_of_the_recipe(tmp_path) -> None:
     "words", [(), *(("--recipe", f"mist-duo-v{k}") for k in (15, 13, 12, 9))], ids=lambda w: w[1:]
 )
 def test_the_command_collects_draws_of_either_recipe(tmp_path, words, monkeypatch) -> None:
-    for part in (Unmixing, Telling, Repeating, Turning):
-        monkeypatch.setattr(part, "may_say_more", staticmethod(Onward.may_say_more))
+    for part in (ComponentCorrection, ClassifierCorrection, RepeatCorrection, TurnedAxesCorrection):
+        monkeypatch.setattr(part, "may_say_more", staticmethod(Correction.may_say_more))
     stage = load_recipe(words[-1] if words else command.RECIPE).stages[-1]
     options = ["--stage", stage.name, "--minutes", "0", "--folder", str(tmp_path)]
     command.main(["collect", *words, *options])

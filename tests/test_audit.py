@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from torchmist.auditing import AuditReport, AuditRow, audit, noisy_bins_mi
-from torchmist.ranked import Ranked
+from torchmist.numerics.ranked import Ranked
 
 
 def test_the_mi_of_noisy_bins_is_that_of_the_joint_table() -> None:
@@ -77,6 +77,6 @@ def test_the_columns_are_ranked_once_for_all_targets(monkeypatch: pytest.MonkeyP
             ranked.append(side.shape[-1])
             return Ranked.of(side)
 
-    monkeypatch.setattr("torchmist.kinds.Ranked", Spy)
+    monkeypatch.setattr("torchmist.samples.column_kinds.Ranked", Spy)
     audit(torch.randn(60, 3, generator=torch.Generator().manual_seed(0)), model="mist-fast")
     assert ranked.count(3) == 1 and ranked.count(1) == 27

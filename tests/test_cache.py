@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 import torchmist
-from torchmist.cache import _kept, cached, keepable
 from torchmist.models.mist import MIST
+from torchmist.numerics.cache import _kept, cached, keepable
 
 
 def evaluate(model: MIST, x: Tensor, y: Tensor) -> Tensor:

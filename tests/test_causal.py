@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from torchmist import causal, conditional_independence_test, independence_test
-from torchmist.shuffles import shuffled_blocks
+from torchmist.permutation_tests.permutations import shuffled_blocks
 
 PAGE = Path(__file__).parent.parent / "docs" / "independence.md"
 

@@ -8,7 +8,7 @@ import torch
 
 import torchmist
 from torchmist.checks import check_pair
-from torchmist.trained_range import TrainedRange
+from torchmist.models.trained_range import TrainedRange
 
 Z = torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
 BAD = Z.clone()

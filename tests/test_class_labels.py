@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 import torchmist
-from torchmist.class_labels import one_hot
+from torchmist.samples.class_labels import one_hot
 
 GENERATOR = torch.Generator().manual_seed(0)
 LABELS = torch.randint(4, (64,), generator=GENERATOR)

@@ -12,7 +12,7 @@ import pytest
 
 import torchmist
 from torchmist.cli import main
-from torchmist.cli_notes import command_note
+from torchmist.commands.notes import command_note
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_notes_name_the_options_of_the_command(tmp_path: Path, capsys) -> None:
 
 
 def test_every_note_about_labels_has_words_for_the_command_line() -> None:
-    sources = [path.read_text() for path in Path(torchmist.__file__).parent.glob("*.py")]
+    sources = [path.read_text() for path in Path(torchmist.__file__).parent.rglob("*.py")]
     told = {end for text in sources for end in re.findall(r"pass \{[\w.]*argument\}=(\w+)", text)}
     assert told == {"True", "False"}
     assert all("--discrete" in command_note(f"pass discrete_x={end}") for end in told)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from torchmist import estimate
-from torchmist.collinear import collinear
+from torchmist.diagnostics.collinear import collinear
 
 
 def generator(seed: int = 0) -> torch.Generator:

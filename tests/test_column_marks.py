@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import torchmist
-from torchmist.column_marks import column_marks
-from torchmist.columns import read_side
+from torchmist.samples.column_marks import column_marks
+from torchmist.samples.columns import read_side
 
 N = 60
 RNG = np.random.default_rng(0)

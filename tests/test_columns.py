@@ -13,8 +13,7 @@ import torch
 
 import torchmist
 from torchmist.checks import check_side
-from torchmist.columns import read_side
-from torchmist.kinds import (
+from torchmist.samples.column_kinds import (
     SortedPair,
     bearable,
     countable,
@@ -22,7 +21,8 @@ from torchmist.kinds import (
     sort_kinds,
     sort_pair,
 )
-from torchmist.ordered import order_matters
+from torchmist.samples.columns import read_side
+from torchmist.samples.ordinal import order_matters
 
 RNG = np.random.default_rng(0)
 N = 200
@@ -114,7 +114,7 @@ def test_polars_frames(small) -> None:
 
 
 def test_frames_do_not_import_pandas() -> None:
-    source = sys.modules["torchmist.columns"]
+    source = sys.modules["torchmist.samples.columns"]
     assert not hasattr(source, "pandas") and not hasattr(source, "polars")
 
 

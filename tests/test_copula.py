@@ -7,7 +7,7 @@ import torch
 from scipy.stats import norm, rankdata
 
 from torchmist.copula import normal_scores, rank_transform, score_grid
-from torchmist.sorting import sort_columns
+from torchmist.numerics.sorting import sort_columns
 
 
 def draws(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -158,7 +158,7 @@ def test_codes_index_the_grid_of_scores() -> None:
 def test_every_way_of_sorting_gives_the_ranks_of_scipy(
     shape, dtype, step, few, monkeypatch
 ) -> None:
-    monkeypatch.setattr("torchmist.sorting._FEW_THREADS", few)
+    monkeypatch.setattr("torchmist.numerics.sorting._FEW_THREADS", few)
     columns = draws(*shape).to(dtype)
     if step is not None:
         columns = (columns / step).round() * step
@@ -184,6 +184,6 @@ def test_the_gradient_does_not_depend_on_the_way_of_sorting(monkeypatch) -> None
 
     found = []
     for few in (0, 10**6):
-        monkeypatch.setattr("torchmist.sorting._FEW_THREADS", few)
+        monkeypatch.setattr("torchmist.numerics.sorting._FEW_THREADS", few)
         found.append(gradient(x, weight))
     torch.testing.assert_close(*found)

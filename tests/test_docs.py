@@ -42,3 +42,7 @@ def test_paths_of_the_architecture_exist() -> None:
     assert len(named) > 10
     for path in named:
         assert (root / path).exists(), path
+    short = re.findall(r"`((?:\w+/)*[\w*]+(?:\.py|/))`", PAGES["architecture"])
+    assert len(short) > 40
+    for path in short:
+        assert [*root.glob(path), *root.glob(f"torchmist/{path}")], path

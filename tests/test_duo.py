@@ -10,19 +10,19 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 import torchmist
-from torchmist.arbiter import Arbiter
-from torchmist.duo import DuoMIST
-from torchmist.evidence import Evidence
-from torchmist.models.crossed import CROSSED_COUNT
+from torchmist.ensemble.arbiter import Arbiter
+from torchmist.ensemble.correction_turned_axes import TURNED_COUNT
+from torchmist.ensemble.duo import DuoMIST
+from torchmist.ensemble.evidence import Evidence
+from torchmist.models.column_products import CROSSED_COUNT
+from torchmist.models.independent_components import UNMIXED_COUNT
+from torchmist.models.label_classifiers import TOLD_SIZES
 from torchmist.models.mist import MIST, MISTConfig
 from torchmist.models.neighbourhood import FEATURE_COUNT, OPINION_COUNT
 from torchmist.models.regimes import REGIMES_COUNT
-from torchmist.models.repeated import REPEATED_COUNT
-from torchmist.models.settled import SETTLED_COUNT
-from torchmist.models.told import TOLD_SIZES
-from torchmist.models.unmixed import UNMIXED_COUNT
+from torchmist.models.repeated_variates import REPEATED_COUNT
+from torchmist.models.settled_neighbours import SETTLED_COUNT
 from torchmist.models.variates import SHARPNESS_COUNT, VARIATE_COUNT, VARIATE_OPINIONS
-from torchmist.turning import TURNED_COUNT
 from torchmist.weights import registry, save_weights
 
 SMALL = dict(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from torchmist.eigen import eigenvectors
+from torchmist.numerics.eigen import eigenvectors
 
 
 def test_what_single_precision_cannot_solve_is_solved_in_double(

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from torchmist.models.told import told_of_labels
+from torchmist.models.label_classifiers import told_of_labels
 from torchmist.synthetic.engines.decisions import Decisions
 
 FAMILY = Decisions()

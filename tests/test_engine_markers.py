@@ -7,10 +7,10 @@ import dataclasses
 import pytest
 import torch
 
-from torchmist.models.turned import EXCLUDE
+from torchmist.ensemble.correction_turned_axes import excluding
+from torchmist.models.turned_axes import EXCLUDE
 from torchmist.synthetic.engines.markers import MarkerParameters, Markers
 from torchmist.synthetic.engines.markers_side import Marked
-from torchmist.turning import excluding
 
 FAMILY = Markers()
 

@@ -45,7 +45,7 @@ def test_a_batch_of_one_stays_a_batch(small) -> None:
 def test_large_batches_are_split_without_a_trace(small, monkeypatch) -> None:
     x, y = RNG.normal(size=(5, 50, 3)), RNG.normal(size=(5, 50, 2))
     whole = torchmist.estimate(x, y, model=small)
-    monkeypatch.setattr("torchmist.quantiles._ELEMENTS", 600)
+    monkeypatch.setattr("torchmist.inference.quantiles._ELEMENTS", 600)
     np.testing.assert_allclose(torchmist.estimate(x, y, model=small).mean, whole.mean, atol=1e-5)
 
 

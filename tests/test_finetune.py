@@ -11,10 +11,11 @@ import torch
 from conftest import make_duo
 
 import torchmist
-from torchmist import arbiter_fit, finetuning
-from torchmist.arbiter_fit import Data, Schedule, evidence_of, rows_of, train_members
+from torchmist import finetuning
+from torchmist.ensemble import arbiter_training
+from torchmist.ensemble.arbiter_training import Data, Schedule, evidence_of, rows_of, train_members
+from torchmist.ensemble.held_out import estimates
 from torchmist.finetuning import Draw, hear, tune
-from torchmist.held_out import estimates
 
 
 def channel(count: int = 8, n: int = 40, seed: int = 0) -> tuple[torch.Tensor, ...]:
@@ -117,9 +118,9 @@ def test_training_keeps_the_weights_that_estimate_held_out_draws_best(small_duo,
     def loss(held: Data | None) -> float:
         arbiter = copy.deepcopy(small_duo.arbiter).requires_grad_(True)
         train_members(arbiter, wrong, small_duo.levels, schedule, 0, held)
-        return arbiter_fit._held_loss(arbiter, data, small_duo.levels, 0.3)
+        return arbiter_training._held_loss(arbiter, data, small_duo.levels, 0.3)
 
-    start = arbiter_fit._held_loss(small_duo.arbiter, data, small_duo.levels, 0.3)
+    start = arbiter_training._held_loss(small_duo.arbiter, data, small_duo.levels, 0.3)
     end, kept = loss(None), loss(data)
     assert kept <= start and kept < 0.9 * end
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import torchmist
-from torchmist.sample import without_hidden
+from torchmist.samples.sample import without_hidden
 
 Term = Callable[..., Tensor]
 LEFT = torch.arange(60) < 40

@@ -11,8 +11,8 @@ from torch import Tensor
 
 import torchmist
 from torchmist import functional
-from torchmist.apart import apart
 from torchmist.models import pair_network
+from torchmist.numerics.own_thread import apart
 
 X = torch.randn(150, 3, generator=torch.Generator().manual_seed(0))
 Y = X[:, :2] + torch.randn(150, 2, generator=torch.Generator().manual_seed(1))

@@ -6,11 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from torchmist.columns import read_side
-from torchmist.dependence import Dependence, kernels, score_columns
 from torchmist.independence import conditional_independence_test, independence_test
-from torchmist.kinds import sort_kinds
-from torchmist.shuffles import near_order, permutation_p_value, sequential_p_value, shuffled
+from torchmist.permutation_tests.kernel_dependence import Dependence, kernels, score_columns
+from torchmist.permutation_tests.permutations import (
+    near_order,
+    permutation_p_value,
+    sequential_p_value,
+    shuffled,
+)
+from torchmist.samples.column_kinds import sort_kinds
+from torchmist.samples.columns import read_side
 
 
 def _draw(seed: int, n: int = 80) -> tuple[np.ndarray, np.ndarray, np.random.Generator]:

@@ -9,33 +9,39 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-BASE = {
-    "apart", "cache", "checks", "copula", "eigen", "entropy", "magnitudes", "no_gradient",
-    "progress", "quantile_head", "sorting", "trained_range", "weight_files",
+LAYERS = {
+    "base": {"checks", "copula", "numerics", "progress", "quantile_head", "weight_files"},
+    "models": {"models"},
+    "samples": {"samples"},
+    "inference": {"inference"},
+    "parts": {
+        "critic", "diagnostics", "discrete", "ensemble", "figures", "gather", "lift",
+        "permutation_tests", "target", "terms", "weights",
+    },
+    "doors": {
+        "auditing", "causal", "club", "column_pairs", "conditional", "estimation", "export",
+        "finetuning", "functional", "hub", "independence", "lags", "lightning", "metrics",
+        "planes", "regularizer", "scores", "scoring", "sklearn",
+    },
+    "adapt": {"adapt"},
+    "commands": {"__main__", "cli", "commands"},
+    "training": {"training"},
+    "benchmarks": {"benchmarks"},
 }  # fmt: skip
-DOORS = {
-    "auditing", "causal", "club", "column_pairs", "conditional", "estimation", "export",
-    "finetuning", "functional", "hub", "independence", "joint", "lags", "lightning", "metrics",
-    "planes", "processes", "regularizer", "scores", "sklearn",
-}  # fmt: skip
-COMMANDS = {"__main__", "cli", "cli_notes", "cli_options", "cli_pairwise"}
-LAYERS = ("base", "models", "parts", "doors", "adapt", "commands", "training", "benchmarks")
+"""Folders and files of torchmist, and folders beside it, from the lowest layer to the highest."""
+BESIDE = {"", "synthetic"}  # the front door of names, and datasets, which draw on no layer
+
+
+def _top(module: str) -> str:
+    """The folder or file of torchmist that a module stands in, or the folder beside torchmist."""
+    first, *rest = module.split(".")
+    return first if first != "torchmist" else "".join(rest[:1])
 
 
 def _layer(module: str) -> str | None:
     """The layer of a module by its dotted name; None for what stands beside them."""
-    parts = module.split(".")
-    if parts[0] in ("training", "benchmarks"):
-        return parts[0]
-    name = parts[1] if len(parts) > 1 else ""
-    if name in ("models", "adapt"):
-        return name
-    if name in ("", "synthetic"):  # the front door of names, and datasets, which draw on no layer
-        return None
-    for layer, names in (("base", BASE), ("doors", DOORS), ("commands", COMMANDS)):
-        if name in names:
-            return layer
-    return "parts"
+    name = _top(module)
+    return next((layer for layer, names in LAYERS.items() if name in names), None)
 
 
 def _statements(tree: ast.AST) -> Iterator[ast.AST]:
@@ -79,7 +85,7 @@ def imports() -> dict[str, set[str]]:
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_no_import_runs_upward(layer: str, imports) -> None:
-    below = LAYERS[: LAYERS.index(layer) + 1]
+    below = list(LAYERS)[: list(LAYERS).index(layer) + 1]
     upward = [
         (module, other)
         for module, others in imports.items()
@@ -99,15 +105,37 @@ def test_datasets_draw_on_the_base_alone(imports) -> None:
     assert {_layer(other) for other in drawn} <= {None, "base"}
 
 
+def _in_rings(imports: dict[str, set[str]]) -> set[str]:
+    """All that imports itself by way of others, or is imported by what does."""
+    waiting = {name: set(others) for name, others in imports.items()}
+    while free := {name for name, others in waiting.items() if not others}:
+        waiting = {name: others - free for name, others in waiting.items() if name not in free}
+    return set(waiting)
+
+
 def test_no_modules_import_each_other_in_a_ring(imports) -> None:
-    waiting = {module: set(others) for module, others in imports.items()}
-    while free := {module for module, others in waiting.items() if not others}:
-        waiting = {
-            module: others - free for module, others in waiting.items() if module not in free
-        }
-    assert waiting == {}
+    assert _in_rings(imports) == set()
 
 
-def test_every_named_module_is_there() -> None:
-    names = {f"torchmist.{name}" for name in BASE | DOORS | COMMANDS}
-    assert names <= MODULES.keys()
+def test_no_folders_import_each_other_in_a_ring(imports) -> None:
+    folders: dict[str, set[str]] = {_top(module): set() for module in MODULES}
+    for module, others in imports.items():
+        folders[_top(module)] |= {_top(other) for other in others} - {_top(module)}
+    for others in folders.values():  # the front door of names and version
+        others.discard("")
+    assert _in_rings(folders) == set()
+
+
+def test_every_folder_and_file_has_one_layer() -> None:
+    placed = [name for names in LAYERS.values() for name in names]
+    assert sorted([*placed, *BESIDE]) == sorted({_top(module) for module in MODULES})
+
+
+def test_every_folder_says_what_it_holds() -> None:
+    folders = [path for path in MODULES.values() if path.name == "__init__.py"]
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    for path in folders:
+        assert ast.get_docstring(ast.parse(path.read_text())), path
+        name = path.parent.relative_to(ROOT).as_posix()
+        if name.startswith("torchmist/") and name.count("/") == 1:
+            assert f"{path.parent.name}/" in page, name

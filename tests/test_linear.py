@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from torchmist.duo import DuoMIST
+from torchmist.ensemble.duo import DuoMIST
 from torchmist.models.directions import see_through
 from torchmist.models.linear import linear_information
 from torchmist.synthetic.engines import ENGINES

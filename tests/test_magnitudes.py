@@ -10,7 +10,7 @@ from torch import Tensor
 
 import torchmist
 from torchmist.copula import standardise, standardise_units
-from torchmist.magnitudes import balanced, divisors
+from torchmist.numerics.magnitudes import balanced, divisors
 
 EXPONENTS = (-120, -80, -25, 40, 62, 66, 100, 124)
 

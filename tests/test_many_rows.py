@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from torchmist import many_rows
-from torchmist.many_rows import (
+from torchmist.scores import read_table, score_columns
+from torchmist.scoring import many_rows
+from torchmist.scoring.many_rows import (
     MANY,
     counted,
     counted_beside_labels,
@@ -14,7 +15,6 @@ from torchmist.many_rows import (
     random_ranks,
     refined,
 )
-from torchmist.scores import read_table, score_columns
 
 pytest.importorskip("sklearn")
 from torchmist.sklearn import mutual_info

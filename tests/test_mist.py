@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from torchmist.copula import rank_transform
-from torchmist.losses import pinball_loss, quantile_loss
 from torchmist.models.channels import group_slice, pair_channels
 from torchmist.models.gaussian import gaussian_bias, ridge_factor
 from torchmist.models.layers import MultiheadAttentionBlock
+from torchmist.models.losses import pinball_loss, quantile_loss
 from torchmist.models.mist import MIST, MISTConfig
 from torchmist.models.statistics import Features, sample_statistics
 from torchmist.quantile_head import from_nats, quantile_levels, to_nats

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from torchmist.losses import difference_loss
+from torchmist.models.losses import difference_loss
 from torchmist.synthetic.batch import Batch
 from torchmist.synthetic.general.canonical import canonical_mi, sample_canonical
 from torchmist.synthetic.general.moved import MOVED_KINDS, _moved_mi, sample_moved

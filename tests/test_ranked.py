@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from torchmist.ranked import Ranked
+from torchmist.numerics.ranked import Ranked
 
 GENERATOR = torch.Generator().manual_seed(0)
 SIDES = {

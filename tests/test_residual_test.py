@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from torchmist.independence import conditional_independence_test, sorted_given
-from torchmist.products import OrderedProducts, SignedProducts
-from torchmist.residual_test import ResidualCache, residual_p_value
-from torchmist.residuals import Left, Smoother, agreement, features, near
-from torchmist.shuffles import shuffled
+from torchmist.permutation_tests.kernel_residuals import Left, Smoother, agreement, features, near
+from torchmist.permutation_tests.permutations import shuffled
+from torchmist.permutation_tests.residual_products import OrderedProducts, SignedProducts
+from torchmist.permutation_tests.residual_test import ResidualCache, residual_p_value
 
 
 def _normal(*shape: int, seed: int = 0) -> torch.Tensor:

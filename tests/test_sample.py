@@ -9,8 +9,8 @@ import torch
 
 import torchmist
 from torchmist import checks
-from torchmist.quantiles import answer, at_most
-from torchmist.sample import Sample, term_sample
+from torchmist.inference.quantiles import answer, at_most
+from torchmist.samples.sample import Sample, term_sample
 
 GENERATOR = torch.Generator().manual_seed(0)
 X = torch.randn(3, 40, 2, generator=GENERATOR)

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 import torchmist
-from torchmist.columns import read_side
-from torchmist.error_sums import DRAWS
-from torchmist.kinds import sort_pair
-from torchmist.shared_labels import entropy_draws, shared_labels
+from torchmist.discrete.shared_labels import entropy_draws, shared_labels
+from torchmist.inference.quantile_sums import DRAWS
+from torchmist.samples.column_kinds import sort_pair
+from torchmist.samples.columns import read_side
 
 N, TRUTH = 900, math.log(3) - math.log(0.6)  # three classes, and a pair of correlation 0.8
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from torchmist.sorting import counts_within, lexical_order, smallest, sorted_values
+from torchmist.numerics.sorting import counts_within, lexical_order, smallest, sorted_values
 
 
 def _values(*shape: int, ties: bool = False) -> torch.Tensor:

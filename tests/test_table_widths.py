@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from torchmist.discrete import Stretch, stretch_of
+from torchmist.discrete.table_posterior import Stretch, stretch_of
 from training import table_widths
 
 

@@ -11,7 +11,7 @@ import torch
 
 import torchmist
 from torchmist import checks
-from torchmist.trained_range import TrainedRange
+from torchmist.models.trained_range import TrainedRange
 
 
 def test_a_header_may_state_any_of_the_ranges() -> None:

@@ -22,11 +22,11 @@ import torch
 from torch import Tensor
 
 from torchmist.checks import check_side
-from torchmist.columns import read_side
 from torchmist.estimation import as_tensor, estimate_sorted
+from torchmist.figures.intervals import draw_intervals
 from torchmist.functional import Model
-from torchmist.interval_figure import draw_intervals
-from torchmist.kinds import settled_pair, sort_kinds
+from torchmist.samples.column_kinds import settled_pair, sort_kinds
+from torchmist.samples.columns import read_side
 
 __all__ = ["AuditReport", "AuditRow", "audit"]
 

@@ -22,14 +22,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from torchmist.autocorrelation import block_length
-from torchmist.columns import Discrete
 from torchmist.conditional import estimate_conditional
 from torchmist.estimation import estimate
 from torchmist.functional import Model
 from torchmist.independence import check_options, independence_test, sorted_given, sorted_pair
-from torchmist.kinds import Sorted
-from torchmist.residual_test import ResidualCache, residual_p_value
+from torchmist.permutation_tests.autocorrelation import block_length
+from torchmist.permutation_tests.residual_test import ResidualCache, residual_p_value
+from torchmist.samples.column_kinds import Sorted
+from torchmist.samples.columns import Discrete
 from torchmist.scores import read_table
 
 __all__ = ["CausalLearnTest", "TigramiteTest"]

@@ -17,11 +17,11 @@ from typing import Any
 from torchmist import __version__
 from torchmist.auditing import audit
 from torchmist.checks import check_level
-from torchmist.cli_notes import ONLY_THESE, command_note, unmarked_notes
-from torchmist.cli_options import check_folder, check_picture, check_rows, split_names
-from torchmist.cli_pairwise import add_pairwise
+from torchmist.commands.notes import ONLY_THESE, command_note, unmarked_notes
+from torchmist.commands.options import check_folder, check_picture, check_rows, split_names
+from torchmist.commands.pairwise import add_pairwise
+from torchmist.commands.table_files import TableFile, read_columns
 from torchmist.estimation import MIEstimate, estimate
-from torchmist.table_files import TableFile, read_columns
 
 __all__ = ["main", "read_columns"]
 

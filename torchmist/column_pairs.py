@@ -22,9 +22,9 @@ import torch
 from numpy.typing import NDArray
 
 from torchmist.checks import MIN_SAMPLES, check_count, check_level
-from torchmist.columns import Discrete
 from torchmist.functional import Model
 from torchmist.progress import Bar
+from torchmist.samples.columns import Discrete
 from torchmist.scores import Columns, read_table, score_columns
 
 __all__ = ["Pairwise", "pairwise"]
@@ -92,7 +92,7 @@ class Pairwise:
         Returns:
             A matplotlib figure.
         """
-        from torchmist.heat_map import heat_map
+        from torchmist.figures.heat_map import heat_map
 
         return heat_map(self, path, values)
 

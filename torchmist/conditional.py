@@ -20,13 +20,24 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from torchmist.checks import check_side, check_tensors, check_third, warn_once
-from torchmist.columns import Discrete, Side, read_side
-from torchmist.degenerate import touching_zero
-from torchmist.entropy import code_entropy, label_bound
-from torchmist.error_sums import DRAWS, draws_of, quantiles_of
+from torchmist.diagnostics.rank_resolution import OPEN_END
+from torchmist.diagnostics.row_order import order_notes
 from torchmist.estimation import MIEstimate, estimate_checked, has_open_end
 from torchmist.functional import Model, resolve_model
-from torchmist.given import (
+from torchmist.inference.degenerate import touching_zero
+from torchmist.inference.quantile_sums import DRAWS, draws_of, quantiles_of
+from torchmist.inference.quantiles import (
+    Statistic,
+    answer,
+    at_most,
+    average,
+    check_statistic,
+    reduce_quantiles,
+)
+from torchmist.quantile_head import QUANTILES, quantile_levels
+from torchmist.samples.column_kinds import joint_codes
+from torchmist.samples.columns import Discrete, Side, read_side
+from torchmist.samples.condition import (
     SortedGiven,
     classes_of,
     column_axis,
@@ -39,19 +50,8 @@ from torchmist.given import (
     told_by_given,
     warn_of_codes,
 )
-from torchmist.kinds import joint_codes
-from torchmist.quantile_head import QUANTILES, quantile_levels
-from torchmist.quantiles import (
-    Statistic,
-    answer,
-    at_most,
-    average,
-    check_statistic,
-    reduce_quantiles,
-)
-from torchmist.resolution import OPEN_END
-from torchmist.row_labels import order_notes
-from torchmist.sample import Sample, term_sample
+from torchmist.samples.label_entropy import code_entropy, label_bound
+from torchmist.samples.sample import Sample, term_sample
 
 __all__ = ["conditional_mi", "estimate_conditional", "estimate_given"]
 

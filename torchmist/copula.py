@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from torchmist.cache import cached
-from torchmist.magnitudes import balanced, divisors
-from torchmist.no_gradient import no_gradient
-from torchmist.sorting import sort_columns, tie_groups
+from torchmist.numerics.cache import cached
+from torchmist.numerics.magnitudes import balanced, divisors
+from torchmist.numerics.no_gradient import no_gradient
+from torchmist.numerics.sorting import sort_columns, tie_groups
 
 __all__ = [
     "Ranks",

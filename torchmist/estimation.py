@@ -14,23 +14,28 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from torchmist.checks import check_level, plain_tensor, warn_once
-from torchmist.collinear import collinear
-from torchmist.columns import Discrete, Side, read_side
-from torchmist.diagnostics import data_notes
-from torchmist.discrete import table_quantiles
-from torchmist.error_sums import DRAWS, draws_of, quantiles_of
+from torchmist.diagnostics.collinear import collinear
+from torchmist.diagnostics.data_notes import data_notes
+from torchmist.diagnostics.rank_resolution import (
+    OPEN_END,
+    beyond_resolution,
+    resolution,
+    thin_notes,
+)
+from torchmist.diagnostics.row_order import order_notes
+from torchmist.discrete.contingency import count_pairs
+from torchmist.discrete.shared_labels import SharedLabels, entropy_draws, shared_labels
+from torchmist.discrete.table_posterior import table_quantiles
 from torchmist.functional import Model, resolve_model
-from torchmist.given import some_rows
-from torchmist.kinds import SortedPair, countable, network_sample, sort_pair
-from torchmist.limits import entropy_limit
+from torchmist.inference.entropy_bound import entropy_limit
+from torchmist.inference.quantile_sums import DRAWS, draws_of, quantiles_of
+from torchmist.inference.quantiles import answer, reduce_quantiles
+from torchmist.models.trained_range import TrainedRange
 from torchmist.quantile_head import quantile_levels
-from torchmist.quantiles import answer, reduce_quantiles
-from torchmist.resolution import OPEN_END, beyond_resolution, resolution, thin_notes
-from torchmist.row_labels import order_notes
-from torchmist.sample import Sample
-from torchmist.shared_labels import SharedLabels, entropy_draws, shared_labels
-from torchmist.tables import count_pairs
-from torchmist.trained_range import TrainedRange
+from torchmist.samples.column_kinds import SortedPair, countable, network_sample, sort_pair
+from torchmist.samples.columns import Discrete, Side, read_side
+from torchmist.samples.condition import some_rows
+from torchmist.samples.sample import Sample
 
 __all__ = ["MIEstimate", "as_tensor", "estimate", "estimate_checked", "estimate_sides",
            "estimate_sorted", "has_open_end"]  # fmt: skip
@@ -48,8 +53,8 @@ class MIEstimate:
     ``quantiles``: ``[B, Q]`` at ``levels`` ``[Q]``, not below 0. ``warnings``: in what the data lie
     outside the training of the weights, what is done about it, and what looks like a mistake.
     ``open_above`` ``[B]`` bool, or None: where the sample cannot tell how much more the sides share
-    (``torchmist.resolution``). Quantiles above the median are infinite there, and with them the
-    upper end of every interval; mean and median stay finite and are cautious.
+    (``torchmist.diagnostics.rank_resolution``). Quantiles above the median are infinite there, and
+    with them the upper end of every interval; mean and median stay finite and are cautious.
     """
 
     quantiles: Tensor
@@ -128,11 +133,11 @@ def estimate(
     both sides hold, one for each class).
 
     Where both sides are labels there is no network: their counts give the posterior
-    (``torchmist.discrete``). ``torchmist.kinds`` has the rules that tell labels from numbers.
-    Labels that columns of both sides hold count by their entropy, and what else both share is
-    estimated in each class (``torchmist.shared_labels``); a note says so. More samples or columns
-    than the weights were trained on take a route of their own (``torchmist.routes``), which
-    ``warnings`` names.
+    (``torchmist.discrete.table_posterior``). ``torchmist.samples.column_kinds`` has the rules that
+    tell labels from numbers. Labels that columns of both sides hold count by their entropy, and
+    what else both share is estimated in each class (``torchmist.discrete.shared_labels``); a note
+    says so. More samples or columns than the weights were trained on take a route of their own
+    (``torchmist.inference.large_samples``), which ``warnings`` names.
 
     Args:
         x: ``[N]``, ``[N, d]`` or ``[B, N, d]``: array, nested list, tensor, sparse matrix, or a

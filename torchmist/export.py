@@ -14,7 +14,7 @@ from torch.export import Dim, ExportedProgram
 from torchmist.functional import Model, resolve_model
 from torchmist.models.mist import MIST
 from torchmist.models.network import QuantileNetwork
-from torchmist.trained_range import TrainedRange
+from torchmist.models.trained_range import TrainedRange
 
 __all__ = ["export_estimator"]
 

@@ -1,9 +1,9 @@
 """``finetune``: go on training the weights on datasets of known information.
 
-The networks of a :class:`~torchmist.duo.DuoMIST` stay as they are: what they, neighbours and
-variates say of the datasets is collected once, and the arbiter between them is trained on it. So an
-estimate keeps all its invariances: the order of samples and of columns, monotone maps of columns,
-and the swap of the sides. Legend: ``B`` datasets, ``N`` samples, ``d`` columns.
+The networks of a :class:`~torchmist.ensemble.duo.DuoMIST` stay as they are: what they, neighbours
+and variates say of the datasets is collected once, and the arbiter between them is trained on it.
+So an estimate keeps all its invariances: the order of samples and of columns, monotone maps of
+columns, and the swap of the sides. Legend: ``B`` datasets, ``N`` samples, ``d`` columns.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from torchmist.arbiter import Arbiter
-from torchmist.arbiter_fit import Data, Schedule, rows_of, train_members
 from torchmist.checks import check_count, check_pair, check_tensors
-from torchmist.degenerate import without_constant
-from torchmist.duo import DuoMIST
+from torchmist.ensemble.arbiter import Arbiter
+from torchmist.ensemble.arbiter_training import Data, Schedule, rows_of, train_members
+from torchmist.ensemble.duo import DuoMIST
+from torchmist.ensemble.held_out import HeldOut
 from torchmist.functional import Model, resolve_model
-from torchmist.held_out import HeldOut
+from torchmist.inference.degenerate import without_constant
 from torchmist.progress import clock
 
 __all__ = ["Draw", "FinetuneReport", "check_budget", "collect", "finetune", "hear", "reported",

@@ -10,13 +10,8 @@ import os
 import torch
 from torch import Tensor
 
-from torchmist.apart import apart
-from torchmist.degenerate import fewest_samples
-from torchmist.driven import driven, is_computed, warns_against
-from torchmist.guarded import Told, check_pursued, guarded_information, pursued
-from torchmist.models.network import QuantileNetwork
-from torchmist.places import labelled
-from torchmist.quantiles import (
+from torchmist.inference.degenerate import fewest_samples
+from torchmist.inference.quantiles import (
     LOW,
     Statistic,
     answer,
@@ -25,7 +20,12 @@ from torchmist.quantiles import (
     reduce_quantiles,
     seen_from_all_sides,
 )
-from torchmist.sample import Wrt, check_term, term_sample, without_hidden
+from torchmist.models.network import QuantileNetwork
+from torchmist.numerics.own_thread import apart
+from torchmist.samples.sample import Wrt, check_term, term_sample, without_hidden
+from torchmist.terms.auto_goal import driven, is_computed, warns_against
+from torchmist.terms.batch_goal import Told, check_pursued, guarded_information, pursued
+from torchmist.terms.label_places import labelled
 from torchmist.weight_files import file_version, is_path
 from torchmist.weights import load_pretrained
 
@@ -82,13 +82,14 @@ def mist_mi(
 
     Add it to a loss to remove dependence, subtract it to create it. The estimator is frozen; its
     gradient moves ``z`` and ``y`` only. Works in float32 whatever autocast says. More samples or
-    columns than the weights were trained on take a route of their own (``torchmist.routes``), and
-    warn once.
+    columns than the weights were trained on take a route of their own
+    (``torchmist.inference.large_samples``), and warn once.
 
     Encoders that are trained against a frozen network learn what it does not see. Where ``z`` or
     ``y`` is computed, as codes are, and not given as it is, the gradient is therefore another one
-    than the derivative of the value, by the sign of what comes back (:mod:`torchmist.driven`). A
-    ``goal`` guards the value as well (:mod:`torchmist.guarded`).
+    than the derivative of the value, by the sign of what comes back
+    (:mod:`torchmist.terms.auto_goal`). A ``goal`` guards the value as well
+    (:mod:`torchmist.terms.batch_goal`).
 
     Args:
         z: ``[N]``, ``[N, d]`` or ``[B, N, d]``; row ``i`` of ``z`` and of ``y`` is one sample.
@@ -111,12 +112,12 @@ def mist_mi(
         goal: ``"auto"``: the value is the plain one, and the way the term is driven is read off the
             gradient that comes back. ``"minimize"`` for a term that is added to the loss,
             ``"maximize"`` for one that is subtracted; the sign stays +I, and a term that is driven
-            the other way warns once. Value and gradient are those of :mod:`torchmist.guarded`. Four
-            samples or more, but fewer than the weights were trained on (10 for ``mist-fast``), are
-            0 then, with a zero gradient and one warning. Without state; ``MIRegularizer(goal=...)``
-            adds a critic. ``torch.compile`` breaks its graph here, and ``torch.func.vmap``
-            cannot transform it. None: the plain value and its derivative, to measure with, or where
-            nothing is trained against it.
+            the other way warns once. Value and gradient are those of
+            :mod:`torchmist.terms.batch_goal`. Four samples or more, but fewer than the weights were
+            trained on (10 for ``mist-fast``), are 0 then, with a zero gradient and one warning.
+            Without state; ``MIRegularizer(goal=...)`` adds a critic. ``torch.compile`` breaks its
+            graph here, and ``torch.func.vmap`` cannot transform it. None: the plain value and its
+            derivative, to measure with, or where nothing is trained against it.
 
     Returns:
         0-dim float32; for batches ``[B, N, d]`` the mean over the datasets. Near independence it

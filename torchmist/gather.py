@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from torchmist.memory import weighed
+from torchmist.terms.memory_bank import weighed
 
 __all__ = ["gather_samples"]
 

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from torchmist.models.network import QuantileNetwork
-from torchmist.trained_range import TrainedRange
+from torchmist.models.trained_range import TrainedRange
 from torchmist.weights import load_pretrained, save_weights
 
 __all__ = ["FILE", "from_pretrained", "push_to_hub", "save_folder"]

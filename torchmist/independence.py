@@ -1,10 +1,11 @@
 """Tests of independence and of conditional independence by permutations, with the estimate in nats.
 
-The p-value comes from a score of dependence (``torchmist.dependence``) under random orders of the
-rows of Y; that of a conditional test from what the condition leaves of both sides, under random
-signs or under orders within classes (``torchmist.residual_test``). With the score of the network,
-orders given a condition move rows only among alike ones (``torchmist.alike``). More than 1,024 rows
-are tested in blocks of at most that many, more than 8,192 by 8,192 of them.
+The p-value comes from a score of dependence (``torchmist.permutation_tests.kernel_dependence``)
+under random orders of the rows of Y; that of a conditional test from what the condition leaves of
+both sides, under random signs or under orders within classes
+(``torchmist.permutation_tests.residual_test``). With the score of the network, orders given a
+condition move rows only among alike ones (``torchmist.permutation_tests.exchangeable_rows``). More
+than 1,024 rows are tested in blocks of at most that many, more than 8,192 by 8,192 of them.
 
 Legend: ``N`` rows, ``B`` blocks of ``m`` rows, ``P`` permutations, ``S`` kernels.
 """
@@ -19,21 +20,34 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from torchmist.alike import alike, predictors
-from torchmist.autocorrelation import check_block
 from torchmist.checks import check_pair, check_third, warn_once
-from torchmist.columns import Discrete, Side, read_side
 from torchmist.conditional import estimate_given
-from torchmist.dependence import BLOCK, MOST, Dependence, block_sizes, kernels, score_columns
+from torchmist.diagnostics.row_order import order_notes
 from torchmist.estimation import MIEstimate, estimate_sorted
 from torchmist.functional import Model, resolve_model
-from torchmist.given import SortedGiven, sort_given, told_by_given
-from torchmist.kinds import Sorted, SortedPair, joint_codes, network_columns, sort_pair
-from torchmist.quantiles import answer
-from torchmist.residual_test import ResidualCache, residual_p_value
-from torchmist.row_labels import order_notes
-from torchmist.sample import Sample
-from torchmist.shuffles import sequential_p_value, shuffled, shuffled_blocks
+from torchmist.inference.quantiles import answer
+from torchmist.permutation_tests.autocorrelation import check_block
+from torchmist.permutation_tests.exchangeable_rows import alike, predictors
+from torchmist.permutation_tests.kernel_dependence import (
+    BLOCK,
+    MOST,
+    Dependence,
+    block_sizes,
+    kernels,
+    score_columns,
+)
+from torchmist.permutation_tests.permutations import sequential_p_value, shuffled, shuffled_blocks
+from torchmist.permutation_tests.residual_test import ResidualCache, residual_p_value
+from torchmist.samples.column_kinds import (
+    Sorted,
+    SortedPair,
+    joint_codes,
+    network_columns,
+    sort_pair,
+)
+from torchmist.samples.columns import Discrete, Side, read_side
+from torchmist.samples.condition import SortedGiven, sort_given, told_by_given
+from torchmist.samples.sample import Sample
 
 __all__ = ["Score", "TestResult", "conditional_independence_test", "independence_test"]
 
@@ -135,12 +149,13 @@ def conditional_independence_test(
 ) -> TestResult:  # fmt: skip
     """Whether x and y of a sample are dependent beyond what ``given`` explains.
 
-    Both sides lose what ``given`` predicts of them (``torchmist.residuals``). Of labels alone, the
-    rows of y are then exchanged within their classes, and the level is exact. Where ``given`` holds
-    numbers, the products of what is left get random signs (``torchmist.products``), and the level
-    is exact in the limit of many rows, as no two rows have the same condition: strong confounding
-    by many columns in few rows is taken for dependence. Where ``given`` holds all columns of ``x``
-    or of ``y``, the statistic is 0 and p is 1.
+    Both sides lose what ``given`` predicts of them
+    (``torchmist.permutation_tests.kernel_residuals``). Of labels alone, the rows of y are then
+    exchanged within their classes, and the level is exact. Where ``given`` holds numbers, the
+    products of what is left get random signs (``torchmist.permutation_tests.residual_products``),
+    and the level is exact in the limit of many rows, as no two rows have the same condition: strong
+    confounding by many columns in few rows is taken for dependence. Where ``given`` holds all
+    columns of ``x`` or of ``y``, the statistic is 0 and p is 1.
 
     Args:
         x, y: as for :func:`independence_test`.

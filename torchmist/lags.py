@@ -31,16 +31,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from torchmist.autocorrelation import block_length, block_rows, spacing
 from torchmist.checks import check_count, check_level
-from torchmist.columns import Discrete
 from torchmist.conditional import estimate_conditional
+from torchmist.diagnostics.row_order import order_notes
 from torchmist.estimation import MIEstimate, estimate
 from torchmist.functional import Model
+from torchmist.permutation_tests.autocorrelation import block_length, block_rows, spacing
+from torchmist.permutation_tests.permutations import permutation_p_value, shuffled_blocks
 from torchmist.progress import Bar
-from torchmist.row_labels import order_notes
+from torchmist.samples.columns import Discrete
 from torchmist.scores import Columns, read_table, score_columns
-from torchmist.shuffles import permutation_p_value, shuffled_blocks
 
 __all__ = ["Lagged", "TransferEntropy", "block_length", "lagged", "transfer_entropy"]
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from torchmist.checks import MIN_SAMPLES, check_tensors, warn_once
-from torchmist.columns import Discrete
 from torchmist.estimation import MIEstimate, estimate
 from torchmist.functional import Model
 from torchmist.models.network import QuantileNetwork
+from torchmist.samples.columns import Discrete
 from torchmist.weights import check_name
 
 try:

@@ -211,7 +211,7 @@ class InformationPlane:
             ValueError: before the first measurement.
             ImportError: without matplotlib.
         """
-        from torchmist.plane_figure import plane_figure
+        from torchmist.figures.information_plane import plane_figure
 
         return plane_figure(self.records, self.layers, self._choice(), path)
 

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from torchmist.checks import check_count, check_tensors, visible
-from torchmist.class_labels import check_class_number
 from torchmist.critic import CriticConfig
-from torchmist.degenerate import (
+from torchmist.functional import Model, resolve_model
+from torchmist.gather import gather_samples
+from torchmist.inference.degenerate import (
     among_all,
     few_reason,
     fewest_samples,
@@ -21,20 +22,25 @@ from torchmist.degenerate import (
     warn_nothing,
     why_nothing,
 )
-from torchmist.driven import driven, is_computed
-from torchmist.frozen import Frozen, keeping_dtype
-from torchmist.functional import Model, resolve_model
-from torchmist.gather import gather_samples
-from torchmist.goals import Goal, check_goal
-from torchmist.guarded import Told, pursued
+from torchmist.inference.quantiles import (
+    Statistic,
+    answer,
+    average,
+    check_statistic,
+    reduce_quantiles,
+)
 from torchmist.lift import LiftConfig, make_lifts
-from torchmist.memory import Memory, weighed
 from torchmist.models.network import QuantileNetwork
-from torchmist.places import LabelPlaces, labelled
-from torchmist.probe import ProbeReport
-from torchmist.quantiles import Statistic, answer, average, check_statistic, reduce_quantiles
-from torchmist.sample import Sample, Wrt, check_term, term_sample, without_hidden
-from torchmist.watch import Watch, check_alone, judged
+from torchmist.samples.class_labels import check_class_number
+from torchmist.samples.sample import Sample, Wrt, check_term, term_sample, without_hidden
+from torchmist.terms.auto_goal import driven, is_computed
+from torchmist.terms.batch_goal import Told, pursued
+from torchmist.terms.frozen_network import Frozen, keeping_dtype
+from torchmist.terms.goal import Goal, check_goal
+from torchmist.terms.label_places import LabelPlaces, labelled
+from torchmist.terms.memory_bank import Memory, weighed
+from torchmist.terms.probe import ProbeReport
+from torchmist.terms.probe_schedule import ProbeSchedule, check_alone, judged
 from torchmist.weights import load_pretrained
 
 __all__ = ["MIRegularizer"]
@@ -50,9 +56,8 @@ class MIRegularizer(nn.Module):
     ``half()``; it follows the device of its input. With ``trainable=True`` it is a submodule, to be
     fine-tuned and saved with the host, that stays in float32 when the host changes its dtype.
 
-    A frozen estimator has blind spots, and an encoder that gains by them finds them. So the
-    gradient in codes is that of :mod:`torchmist.driven`, and a ``goal`` guards the value, too
-    (:mod:`torchmist.goals`):
+    A frozen estimator has blind spots, and an encoder that gains by them finds them. So codes have
+    the gradient of :mod:`torchmist.terms.auto_goal`, and a ``goal`` guards the value, too:
 
     * ``goal="minimize"``, *added* to the loss: what is hidden must cost. A critic that learns
       beside the host, by steps of its own, shows the network what ``z`` knows of ``y``, and the
@@ -60,13 +65,11 @@ class MIRegularizer(nn.Module):
     * ``goal="maximize"``, *subtracted* from the loss: what is faked must not pay. The value is a
       soft minimum of a low quantile of the network on several views and of the critic's bound.
 
-    Most of a goal's gradient is that of a smooth kernel information (:mod:`torchmist.pull`), which
-    moves every sample; it is not the derivative of the value. In training mode the opinions are
-    asked at the first two calls and at every eighth; the calls in between return and log the value
-    of the last that asked, which is that of an earlier batch. In eval mode every call asks. The
-    sign is +I in both. A goal's critic has no parameters: no optimizer of the host needs to know
-    it, it takes its steps at the calls that ask, with gradients enabled, and its state is saved
-    with the host. ``lift`` is the older way, a network that the host's optimizer trains.
+    The sign is +I in both. Most of a goal's gradient is no derivative of the value, but that of a
+    smooth kernel information (:mod:`torchmist.terms.goal`). In training mode the opinions are
+    asked at the first two calls and at every eighth; those in between return and log the value of
+    an earlier batch. A goal's critic has no parameters: it takes its own steps at calls that ask,
+    with gradients, and is saved with the host. ``lift`` is the older way; the host trains it.
 
     Args:
         model: a registered name, the path of a ``.safetensors`` file, or a ``MIST`` module (which
@@ -87,9 +90,9 @@ class MIRegularizer(nn.Module):
         num_classes: of integer labels, or of one-hot columns. With a lift labels are columns whose
             place does not depend on which classes a batch holds; without it, they are checked
             against it alone.
-        log: called with a dict of detached 0-dim tensors (``"mi"``, and ``"low"``, ``"high"``, the
-            90 % interval of the network, in nats) at every call of the module; with a goal also
-            with the opinions behind the value (``"network"``, ``"critic"``, ``"kernel"``, views).
+        log: called at every call with a dict of detached 0-dim tensors: ``"mi"`` with ``"low"``
+            and ``"high"``, the 90 % interval of the network, in nats; with a goal also the opinions
+            behind the value (``"network"``, ``"critic"``, ``"kernel"`` or the views).
         critic: sizes and pace of a goal's critic, a :class:`~torchmist.critic.CriticConfig`.
         every: fit fresh probes every so many calls in training mode (:meth:`check`) to the last
             2,048 samples, and warn when they find more than the term says; 0 for never.
@@ -128,7 +131,7 @@ class MIRegularizer(nn.Module):
         self.statistic: Statistic = self.pursuit.statistic if self.goal else statistic or "mean"
         self.memory = Memory(memory)
         self.every = check_count(every, "every", 0)
-        self._watch, self._places = Watch(bool(every)), LabelPlaces()
+        self._watch, self._places = ProbeSchedule(bool(every)), LabelPlaces()
         self.trainable, self.gather, self.log = trainable, gather, log
         self.lifts = nn.ModuleList(make_lifts(lift))
         if isinstance(model, QuantileNetwork):
@@ -199,7 +202,7 @@ class MIRegularizer(nn.Module):
         computed: bool = False,
     ) -> Tensor:  # fmt: skip
         """The value of a sample, 0 where there is nothing to estimate; ``y``: as it was passed;
-        ``computed``: whether its gradient is the :func:`~torchmist.driven.driven` one."""
+        ``computed``: whether its gradient is the :func:`~torchmist.terms.auto_goal.driven` one."""
         a, b, mask = sample.x, sample.y, sample.mask
         network = self.estimator(a)
         least = self._least(network)
@@ -271,7 +274,7 @@ class MIRegularizer(nn.Module):
             tolerance: nats that the probes may find beyond the estimate without a warning.
 
         Returns:
-            A :class:`~torchmist.probe.ProbeReport`; ``print(report)`` says it in a line.
+            A :class:`~torchmist.terms.probe.ProbeReport`; ``print(report)`` says it in a line.
 
         Raises:
             TypeError, ValueError: as :meth:`forward`; for fewer than 64 rows.

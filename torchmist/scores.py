@@ -19,19 +19,19 @@ import torch
 from torch import Tensor
 
 from torchmist.checks import MIN_SAMPLES
-from torchmist.columns import Discrete, Kind, Side, read_side
 from torchmist.copula import rank_transform
-from torchmist.entropy import code_entropy
+from torchmist.diagnostics.rank_resolution import beyond_resolution, resolution
 from torchmist.estimation import MIEstimate, estimate_sorted
 from torchmist.functional import Model
-from torchmist.kinds import bearable, sort_pair
-from torchmist.limits import repeated_entropy
+from torchmist.inference.entropy_bound import repeated_entropy
+from torchmist.inference.quantiles import reduce_quantiles
 from torchmist.models.pair_network import PairNetwork, is_pair_model, load_pair_network
 from torchmist.models.pair_statistics import label_statistics, mixed_statistics, number_statistics
-from torchmist.ordered import order_matters
 from torchmist.quantile_head import QUANTILES, quantile_levels
-from torchmist.quantiles import reduce_quantiles
-from torchmist.resolution import beyond_resolution, resolution
+from torchmist.samples.column_kinds import bearable, sort_pair
+from torchmist.samples.columns import Discrete, Kind, Side, read_side
+from torchmist.samples.label_entropy import code_entropy
+from torchmist.samples.ordinal import order_matters
 
 __all__ = ["Columns", "Taken", "read_table", "score_columns"]
 
@@ -102,8 +102,8 @@ def read_table(
 
     Bool, categorical and marked columns are labels. An integer column is labels while it has at
     most 20 distinct values, or at most ``N / 5`` if, beside the ``target``, the order of its values
-    does not matter (``torchmist.kinds``). A floating-point column of at most 20 distinct values,
-    each five times on average, is labels as well. All else are numbers.
+    does not matter (``torchmist.samples.column_kinds``). A floating-point column of at most 20
+    distinct values, each five times on average, is labels as well. All else are numbers.
 
     Args:
         value: ``[N]`` or ``[N, F]``, as for :func:`torchmist.estimate`.
@@ -185,7 +185,8 @@ def score_columns(
 
     Runs where the values are, on CPU or GPU. Labels bound the quantiles by their entropy; constant
     columns are 0. Beside numbers, the rarest of more than 60 classes are taken as one; labels of
-    more classes beside labels go by the posterior of their counts (``torchmist.discrete``).
+    more classes beside labels go by the posterior of their counts
+    (``torchmist.discrete.table_posterior``).
 
     Args:
         x: ``F`` columns.

@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from torchmist.columns import Discrete
+from torchmist.diagnostics.row_order import order_notes
 from torchmist.functional import Model
-from torchmist.processes import check_jobs, parallel_joint, parallel_scores
 from torchmist.progress import Bar
-from torchmist.row_labels import order_notes
+from torchmist.samples.columns import Discrete
 from torchmist.scores import Columns, read_table
+from torchmist.scoring.parallel import check_jobs, parallel_joint, parallel_scores
 
 try:
     from sklearn.base import BaseEstimator
@@ -62,7 +62,7 @@ def mutual_info(
     holds classes or numbers is seen from its values. The scores do not change under increasing maps
     of columns, so that scaling before is of no use, and never exceed the entropy of labels.
     All rows are read. Of more than 16,384 of them, more than the weights were trained on, scores
-    come from counts and nearest neighbours (:mod:`torchmist.many_rows`).
+    come from counts and nearest neighbours (:mod:`torchmist.scoring.many_rows`).
 
     Args:
         X: ``[N, F]`` array, tensor (also on a GPU), sparse matrix, or frame of pandas or polars.

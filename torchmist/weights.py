@@ -11,12 +11,12 @@ from typing import Any
 
 from safetensors.torch import save_file
 
-from torchmist.apart import apart
-from torchmist.arbiter import Arbiter
-from torchmist.duo import DuoMIST
+from torchmist.ensemble.arbiter import Arbiter
+from torchmist.ensemble.duo import DuoMIST
 from torchmist.models.config import MISTConfig
 from torchmist.models.mist import MIST
 from torchmist.models.network import QuantileNetwork
+from torchmist.numerics.own_thread import apart
 from torchmist.weight_files import (
     WeightsFile,
     build,

@@ -19,10 +19,10 @@ from pathlib import Path
 
 import torch
 
-from torchmist.arbiter import ONWARD, Arbiter
-from torchmist.arbiter_fit import evidence_of, rows_of
-from torchmist.duo import DuoMIST
-from torchmist.evidence import Evidence
+from torchmist.ensemble.arbiter import CORRECTIONS, Arbiter
+from torchmist.ensemble.arbiter_training import evidence_of, rows_of
+from torchmist.ensemble.duo import DuoMIST
+from torchmist.ensemble.evidence import Evidence
 from torchmist.models.mist import MIST
 from torchmist.weights import load_pretrained, registry, save_weights
 from training.arbiter_fit import Data, fit, inherit, thinned
@@ -45,7 +45,7 @@ _EPOCHS, _FURTHER_EPOCHS = 32, 48  # of its training, and of what it reads furth
 def _duo(recipe: Recipe) -> DuoMIST:
     """The networks and an arbiter with the weights of the parent's, which reads more."""
     parent = _parent(recipe)
-    arbiter = _arbiter(0 if parent is None else len(parent.arbiter.onward()) + recipe.adds)
+    arbiter = _arbiter(0 if parent is None else len(parent.arbiter.corrections()) + recipe.adds)
     names = (PLAIN, LOCAL) if arbiter.recognising is None else (PLAIN, LOCAL, EXPERT)
     plain, local, *expert = (_network(name) for name in names)
     if parent is not None:  # of turned axes its members are asked while draws are collected
@@ -61,8 +61,8 @@ def _network(name: str) -> MIST:
 
 
 def _arbiter(things: int) -> Arbiter:
-    """An untrained one that goes on by so many ``things``, the first of :data:`ONWARD`."""
-    return Arbiter(_WIDTH, **dict.fromkeys(ONWARD[:things], True))
+    """An untrained one that goes on by so many ``things``, the first of :data:`CORRECTIONS`."""
+    return Arbiter(_WIDTH, **dict.fromkeys(CORRECTIONS[:things], True))
 
 
 def _parent(recipe: Recipe) -> DuoMIST | None:
@@ -91,7 +91,7 @@ def _part(recipe: Recipe, stage: str, part: int) -> Recipe:
 def collect(recipe: Recipe, out: Path, minutes: float) -> None:
     """Write what both networks say of the steps' draws to ``out``, until ``minutes`` are over."""
     duo, start, rows = _duo(recipe), time.monotonic(), []
-    added = duo.arbiter.onward()[-recipe.adds :]
+    added = duo.arbiter.corrections()[-recipe.adds :]
     for part in added:
         part.learns = True
     for step in range(recipe.steps):
@@ -134,15 +134,21 @@ def _fitted(
     known = [k for k, family in enumerate(FAMILIES) if parent.saw(family)]
     before = parent.arbiter
     found: dict[str, float] = {}
-    for things in range(len(before.onward()) + 1, len(duo.arbiter.onward()) + 1):
+    for things in range(len(before.corrections()) + 1, len(duo.arbiter.corrections()) + 1):
         heir = _arbiter(things)
         inherit(heir, before)
         with torch.no_grad():
             told = rows_of(data, heir.says_more(evidence_of(data)))
         new = fit(
-            heir, thinned(told), duo.levels, epochs=epochs, onward=True, known=known, met=recipe.met
+            heir,
+            thinned(told),
+            duo.levels,
+            epochs=epochs,
+            correction=True,
+            known=known,
+            met=recipe.met,
         )
-        print(json.dumps({ONWARD[things - 1]: new}), flush=True)
+        print(json.dumps({CORRECTIONS[things - 1]: new}), flush=True)
         sums = {name: found.get(name, 0.0) + new[name] for name in ("datasets", "steps")}
         before, found = heir, {**new, **sums}
     inherit(duo.arbiter, before)

@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from torchmist.arbiter import ONWARD, Arbiter
-from torchmist.arbiter_fit import (
+from torchmist.ensemble.arbiter import CORRECTIONS, Arbiter
+from torchmist.ensemble.arbiter_training import (
     DOUBT_STEPS,
     Data,
     evidence_of,
@@ -23,14 +23,14 @@ from torchmist.arbiter_fit import (
     member_quantiles,
     rows_of,
     strange,
-    train_doubt,
+    train_interval_width,
     train_members,
 )
-from torchmist.evidence import in_t
-from torchmist.evidence_numbers import evidence_numbers
-from torchmist.losses import pinball_losses
-from torchmist.models.told import TOLD_SIZES
-from torchmist.models.unmixed import FRAMES
+from torchmist.ensemble.evidence import in_t
+from torchmist.ensemble.evidence_features import evidence_numbers
+from torchmist.models.independent_components import FRAMES
+from torchmist.models.label_classifiers import TOLD_SIZES
+from torchmist.models.losses import pinball_losses
 from torchmist.models.variates import SUMS, VARIATE_OPINIONS
 from torchmist.quantile_head import from_nats
 from training.stream import FAMILIES
@@ -91,7 +91,7 @@ def inherit(arbiter: Arbiter, parent: Arbiter) -> None:
     Raises:
         ValueError: if the sizes of both differ elsewhere.
     """
-    sizes = [{**a.sizes(), **dict.fromkeys(ONWARD)} for a in (arbiter, parent)]
+    sizes = [{**a.sizes(), **dict.fromkeys(CORRECTIONS)} for a in (arbiter, parent)]
     if sizes[0] != sizes[1]:
         raise ValueError(f"expected a parent of sizes {arbiter.sizes()}, got {parent.sizes()}")
     arbiter.load_state_dict({**arbiter.state_dict(), **parent.state_dict()})
@@ -99,7 +99,7 @@ def inherit(arbiter: Arbiter, parent: Arbiter) -> None:
 
 def fit(
     arbiter: Arbiter, data: Data, levels: Tensor, *, epochs: int = 50, seed: int = 0,
-    doubt_steps: int = DOUBT_STEPS, onward: bool = False, known: Sequence[int] = (),
+    doubt_steps: int = DOUBT_STEPS, correction: bool = False, known: Sequence[int] = (),
     met: int = 3,
 ) -> dict[str, float]:  # fmt: skip
     """Fit an arbiter to draws; return losses in ``t`` and coverages.
@@ -115,17 +115,17 @@ def fit(
         epochs: of the members.
         seed: of new weights, batches and dropout.
         doubt_steps: of the doubt.
-        onward: let all stay as it is but the last of what goes on from the members' answer, and fit
+        correction: let all stay as it is but the last correction of the members' answer, and fit
             that; nothing is ``strange`` then.
         known: numbers of families whose draws count ``met`` times each.
         met: see ``known``.
     """
     train, held = rows_of(data, data["check"] < 1), rows_of(data, data["check"] > 0)
     networks, schedule = None, fresh_schedule(epochs)
-    if onward:
-        networks = arbiter.onward()[-1].members
-        arbiter.onward()[-1].learns = True
-        arbiter.onward()[-1].learn_scale(evidence_of(train))
+    if correction:
+        networks = arbiter.corrections()[-1].members
+        arbiter.corrections()[-1].learns = True
+        arbiter.corrections()[-1].learn_scale(evidence_of(train))
         schedule = dataclasses.replace(schedule, rate=4e-3, dropout=0.15, batch=256, warmup=50)
     else:
         arbiter.standardise(evidence_numbers(evidence_of(train)))
@@ -136,16 +136,16 @@ def fit(
     for name in ("plain", "local"):
         found[name], found[f"{name}_coverage"] = _judged(in_t(held[name]), held["mi"], levels)
     answers = [member_quantiles(arbiter, held)]
-    if not onward:
+    if not correction:
         answers += strange(arbiter, train, levels, fresh_schedule(max(1, epochs // 5)))
     learned = [rows_of(answer, slice(0, None, 2)) for answer in answers]
     asked = [rows_of(answer, slice(1, None, 2)) for answer in answers]
     _report(found, "members", lambda each: each.mean(0), asked, levels)
-    if not onward:
-        train_doubt(arbiter, learned[0], learned[1:], levels, doubt_steps)
+    if not correction:
+        train_interval_width(arbiter, learned[0], learned[1:], levels, doubt_steps)
     _report(found, "arbiter", arbiter.doubt, asked, levels)
-    if onward:
-        arbiter.onward()[-1].learns = False
+    if correction:
+        arbiter.corrections()[-1].learns = False
     return found
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from torchmist.losses import pinball_loss
+from torchmist.models.losses import pinball_loss
 from torchmist.models.reference import ReferenceConfig, ReferenceMIST
 from training.checkpoint import Checkpoint
 from training.config import PRESETS, TrainConfig

@@ -24,8 +24,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from torchmist.models.settled import settled_information
-from torchmist.quantiles import reduce_quantiles
+from torchmist.inference.quantiles import reduce_quantiles
+from torchmist.models.settled_neighbours import settled_information
 from torchmist.weights import ALIASES, load_pretrained
 
 __all__ = ["CHANNELS", "Draw", "draws", "main"]

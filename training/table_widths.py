@@ -1,11 +1,11 @@
 """How far the posterior of a table is from tables of known information, and how far to stretch it.
 
 ``python -m training.table_widths --tables 900 --seed 1`` draws tables of six laws, asks
-``torchmist.discrete`` without and with its stretch about the median, and prints how many of the
-truths lie below and above the intervals of 90 %, by the share of rows that are alone in their cell.
-It writes the draws to ``training/table_widths.csv`` when given ``--write``. The factors in
-``torchmist.discrete`` are the best of a grid on such draws (``--choose``). Legend: ``R``, ``C``
-classes, ``N`` rows.
+``torchmist.discrete.table_posterior`` without and with its stretch about the median, and prints how
+many of the truths lie below and above the intervals of 90 %, by the share of rows that are alone in
+their cell. It writes the draws to ``training/table_widths.csv`` when given ``--write``. The factors
+in ``torchmist.discrete.table_posterior`` are the best of a grid on such draws (``--choose``).
+Legend: ``R``, ``C`` classes, ``N`` rows.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ import torch
 from numpy.typing import NDArray
 from tqdm import trange
 
-from torchmist.discrete import Stretch, posterior_quantiles, stretch_of
+from torchmist.discrete.contingency import count_pairs
+from torchmist.discrete.table_posterior import Stretch, posterior_quantiles, stretch_of
 from torchmist.synthetic.random_tables import random_table, table_mi
-from torchmist.tables import count_pairs
 
 __all__ = ["draw_table", "main"]
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from torchmist.losses import difference_loss, quantile_loss
+from torchmist.models.losses import difference_loss, quantile_loss
 from torchmist.models.mist import MIST
 from torchmist.weights import load_pretrained
 from training.ahead import Ahead

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from torchmist.losses import difference_loss, quantile_losses
+from torchmist.models.losses import difference_loss, quantile_losses
 from torchmist.models.mist import MIST
 from training.processes import update_average, warm_cosine
 from training.pursuit import Pursuits

@@ -55,23 +55,24 @@ def modules() -> list[str]:
     return sorted(found)
 
 
+def _groups() -> list[str]:
+    """The pages of the API: the modules of the package itself, and one for each of its folders."""
+    found = pkgutil.iter_modules(torchmist.__path__, "torchmist.")
+    folders = sorted(info.name for info in found if info.ispkg)
+    return ["torchmist", *(name for name in folders if name != "torchmist.pretrained")]
+
+
 def _group(name: str) -> str:
     """The page of the API that a module stands on."""
-    parts = name.split(".")
-    return ".".join(parts[:2]) if parts[1] in ("adapt", "models", "synthetic") else "torchmist"
+    folder = ".".join(name.split(".")[:2])
+    return folder if folder in _groups() else "torchmist"
 
 
 _RECORDS = ("m_test", "bmi40", "m_test_extended", "symmetry")  # of the tables
-_TITLES = {
-    "torchmist": "Core modules",
-    "torchmist.adapt": "torchmist.adapt",
-    "torchmist.models": "torchmist.models",
-    "torchmist.synthetic": "torchmist.synthetic",
-}
 
 
 def _api() -> dict[str, str]:
-    """One page for the front door and one for each group of modules."""
+    """One page for the front door and one for each folder of modules."""
     front = ["# The front door", "", "What `import torchmist` gives.", "", "```{eval-rst}"]
     front += [".. py:module:: torchmist", ""]
     for name in (n for n in torchmist.__all__ if n != "__version__"):
@@ -79,13 +80,16 @@ def _api() -> dict[str, str]:
         front += [f".. auto{'class' if is_class else 'function'}:: torchmist.{name}"]
         front += ["   :members:", ""] if is_class else [""]
     pages = {"api/front": "\n".join([*front, "```", ""])}
-    for group, title in _TITLES.items():
+    for group in _groups():
+        title = "Front doors, by module" if group == "torchmist" else group
         text = [f"# {title}", ""]
+        if group not in modules() and group != "torchmist":
+            text += [str(import_module(group).__doc__), ""]
         for name in (m for m in modules() if _group(m) == group):
             text += [f"## {name}", "", "```{eval-rst}", f".. automodule:: {name}"]
             text += ["   :members:", "", "```", ""]
         pages[f"api/{group}"] = "\n".join(text)
-    entries = ["front", *_TITLES]
+    entries = ["front", *_groups()]
     index = ["# API reference", "", "Every public name, from its docstring.", "", "```{toctree}"]
     pages["api/index"] = "\n".join([*index, *entries, "```", ""])
     return pages

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from torchmist.adapt.flows import Flow, FlowReport
-from torchmist.fitting import fit_rows
+from torchmist.numerics.early_stopping import fit_rows
 from torchmist.progress import clock
 
 __all__ = ["fit_flow", "restore_flow", "told_apart"]

@@ -19,13 +19,13 @@ from torchmist.adapt.flows import Flow
 from torchmist.adapt.report import AdaptReport, loss_or_no_gain
 from torchmist.adapt.sides import SplitSide, both_sides
 from torchmist.adapt.sources import KINDS, SIZES, checks, lessons
-from torchmist.arbiter import Arbiter
-from torchmist.arbiter_fit import Data
 from torchmist.checks import check_count
-from torchmist.duo import DuoMIST
+from torchmist.ensemble.arbiter import Arbiter
+from torchmist.ensemble.arbiter_training import Data
+from torchmist.ensemble.duo import DuoMIST
+from torchmist.ensemble.held_out import HeldOut
 from torchmist.finetuning import Draw, check_budget, collect, reported, resolve_duo, tune
 from torchmist.functional import Model
-from torchmist.held_out import HeldOut
 from torchmist.models.network import QuantileNetwork
 
 __all__ = ["adapt"]

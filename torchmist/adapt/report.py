@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 
 from torchmist.adapt.flows import FlowReport
-from torchmist.held_out import HeldOut
-from torchmist.interval_figure import draw_intervals
+from torchmist.ensemble.held_out import HeldOut
+from torchmist.figures.intervals import draw_intervals
 
 __all__ = ["AdaptReport", "loss_or_no_gain"]
 

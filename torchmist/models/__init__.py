@@ -1,0 +1,1 @@
+"""Networks from a sample to quantiles of its information, and the estimators beside them."""

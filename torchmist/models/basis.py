@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from torchmist.cache import keepable
 from torchmist.copula import full_grid, lookup, score_grid
 from torchmist.models.layers import unobserved
+from torchmist.numerics.cache import keepable
 
 __all__ = ["Basis"]
 

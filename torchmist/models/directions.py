@@ -21,9 +21,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from torchmist.cache import cached
 from torchmist.copula import normal_scores
-from torchmist.no_gradient import no_gradient
+from torchmist.numerics.cache import cached
+from torchmist.numerics.no_gradient import no_gradient
 
 __all__ = ["WIDEST", "Through", "fixed_numbers", "orthonormal", "see_narrow",
            "see_through"]  # fmt: skip

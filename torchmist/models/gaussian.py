@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from torchmist.cache import cached
+from torchmist.numerics.cache import cached
 
 __all__ = ["Factor", "gaussian_bias", "ridge_factor"]
 

@@ -17,7 +17,7 @@ import math
 import torch
 from torch import Tensor
 
-from torchmist.sorting import counts_within, lexical_order
+from torchmist.numerics.sorting import counts_within, lexical_order
 
 __all__ = ["FAR", "kraskov"]
 
@@ -76,7 +76,7 @@ def _within(column: Tensor, radius: Tensor) -> Tensor:
 
 def _coinciding(x: Tensor, y: Tensor, order: Tensor) -> Tensor:
     """Rows ``[P, N]`` that coincide with each in both columns, with itself; ``order``: that of
-    :func:`~torchmist.sorting.lexical_order`."""
+    :func:`~torchmist.numerics.sorting.lexical_order`."""
     a, b = x.gather(-1, order), y.gather(-1, order)
     new = (a[:, 1:] != a[:, :-1]) | (b[:, 1:] != b[:, :-1])
     group = torch.nn.functional.pad(new.long().cumsum(-1), (1, 0))

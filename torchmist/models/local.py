@@ -28,12 +28,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from torchmist.cache import cached
 from torchmist.models.kernel_table import kernel_table
 from torchmist.models.neighbours import COINCIDE, FAR, NEIGHBOURS, may_tie, neighbour_estimates
 from torchmist.models.statistics import Features
-from torchmist.no_gradient import no_gradient
-from torchmist.sorting import smallest
+from torchmist.numerics.cache import cached
+from torchmist.numerics.no_gradient import no_gradient
+from torchmist.numerics.sorting import smallest
 
 __all__ = ["LOCAL", "OPINIONS", "SCALES", "Local", "Subset", "local_statistics",
            "nearest", "sample_order", "subset", "whitened"]  # fmt: skip

@@ -15,7 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from torchmist.cache import cached, keepable
 from torchmist.copula import full_count, rank_transform, standardise
 from torchmist.models.basis import Basis
 from torchmist.models.channels import ANCHORS, DATASET, SIZES
@@ -45,6 +44,7 @@ from torchmist.models.pooling import (
 )
 from torchmist.models.statistics import Features, Statistics, sample_statistics
 from torchmist.models.waves import wave_statistics
+from torchmist.numerics.cache import cached, keepable
 from torchmist.quantile_head import QuantileHead, from_nats, quantile_levels, to_nats
 
 __all__ = ["MIST", "MISTConfig"]

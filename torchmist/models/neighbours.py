@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from torchmist.checks import visible
-from torchmist.sorting import smallest
+from torchmist.numerics.sorting import smallest
 
 __all__ = ["COINCIDE", "FAR", "NEIGHBOURS", "may_tie", "neighbour_estimates"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from torchmist.trained_range import TrainedRange
+from torchmist.models.trained_range import TrainedRange
 
 __all__ = ["QuantileNetwork"]
 
@@ -36,7 +36,7 @@ class QuantileNetwork(nn.Module):
         """How the weights were made.
 
         Setting it reads its ``"trained_range"``, and raises ``ValueError`` for a malformed one
-        (:meth:`~torchmist.trained_range.TrainedRange.from_header`).
+        (:meth:`~torchmist.models.trained_range.TrainedRange.from_header`).
         """
         return self._provenance
 

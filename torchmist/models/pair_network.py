@@ -19,9 +19,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from torchmist.apart import apart
 from torchmist.models.layers import mlp
 from torchmist.models.standardised import Standardised
+from torchmist.numerics.own_thread import apart
 from torchmist.quantile_head import QuantileHead, quantile_levels, to_nats
 from torchmist.weight_files import (
     WeightsFile,

@@ -24,8 +24,8 @@ import math
 import torch
 from torch import Tensor
 
-from torchmist.cache import cached
 from torchmist.models.count_table import CountTable, count_pairs, entropy_sum
+from torchmist.numerics.cache import cached
 
 __all__ = [
     "GRID",

@@ -2,7 +2,7 @@
 
 Legend: ``B`` datasets, ``D = dx + dy`` columns, ``H`` width of tokens, ``R`` channels of pairs of
 an X and a Y column. The functions with ``like`` follow from sizes alone, for
-:func:`torchmist.cache.cached`.
+:func:`torchmist.numerics.cache.cached`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from torchmist.cache import cached
 from torchmist.models.statistics import roles
+from torchmist.numerics.cache import cached
 
 __all__ = ["column_summaries", "prefer_first", "side_bars", "side_indicators", "side_weights"]
 

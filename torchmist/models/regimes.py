@@ -28,13 +28,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from torchmist.cache import cached
 from torchmist.checks import visible
 from torchmist.copula import normal_scores
 from torchmist.models.directions import fixed_numbers
 from torchmist.models.local import sample_order
 from torchmist.models.variates import even_places, rows_at
-from torchmist.no_gradient import no_gradient
+from torchmist.numerics.cache import cached
+from torchmist.numerics.no_gradient import no_gradient
 
 __all__ = ["CONTRASTED", "REGIMES_COUNT", "Regimes", "regime_information"]
 

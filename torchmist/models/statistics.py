@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from torchmist.cache import cached
 from torchmist.models.channels import PLAIN_RIDGES, READ_RIDGES, SIZES
 from torchmist.models.gaussian import gaussian_bias, ridge_factor
+from torchmist.numerics.cache import cached
 
 __all__ = ["Features", "Statistics", "roles", "sample_statistics"]
 

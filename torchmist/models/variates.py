@@ -25,7 +25,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from torchmist.cache import cached
 from torchmist.checks import visible
 from torchmist.copula import normal_scores
 from torchmist.models.contrast import contrastive_bound
@@ -33,7 +32,8 @@ from torchmist.models.directions import Through, fixed_numbers, orthonormal, see
 from torchmist.models.folds import FOLDS, Folds
 from torchmist.models.local import nearest, sample_order, subset
 from torchmist.models.neighbours import NEIGHBOURS
-from torchmist.no_gradient import no_gradient
+from torchmist.numerics.cache import cached
+from torchmist.numerics.no_gradient import no_gradient
 
 __all__ = [
     "SHARPNESS_COUNT",

@@ -1,0 +1,1 @@
+"""Information of labels, counted without a network: tables, their posterior, shared labels."""

@@ -1,0 +1,208 @@
+"""Networks and an arbiter: one that reads pairs of columns, one that reads who is near whom.
+
+The first (``plain``) is close to ideal where the world is Gaussian-like in its columns and silently
+wrong elsewhere; the second (``local``) sees clusters, manifolds, waves, interactions and atoms, and
+is too high on plain data. The :class:`~torchmist.ensemble.arbiter.Arbiter` decides between them; in
+few rows it may ask a third one (``expert``), which knows canonical laws alone.
+Legend: ``B`` datasets, ``N`` samples, ``Q`` quantiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from torchmist.checks import visible
+from torchmist.ensemble.arbiter import Arbiter
+from torchmist.ensemble.correction import Correction
+from torchmist.ensemble.correction_turned_axes import TURNED_COUNT, excluding
+from torchmist.ensemble.evidence import Evidence
+from torchmist.inference.large_samples import route
+from torchmist.models.column_products import CROSSED_COUNT, crossed_information
+from torchmist.models.directions import Through, see_narrow
+from torchmist.models.independent_components import UNMIXED_COUNT, unmixed_information
+from torchmist.models.label_classifiers import TOLD_SIZES, told_of_labels
+from torchmist.models.lengths import with_lengths
+from torchmist.models.linear import SHARE, linear_information
+from torchmist.models.matched_columns import matched_information
+from torchmist.models.mist import MIST
+from torchmist.models.network import QuantileNetwork
+from torchmist.models.rare import mostly_rare, repaired
+from torchmist.models.regimes import REGIMES_COUNT, regime_information
+from torchmist.models.repeated_variates import REPEATED_COUNT, repeated_information
+from torchmist.models.settled_neighbours import SETTLED_COUNT, settled_information
+from torchmist.models.turned_axes import EXCLUDE, turned
+from torchmist.models.variates import VARIATE_COUNT, variate_opinions, variates
+from torchmist.quantile_head import OFFSET, quantile_levels
+
+__all__ = ["DuoMIST"]
+
+_FOLDS = 8  # of wide sides with few rows, as arbiters have learned from
+_MANY = 1024  # rows, from which neighbours among all of them take longer than to see if they count
+
+
+class DuoMIST(QuantileNetwork):
+    """Two :class:`~torchmist.models.mist.MIST` and an :class:`Arbiter` between them.
+
+    Args:
+        plain: network that reads pairs of columns.
+        local: network with local statistics.
+        arbiter: what decides between them.
+        names: registered names of the networks, by which a file of the arbiter refers to them.
+        expert: network that knows canonical laws alone, where the arbiter reads one.
+
+    Raises:
+        ValueError: if the arbiter reads an expert and there is none, or the other way round.
+    """
+
+    def __init__(
+        self, plain: MIST, local: MIST, arbiter: Arbiter, names: tuple[str, ...],
+        expert: MIST | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        if (expert is None) != (arbiter.recognising is None):
+            raise ValueError(
+                f"expected an expert where the arbiter reads one, and none elsewhere, got "
+                f"{type(expert).__name__} for an arbiter of {arbiter.sizes()}"
+            )
+        self.names = names
+        self.plain, self.local, self.arbiter, self.expert = plain, local, arbiter, expert
+        self.register_buffer("levels", quantile_levels(arbiter.quantiles), persistent=False)
+
+    def forward(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Quantiles of I(X;Y) in nats, ``[B, Q]``, of ``[B, N, dx]`` and ``[B, N, dy]``."""
+        out: Tensor = self.arbiter(self._seen(x, y, mask, whole=False))
+        some = mostly_rare(x, y, mask)
+        return self._less_chance(out, x, y, mask, some) if visible(some.any()) else out
+
+    def _less_chance(
+        self, quantiles: Tensor, x: Tensor, y: Tensor, mask: Tensor | None, some: Tensor
+    ) -> Tensor:
+        """``quantiles`` ``[B, Q]``, of ``some`` ``[B]`` without what is said of the same sides in
+        other pairs."""
+        with torch.no_grad():
+            a, b = x[some], y[some]
+            shown = None if mask is None else mask[some]
+            said = [
+                self.arbiter(self._seen(a, other, shown, whole=False)).mean(-1)
+                for other in repaired(a, b, shown)
+            ]
+            chance = torch.stack(said).mean(0).clamp(min=0)
+        shift = torch.zeros_like(quantiles[:, 0]).index_put((some,), chance.to(quantiles))
+        return (quantiles - shift[:, None]).clamp(min=-OFFSET)
+
+    def ask(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> Evidence:
+        """All that the arbiter is given of ``[B, N, dx]`` and ``[B, N, dy]``."""
+        return self._seen(x, y, mask, whole=True)
+
+    def _seen(self, x: Tensor, y: Tensor, mask: Tensor | None, *, whole: bool) -> Evidence:
+        """See :meth:`ask`; unless ``whole``, without what neighbours among thousands of rows say of
+        datasets in which they do not count."""
+        with torch.autocast(x.device.type, enabled=False):
+            x, y = with_lengths(x, y, mask)
+            through = see_narrow(x, y, mask)
+            read = self._read(x, y, mask, through)
+            late = None if whole or x.shape[1] < _MANY else read.pop("settled", None)
+            further = {name: torch.cat(found(), -1) for name, found in read.items()}
+        evidence = self._of_members(x, y, mask, through)._replace(**further)
+        settling = self.arbiter.settling
+        if late is None or settling is None:
+            return evidence
+        some = self.arbiter.trusts(settling, evidence)
+        if visible(some.any()) is False:
+            return evidence
+        return evidence._replace(settled=torch.cat(late(), -1))
+
+    def _of_members(
+        self, x: Tensor, y: Tensor, mask: Tensor | None, through: tuple[Through, Through] | None
+    ) -> Evidence:
+        """What the arbiter's members are given, and 0 of all that corrections read."""
+        if mask is None:
+            n = torch.full((len(x), 1), float(x.shape[1]), device=x.device, dtype=torch.float32)
+        else:
+            n = mask.sum(-1, keepdim=True).float()
+        plain = route(x, y, self.plain, mask, folds=_FOLDS)
+        with torch.autocast(x.device.type, enabled=False):
+            found = variates(x, y, mask, through=through)
+            said, sharpness = variate_opinions(found)
+            linear = plain.median(-1, keepdim=True).values
+            enough = SHARE * max(x.shape[-1], y.shape[-1])
+            if through is not None:
+                linear = linear_information(x, y, mask, through)
+            elif x.shape[1] >= enough:  # with fewer rows it is what the first network says
+                linear = torch.where(n >= enough, linear_information(x, y, mask, None), linear)
+        local, around = self.local.with_surroundings(x, y, mask, through=through)
+        dims = torch.tensor([[x.shape[-1], y.shape[-1]]], dtype=n.dtype, device=n.device)
+        sizes = torch.cat([n, dims.expand(len(n), -1)], -1)
+        correlations = found.correlations[:, :VARIATE_COUNT]
+        further = {
+            k: torch.zeros(len(x), v, device=x.device, dtype=torch.float32)
+            for k, v in self._counts().items()
+        }
+        return Evidence(
+            plain, local, around.opinions, around.centre, around.features, said, correlations,
+            sharpness, linear, sizes=sizes, **further,
+        )  # fmt: skip
+
+    def _counts(self) -> dict[str, int]:
+        """How many numbers of each kind are read by what goes on."""
+        quantiles = len(self.levels)
+        return {
+            "matched": 3, "crossed": CROSSED_COUNT, "unmixed": UNMIXED_COUNT,
+            "told": sum(TOLD_SIZES), "repeated": REPEATED_COUNT, "regimes": REGIMES_COUNT,
+            "settled": SETTLED_COUNT, "recognised": quantiles, "turned": TURNED_COUNT + quantiles,
+        }  # fmt: skip
+
+    def _read(
+        self, x: Tensor, y: Tensor, mask: Tensor | None, through: tuple[Through, Through] | None
+    ) -> dict[str, Callable[[], tuple[Tensor, ...]]]:
+        """How what goes on from the answer of the arbiter's members is read, by name, ``[B, R]`` in
+        parts: nothing of what this arbiter does not read, or not of such sizes."""
+        arbiter, expert = self.arbiter, cast(MIST, self.expert)
+        rows = (x.shape[1] if mask is None else _fewest(mask), x.shape[1])
+        columns = (min(x.shape[-1], y.shape[-1]), max(x.shape[-1], y.shape[-1]))
+        asked: dict[str, tuple[Correction | None, Callable[[], tuple[Tensor, ...]]]] = {
+            "matched": (arbiter.further, lambda: matched_information(x, y, mask)),
+            "crossed": (arbiter.further, lambda: crossed_information(x, y, mask)),
+            "unmixed": (arbiter.unmixing, lambda: unmixed_information(x, y, mask)),
+            "told": (arbiter.telling, lambda: told_of_labels(x, y, mask, through)),
+            "repeated": (arbiter.repeating, lambda: repeated_information(x, y, mask)),
+            "regimes": (arbiter.parting, lambda: regime_information(x, y, mask)),
+            "settled": (arbiter.settling, lambda: settled_information(x, y, mask)),
+            "recognised": (arbiter.recognising, lambda: (expert(x, y, mask),)),
+            "turned": (arbiter.turning, lambda: (self._turned(x, y, mask),)),
+        }
+        return {
+            name: read
+            for name, (part, read) in asked.items()
+            if part is not None and part.reads(rows, columns)
+        }
+
+    def _turned(self, x: Tensor, y: Tensor, mask: Tensor | None) -> Tensor:
+        """What :class:`~torchmist.ensemble.correction_turned_axes.Turned` has, ``[B, T]``: the
+        members of the arbiter are asked anew of those datasets alone whose columns exclude each
+        other."""
+        exclusion = excluding(x, y, mask)
+        some = exclusion[:, 0] > EXCLUDE
+        seen = visible(some.any()) is not None  # else all of them are asked
+        if seen and not bool(some.any()):
+            return F.pad(exclusion, (0, self._counts()["turned"] - exclusion.shape[-1]))
+        place = some.nonzero()[:, 0] if seen else torch.arange(len(x), device=x.device)
+        shown = None if mask is None else mask[place]
+        a, b = (turned(side[place], shown) for side in (x, y))
+        evidence = self._of_members(a, b, shown, see_narrow(a, b, shown))
+        most = evidence.opinions.amax(-1, keepdim=True)
+        medians = [v.median(-1, keepdim=True).values for v in (evidence.plain, evidence.local)]
+        found = torch.cat([most, *medians, self.arbiter.first(evidence)], -1)
+        whole = found.new_zeros(len(x), found.shape[-1]).index_copy(0, place, found)
+        return torch.cat([exclusion, whole.where(some[:, None], 0.0)], -1)
+
+
+def _fewest(mask: Tensor) -> int:
+    """The fewest rows of a dataset that ``mask`` ``[B, N]`` shows, 1 where that cannot be seen."""
+    least = mask.sum(-1).amin()
+    return 1 if visible(least > 0) is None else int(least)

@@ -1,0 +1,1 @@
+"""Pictures; all of them need matplotlib."""

@@ -1,0 +1,1 @@
+"""From a sample to its quantiles: what is left out, sizes beyond training, views, bounds."""

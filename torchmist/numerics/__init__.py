@@ -1,0 +1,1 @@
+"""What all layers compute with: sorts, ranks, eigenvectors, cached constants, early stopping."""

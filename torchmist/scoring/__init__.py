@@ -1,0 +1,1 @@
+"""Scores of many columns: sets of them, many rows, several processes."""

@@ -1,0 +1,1 @@
+"""What a term of a loss is made of: its goals, gradients, second opinions, memory and probes."""

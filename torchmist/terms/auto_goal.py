@@ -1,0 +1,153 @@
+r"""A term that is told nothing reads off which way it is driven: from the sign of what comes back.
+
+The gradient that reaches a term in a backward pass is positive where the term is added to a loss
+and negative where it is subtracted. So the plain term, whose value is that of the frozen network
+alone, need not be told, and an encoder that is trained against it is not handed the derivative of
+the number that it can fool:
+
+* *added*, a quarter of the network's gradient and a share of that of the information of two
+  Gaussian processes (:mod:`torchmist.terms.gaussian_process`), as long as the network sees what
+  there is: a fifth of it in up to 8 columns, where both together are about as large as the
+  derivative of the value, and half in 16 and more, where the network sees less. Where a kernel
+  estimate (:mod:`torchmist.terms.kernel_floor`) comes within .05 nats of the value or above it, or
+  the value falls below .2 nats, it is that of the processes alone: what is left then is what hides.
+* *subtracted*, that of the processes alone, a fifth of it or, of two codes that are joined, two
+  fifths: an encoder takes any share of the network's gradient to inflate the value.
+
+Only what is computed, as the output of an encoder is, is treated so; a tensor that was given as it
+is (a leaf) has the derivative of the value. The sign is read at the term: neither an optimizer that
+maximises the loss nor a layer between encoder and term that reverses gradients is seen.
+
+Legend: ``B`` datasets, ``N`` samples, ``d`` columns, ``K`` parts of ``m`` samples.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torchmist.checks import visible, warn_once
+from torchmist.copula import first_order
+from torchmist.numerics.no_gradient import no_gradient
+from torchmist.samples.sample import Wrt
+from torchmist.terms.batch_goal import Pursued, dealt, part_shares, parts_mean, pull_at
+from torchmist.terms.kernel_floor import column_floor
+
+__all__ = ["driven", "is_computed", "warns_against"]
+
+_OWN = 0.25  # of the gradient of the value, when added
+_NARROW, _WIDE = (8, 0.2), (16, 0.5)  # columns, and what is added there of that of the processes
+_ALONE, _JOINED = 0.2, 0.4  # of that of the processes when subtracted, of one code and of two
+_MARGIN, _LITTLE, _SOFT = 0.05, 0.2, 0.03  # nats
+
+
+def is_computed(z: Tensor, y: Tensor, wrt: Wrt) -> bool:
+    """Whether a gradient in one of the sides that get one goes on to what it was computed from."""
+    sides = [side for name, side in (("z", z), ("y", y)) if wrt in (name, "both")]
+    return torch.is_grad_enabled() and any(v.requires_grad and not v.is_leaf for v in sides)
+
+
+def driven(value: Tensor, x: Tensor, y: Tensor, mask: Tensor | None, least: int) -> Tensor:
+    """``value`` ``[B]`` in nats of ``[B, N, dx]`` and ``[B, N, dy]``, with a gradient that depends
+    on the sign of the one that comes back; see the module.
+
+    Once differentiable. Datasets of fewer than ``least`` samples keep the derivative of the value.
+    """
+    if x.shape[1] < least:
+        return value
+    with torch.autocast(x.device.type, enabled=False):
+        x, y = x.float(), y.float()
+        out: Tensor = _Driven.apply(value, x, y, mask, least)  # type: ignore[no-untyped-call]
+    return out
+
+
+class _Driven(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(value: Tensor, x: Tensor, y: Tensor, mask: Tensor | None, least: int) -> Tensor:
+        return value.clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs[:4])
+        ctx.least = inputs[4]
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        value, *sides, mask = ctx.saved_tensors
+        needed = (ctx.needs_input_grad[1], ctx.needs_input_grad[2])
+        with no_gradient():
+            share, *moved = _directed(grad, value, sides, mask, needed, ctx.least)
+        found: list[Tensor | None] = []
+        for gradient, side in zip(moved, sides):
+            if gradient is not None and torch.is_grad_enabled():
+                gradient = first_order(gradient, side)
+            found.append(gradient)
+        nothing = visible((share != 0).any()) is False
+        return (None if nothing else grad * share, *found, None, None)
+
+
+def _directed(
+    grad: Tensor, value: Tensor, sides: list[Tensor], mask: Tensor | None,
+    needed: tuple[bool, bool], least: int,
+) -> tuple[Tensor, Tensor | None, Tensor | None]:  # fmt: skip
+    """The share ``[B]`` of the value's own gradient, and the rest of those in both sides."""
+    x, y, dealt_mask = dealt(sides[0], sides[1], mask)
+    whole = torch.ones_like(grad) if mask is None else (mask.sum(-1) >= least).to(grad)
+    parts = part_shares(x[..., 0, 0], dealt_mask)
+    a, b = (side.flatten(0, 1) for side in (x, y))
+    some = None if dealt_mask is None else dealt_mask.flatten(0, 1)
+    share, moved = torch.ones_like(grad), [torch.zeros_like(side) for side in (x, y)]
+    goals: tuple[tuple[Pursued, Tensor], ...] = (("minimize", grad > 0), ("maximize", grad < 0))
+    for goal, here in goals:
+        if visible(here.any()) is False:
+            continue
+        if goal == "minimize":
+            floor = parts_mean(column_floor(a, b, some).view(parts.shape), dealt_mask)
+            columns = max(side.shape[-1] for side, need in zip(sides, needed) if need)
+            own, strength = _when_added(value, floor, columns)
+        else:
+            own = torch.zeros_like(value)
+            strength = torch.full_like(value, _JOINED if all(needed) else _ALONE)
+        share = torch.where(here, 1 - whole * (1 - own), share)
+        factor = (torch.where(here, grad, 0.0) * strength * whole)[:, None] * parts
+        pull = pull_at(a, b, some, needed, goal)
+        for k, gradient in enumerate(pull[1:]):
+            if gradient is not None:
+                moved[k] = moved[k] + factor[..., None, None] * gradient.view(moved[k].shape)
+    n = sides[0].shape[1]
+    back = [side.transpose(1, 2).reshape(len(side), -1, side.shape[-1])[:, :n] for side in moved]
+    return share, back[0] if needed[0] else None, back[1] if needed[1] else None
+
+
+def _when_added(value: Tensor, floor: Tensor, columns: int) -> tuple[Tensor, Tensor]:
+    """Shares ``[B]`` of the value's gradient and of that of the processes, when it is added, in
+    codes of so many ``columns``."""
+    hides = torch.maximum(floor - value + _MARGIN, _LITTLE - value)
+    alone = torch.sigmoid(hides / _SOFT)
+    (narrow, least), (wide, most) = _NARROW, _WIDE
+    beside = least + (most - least) * min(max((columns - narrow) / (wide - narrow), 0.0), 1.0)
+    return _OWN * (1 - alone), beside + (1 - beside) * alone
+
+
+def warns_against(value: Tensor, goal: Pursued) -> Tensor:
+    """``value``, which warns once where the sign of its gradient is not that of its ``goal``."""
+    if value.requires_grad:
+        value.register_hook(partial(_warn, goal))
+    return value
+
+
+def _warn(goal: Pursued, grad: Tensor) -> None:
+    against = grad < 0 if goal == "minimize" else grad > 0
+    if visible(against.any()):
+        way, other = ("subtracted from", "maximize")
+        if goal == "maximize":
+            way, other = ("added to", "minimize")
+        warn_once(
+            f"torchmist: a term with goal={goal!r} is {way} the loss, so that its gradient drives "
+            f"it the other way; pass goal={other!r}, or change the sign"
+        )
