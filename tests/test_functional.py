@@ -176,3 +176,21 @@ def test_a_side_that_is_constant_where_the_mask_is_true_is_nothing(small) -> Non
     z, labels = draw(2, 30, 3), torch.stack([torch.arange(30) % 2, torch.zeros(30).long()])
     half = torchmist.mist_mi(z[0], labels[0], model=small) / 2
     torch.testing.assert_close(torchmist.mist_mi(z, labels[..., None], model=small), half)
+
+
+@pytest.mark.parametrize("model", ["mist", "mist-fast", "mist-v2-preview"])
+@pytest.mark.parametrize("kind", ["label", "constant column", "repeated column", "zeros", "unit"])
+def test_shipped_weights_have_a_finite_gradient_of_data_of_any_kind(model: str, kind: str) -> None:
+    g = torch.Generator().manual_seed(0)
+    x = torch.randn(80, 5, generator=g)
+    y = x[:, :1] + torch.randn(80, 1, generator=g)
+    x, y = {
+        "label": (x, (y[:, 0] > 0).long()),
+        "constant column": (torch.cat([x, torch.ones(80, 1)], 1), y),
+        "repeated column": (torch.cat([x, x[:, :1]], 1), y),
+        "zeros": (x.relu(), y.relu()),
+        "unit": (torch.nn.functional.normalize(x, dim=1), y),
+    }[kind]
+    z = x.clone().requires_grad_()
+    torchmist.mist_mi(z, y, model=model).backward()
+    assert z.grad is not None and z.grad.isfinite().all() and z.grad.any()

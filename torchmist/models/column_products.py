@@ -172,5 +172,5 @@ def _centred(values: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
     """Values ``[B, M, P]`` of mean 0 and variance 1 over the rows that count, 0 elsewhere, and
     their deviations ``[B, 1, P]``."""
     values, variance = centred_columns(values, counts)
-    deviation = variance.sqrt().clamp(min=1e-3)
+    deviation = variance.clamp(min=1e-6).sqrt()
     return values / deviation, deviation

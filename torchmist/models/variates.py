@@ -251,7 +251,7 @@ def _standard(values: Tensor, present: Tensor) -> Tensor:
     mean = (values * present).sum(2, keepdim=True) / present.sum(2, keepdim=True).clamp(min=1)
     values = (values - mean) * present
     variance = values.square().sum((1, 2), keepdim=True) / present.sum((1, 2), keepdim=True)
-    return values / variance.sqrt().clamp(min=1e-6)
+    return values / variance.clamp(min=1e-12).sqrt()
 
 
 def _fitted(x: Tensor, y: Tensor, most: int) -> tuple[Tensor, Tensor]:
