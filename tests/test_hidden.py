@@ -65,6 +65,14 @@ def test_labels_of_hidden_rows_are_no_class_and_need_be_none(small) -> None:
         assert bool(term(z, padded, mask=LEFT).isfinite())
 
 
+@pytest.mark.parametrize("first", [0, 1, 5])
+def test_hidden_rows_add_no_class_of_any_number(small, first: int) -> None:
+    z, y = draw(60, 3), torch.arange(60) % 2 + first
+    padded = torch.where(LEFT, y, 0)
+    found = torchmist.mist_mi(z, padded, model=small, mask=LEFT)
+    torch.testing.assert_close(found, torchmist.mist_mi(z[LEFT], y[LEFT], model=small))
+
+
 def test_a_column_that_datasets_share_is_hidden_where_all_of_them_hide_it(small) -> None:
     z, y = draw(2, 60, 3), torch.where(LEFT, draw(60, seed=1), torch.nan)
     mask = torch.stack([LEFT, torch.arange(60) < 30])

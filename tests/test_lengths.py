@@ -15,6 +15,8 @@ from torchmist.models.lengths import with_lengths
 
 G = torch.Generator().manual_seed(0)
 X = torch.nn.functional.normalize(torch.randn(2, 400, 6, generator=G), dim=-1)
+TURN = 6.2832 * torch.rand(2, 400, 3, generator=G)
+ANGLES = torch.cat([TURN.cos(), TURN.sin()], -1)
 Y = torch.nn.functional.normalize(X + 0.3 * torch.randn(2, 400, 6, generator=G), dim=-1)
 
 
@@ -31,7 +33,7 @@ def test_unit_vectors_become_as_long_as_normal_ones() -> None:
 
 @pytest.mark.parametrize(
     "x",
-    [X[..., :4], X * torch.linspace(1, 1.1, 400)[:, None], X.sign(), X + 0.01,
+    [X[..., :4], X * torch.linspace(1, 1.1, 400)[:, None], X.sign(), X + 0.01, ANGLES,
      torch.nn.functional.one_hot(torch.arange(400) % 6, 6).float().expand(2, -1, -1)],
 )  # fmt: skip
 def test_all_else_stays_as_it_is(x: Tensor) -> None:
@@ -47,6 +49,8 @@ def test_no_order_and_no_padding_changes_the_lengths() -> None:
         (X[:, rows], Y[:, rows], x[:, rows]),
         (X[..., columns], Y, x[..., columns]),
         (-X, Y, -x),
+        (8 * X, Y, 8 * x),
+        (X, 0.1 * Y, x),
     ):
         torch.testing.assert_close(with_lengths(a, b)[0], wanted)
     torch.testing.assert_close(with_lengths(Y, X)[1], x)
@@ -62,7 +66,8 @@ def test_a_gradient_passes() -> None:
     assert z.grad is not None and z.grad[0].std(0).gt(0).all()
 
 
-def test_directions_around_directions_are_estimated() -> None:
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+def test_directions_around_directions_are_estimated(dtype: torch.dtype) -> None:
     d, kappa, n = 8, 4.0, 2000
     order = d / 2 - 1
     bessel = math.log(special.ive(order, kappa)) + kappa
@@ -76,5 +81,6 @@ def test_directions_around_directions_are_estimated() -> None:
     x, across = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in rng.normal(size=(2, n, d)))
     across = across - (across * x).sum(1, keepdims=True) * x
     across = across / np.linalg.norm(across, axis=1, keepdims=True)
-    r = torchmist.estimate(x, w * x + np.sqrt(1 - w**2) * across)
+    y = w * x + np.sqrt(1 - w**2) * across
+    r = torchmist.estimate(*(torch.from_numpy(side).to(dtype) for side in (x, y)))
     assert abs(r.mean - truth) < 0.15 and r.interval(0.9)[0] < truth < r.interval(0.9)[1]

@@ -32,6 +32,20 @@ def test_what_rare_columns_share_is_not_taken_off() -> None:
     assert bool(mostly_rare(*(torch.from_numpy(v)[None] for v in (x, y))))
     together, apart = torchmist.estimate(x, y).mean, torchmist.estimate(x, y[::-1].copy()).mean
     assert together > apart + 0.3
+    assert abs(together - torchmist.estimate(y, x).mean) < 0.1
+
+
+def test_transforms_take_off_as_much() -> None:
+    net = torchmist.load_pretrained("mist")
+    x, y = (
+        torch.from_numpy(flags(150, 12, 0.02, k)).float()[None].expand(2, -1, -1) for k in (0, 1)
+    )
+    assert mostly_rare(x, y).all()
+    with torch.no_grad():
+        wanted = net(x, y)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("torchmist.ensemble.duo.visible", lambda _: None)
+            torch.testing.assert_close(net(x, y), wanted, atol=1e-4, rtol=1e-4)
 
 
 def test_rare_columns_are_told_by_their_usual_value() -> None:
@@ -39,6 +53,9 @@ def test_rare_columns_are_told_by_their_usual_value() -> None:
     y = torch.randn(1, 400, 12, generator=torch.Generator().manual_seed(0)).double()
     assert mostly_rare(x, 3 - 2 * x).tolist() == [True]
     assert not any(bool(mostly_rare(a, b)) for a, b in ((x, y), (y, x), (x[..., :3], x), (y, y)))
+    few = torch.randn(1, 8, 5, generator=torch.Generator().manual_seed(1))
+    assert not bool(mostly_rare(few, few))
+    assert not bool(mostly_rare(y, y, torch.arange(400)[None] < 8))
     mask = torch.arange(430)[None] < 400
     wider = torch.cat([x, torch.randn(1, 30, 12).double()], 1)
     assert mostly_rare(wider, wider, mask).tolist() == [True]
@@ -52,6 +69,9 @@ def test_other_pairs_know_no_order() -> None:
         torch.testing.assert_close(a[:, rows], b)
         assert (a == y).all(-1).float().mean() < 0.1
         torch.testing.assert_close(a[0].sort(0).values, y[0].sort(0).values)
+    for a, b in zip(repaired(x, y), repaired(y, x)):  # a swap of the sides: the same pairs
+        pairs = torch.cat([x, a], -1)[0], torch.cat([b, y], -1)[0]
+        torch.testing.assert_close(*(v[v[:, 0].argsort()] for v in pairs))
     mask = torch.arange(70)[None] < 60
     wide = [torch.nn.functional.pad(side, (0, 0, 0, 10)) for side in (x, y)]
     for a, b in zip(repaired(x, y), repaired(wide[0], wide[1], mask)):

@@ -45,8 +45,6 @@ from torchmist.weights import load_pretrained
 
 __all__ = ["MIRegularizer"]
 
-_ONE_PROCESS = "estimate batches of datasets on their own process"
-
 
 class MIRegularizer(nn.Module):
     """:func:`~torchmist.mist_mi` as an ``nn.Module``, safe inside any host module.
@@ -170,14 +168,14 @@ class MIRegularizer(nn.Module):
             z, y, names = y, z, ("y", "z")
             wrt = {"z": "y", "y": "z"}.get(wrt, wrt)  # type: ignore[assignment]
         if self.gather:
-            check_alone(z, y, mask, "gather=True", _ONE_PROCESS)
+            check_alone(z, y, mask, "gather=True", "estimate batches on their own process")
             z, y = gather_samples(z), gather_samples(y)
         batch, own = (z, y), None
         if self.memory.size and self.training:
             check_alone(z, y, mask, "memory")
             z, y = self.memory.beside(z, y)
             own = len(batch[0]) if len(z) > len(batch[0]) else None
-        computed = self.auto and is_computed(*(batch if mask is None else given), wrt)
+        computed = self.auto and is_computed(*given, wrt)
         term = self._term(z, y, names, wrt, mask, weight, own, computed)
         if self.training and torch.is_grad_enabled():
             self.memory.keep(*batch)

@@ -49,7 +49,7 @@ def unmarked_notes(columns: Mapping[str, Any], marked: Sequence[str]) -> list[st
         return []
     notes = []
     for name, values in columns.items():
-        if name in marked or values.dtype.kind not in ("i", "u"):
+        if name in marked or values.dtype.kind not in ("b", "i", "u"):
             continue
         count = len(np.unique(values))
         if count <= _FEW:

@@ -77,7 +77,7 @@ class DuoMIST(QuantileNetwork):
         """Quantiles of I(X;Y) in nats, ``[B, Q]``, of ``[B, N, dx]`` and ``[B, N, dy]``."""
         out: Tensor = self.arbiter(self._seen(x, y, mask, whole=False))
         some = mostly_rare(x, y, mask)
-        return self._less_chance(out, x, y, mask, some) if visible(some.any()) else out
+        return out if visible(some.any()) is False else self._less_chance(out, x, y, mask, some)
 
     def _less_chance(
         self, quantiles: Tensor, x: Tensor, y: Tensor, mask: Tensor | None, some: Tensor
@@ -85,18 +85,24 @@ class DuoMIST(QuantileNetwork):
         """``quantiles`` ``[B, Q]``, of ``some`` ``[B]`` without what is said of the same sides in
         other pairs."""
         with torch.no_grad():
-            a, b = x[some], y[some]
-            shown = None if mask is None else mask[some]
+            if visible(some.any()) is None:  # all of them are asked
+                place = torch.arange(len(x), device=x.device)
+            else:
+                place = some.nonzero()[:, 0]
+            a, b, shown = x[place], y[place], None if mask is None else mask[place]
             said = [
                 self.arbiter(self._seen(a, other, shown, whole=False)).mean(-1)
                 for other in repaired(a, b, shown)
             ]
-            chance = torch.stack(said).mean(0).clamp(min=0)
-        shift = torch.zeros_like(quantiles[:, 0]).index_put((some,), chance.to(quantiles))
-        return (quantiles - shift[:, None]).clamp(min=-OFFSET)
+            chance = torch.stack(said).mean(0).clamp(min=0).to(quantiles)
+            shift = torch.zeros_like(quantiles[:, 0]).index_put((place,), chance)
+            shift = shift.where(some, 0.0)
+        less = (quantiles - shift[:, None]).clamp(min=-OFFSET)
+        return torch.where(some[:, None], less, quantiles)
 
     def ask(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> Evidence:
-        """All that the arbiter is given of ``[B, N, dx]`` and ``[B, N, dy]``."""
+        """All that the arbiter is given of ``[B, N, dx]`` and ``[B, N, dy]``; of rare columns,
+        :meth:`forward` takes off what it says of other pairs."""
         return self._seen(x, y, mask, whole=True)
 
     def _seen(self, x: Tensor, y: Tensor, mask: Tensor | None, *, whole: bool) -> Evidence:

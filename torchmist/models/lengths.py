@@ -23,14 +23,17 @@ from torchmist.checks import visible
 __all__ = ["with_lengths"]
 
 _FEWEST = 5  # columns: of fewer, the sphere is seen as what it is
-_TIES = 0.01  # share of values that repeat in their column, from which they are no numbers
-_UNEVEN = 1e-3  # of a length, by which rows of one length may differ
+_UNEVEN = 5e-3  # of a length, by which rows of one length may differ: so much bfloat16 leaves
+_TIES = 0.5  # share of values that repeat in their column, from which they are no numbers
+_PARTS = -0.7  # correlation of squared columns, below which they have one length by themselves
 _STEPS = (0.7548776662466927, 0.5698402909980532)  # powers of 1 over the plastic number
 
 
 def with_lengths(x: Tensor, y: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """``[B, N, dx]`` and ``[B, N, dy]``, whose rows are multiplied by lengths where all rows of a
     side have the same; elsewhere as they are.
+
+    Cosine and sine of an angle have one length as well: such parts of a side leave it as it is.
 
     Args:
         x: one side.
@@ -40,13 +43,17 @@ def with_lengths(x: Tensor, y: Tensor, mask: Tensor | None = None) -> tuple[Tens
     if min(x.shape[-1], y.shape[-1]) < _FEWEST:
         return x, y
     with torch.no_grad():
+        present = torch.ones_like(x[..., 0], dtype=torch.bool) if mask is None else mask
         norms = [side.detach().double().norm(dim=-1) for side in (x, y)]
-        even = _even(norms[0], mask) & _even(norms[1], mask)
+        even = _even(norms[0], present) & _even(norms[1], present)
         if visible(even.any()) is False:
             return x, y
-        even = even & ~_repeats(x, mask) & ~_repeats(y, mask)
-        place = _places(x, y, mask)
-        larger = _key(x, mask) >= _key(y, mask)  # no swap of the sides changes who is dealt what
+        units = [_units(side, norm, present) for side, norm in zip((x, y), norms)]
+        for side, unit in zip((x, y), units):
+            even = even & ~_repeats(side, present) & ~_in_parts(unit, present)
+        place = _places(units[0], units[1], present)
+        # no swap of the sides changes which of them is dealt what
+        larger = units[0].abs().sum((1, 2)) >= units[1].abs().sum((1, 2))
         shares = [((place + 0.5) * step).frac()[..., None] for step in _STEPS]
         shares = [torch.where(larger[:, None, None], a, b) for a, b in (shares, shares[::-1])]
         lengths = [_length(u, side) for u, side in zip(shares, (x, y))]
@@ -54,32 +61,40 @@ def with_lengths(x: Tensor, y: Tensor, mask: Tensor | None = None) -> tuple[Tens
     return x * a.to(x), y * b.to(y)
 
 
-def _even(norms: Tensor, mask: Tensor | None) -> Tensor:
+def _even(norms: Tensor, present: Tensor) -> Tensor:
     """Which datasets ``[B]`` have rows of one length, ``[B, N]``."""
-    present = torch.ones_like(norms, dtype=torch.bool) if mask is None else mask
     low = norms.masked_fill(~present, torch.inf).amin(-1)
     high = norms.masked_fill(~present, -torch.inf).amax(-1)
     return (high > 0) & (high - low < _UNEVEN * high)
 
 
-def _repeats(side: Tensor, mask: Tensor | None) -> Tensor:
-    """Which datasets ``[B, N, d]`` hold values that repeat in their columns, ``[B]``."""
-    values = side.detach() if mask is None else side.masked_fill(~mask[..., None], torch.nan)
-    ordered = values.sort(dim=1).values
-    return (ordered[:, 1:] == ordered[:, :-1]).double().mean((1, 2)) > _TIES
+def _units(side: Tensor, norms: Tensor, present: Tensor) -> Tensor:
+    """Rows ``[B, N, d]`` of length one, double, 0 for padding."""
+    unit = side.detach().double() / norms[..., None].clamp(min=torch.finfo(torch.float64).tiny)
+    return unit.masked_fill(~present[..., None], 0.0)
 
 
-def _places(x: Tensor, y: Tensor, mask: Tensor | None) -> Tensor:
+def _repeats(side: Tensor, present: Tensor) -> Tensor:
+    """Of which datasets ``[B, N, d]`` values repeat in their columns, as bits do, ``[B]``."""
+    ordered = side.detach().masked_fill(~present[..., None], torch.nan).sort(dim=1).values
+    repeated = (ordered[:, 1:] == ordered[:, :-1]).double().sum(1).mean(-1)
+    return repeated > _TIES * present.sum(-1)
+
+
+def _in_parts(unit: Tensor, present: Tensor) -> Tensor:
+    """Which datasets ``[B, N, d]`` have columns of one length by themselves, ``[B]``: squares of
+    two columns of a sphere correlate by about ``-1 / (d - 1)``."""
+    square, count = unit.square(), present.sum(-1)[:, None, None].clamp(min=1)
+    square = (square - square.sum(1, keepdim=True) / count) * present[..., None]
+    square = square / square.norm(dim=1, keepdim=True).clamp(min=1e-12)
+    parts: Tensor = (square.mT @ square).amin((1, 2)) < _PARTS
+    return parts
+
+
+def _places(x: Tensor, y: Tensor, present: Tensor) -> Tensor:
     """The place of each row ``[B, N]`` by the sum of its absolute values, double."""
-    key = x.detach().double().abs().sum(-1) + y.detach().double().abs().sum(-1)
-    key = key if mask is None else key.masked_fill(~mask, torch.inf)
+    key = (x.abs().sum(-1) + y.abs().sum(-1)).masked_fill(~present, torch.inf)
     return key.argsort(dim=-1, stable=True).argsort(dim=-1).double()
-
-
-def _key(side: Tensor, mask: Tensor | None) -> Tensor:
-    """A number of each dataset ``[B]`` that orders neither rows nor columns."""
-    size = side.detach().double().abs().sum(-1)
-    return (size if mask is None else size * mask).sum(-1)
 
 
 def _length(share: Tensor, side: Tensor) -> Tensor:

@@ -32,14 +32,18 @@ def _mostly(side: Tensor, mask: Tensor | None) -> Tensor:
     """Of which datasets ``[B, N, d]`` most columns that vary are rare, ``[B]``."""
     shown = side if mask is None else side.masked_fill(~mask[..., None], torch.nan)
     usual = shown.nanmedian(dim=1, keepdim=True).values
-    away = ((shown != usual) & ~shown.isnan()).sum(1)
-    rare, varies = ((away > 0) & (away < _FEW)).sum(-1), (away > 0).sum(-1)
+    away, rows = ((shown != usual) & ~shown.isnan()).sum(1), (~shown.isnan()).sum(1)
+    few = (away < _FEW) & (2 * away < rows)
+    rare, varies = ((away > 0) & few).sum(-1), (away > 0).sum(-1)
     return (rare >= _FEWEST) & (rare >= _SHARE * varies)
 
 
 def repaired(x: Tensor, y: Tensor, mask: Tensor | None = None) -> list[Tensor]:
-    """``y`` ``[B, N, dy]`` in other pairs with ``x``, twice, which no order of rows or columns
-    changes; padding stays where it is."""
+    """``y`` ``[B, N, dy]`` in other pairs with ``x``, twice; padding stays where it is.
+
+    Rows change partners two by two, so that the pairs are those of a swap of the sides as well; no
+    order of columns changes them, and of rows only that of rows whose scores have equal sums.
+    """
     scores = torch.cat([normal_scores(side.detach(), mask) for side in (x, y)], -1).mT
     real = (
         torch.full((len(x), 1), x.shape[1], device=x.device) if mask is None else mask.sum(1, True)
@@ -49,7 +53,8 @@ def repaired(x: Tensor, y: Tensor, mask: Tensor | None = None) -> list[Tensor]:
     out = []
     for step in _STEPS:
         key = ((place + 0.5).double() * step).frac().where(place < real, torch.inf)
-        partner = order.gather(1, key.argsort(dim=-1, stable=True))
-        rows = torch.empty_like(order).scatter_(1, order, partner)
+        dealt = order.gather(1, key.argsort(dim=-1, stable=True))
+        other = torch.where(place < real, real - 1 - place, place)
+        rows = torch.empty_like(order).scatter_(1, dealt, dealt.gather(1, other))
         out.append(y.gather(1, rows[..., None].expand_as(y)))
     return out

@@ -80,7 +80,8 @@ def check_term(z: Tensor, y: Tensor, num_classes: int | None) -> None:
 
 
 def without_hidden(value: Tensor, mask: Tensor | None) -> Tensor:
-    """``value`` with 0 in the rows that ``mask`` leaves out, whatever they hold, NaN included.
+    """``value`` with 0, or with a class of the other rows, in the rows that ``mask`` leaves out,
+    whatever they hold, NaN included.
 
     No gradient reaches these rows. Where one column ``[N]`` goes with masks ``[B, N]`` they are the
     rows that all of them leave out. What is no tensor of a term stays as it is, for the checks.
@@ -97,7 +98,11 @@ def without_hidden(value: Tensor, mask: Tensor | None) -> Tensor:
         value.shape[:axes], value.shape[axes - mask.dim() : axes]
     ):  # fmt: skip
         return value
-    return value.masked_fill(~mask.reshape(*mask.shape, *[1] * (value.dim() - axes)), 0)
+    hidden = ~mask.reshape(*mask.shape, *[1] * (value.dim() - axes))
+    if value.dtype not in INTEGERS or value.dtype == torch.bool:
+        return value.masked_fill(hidden, 0)
+    counted = value.masked_fill(hidden, torch.iinfo(value.dtype).min)
+    return torch.where(hidden, counted.amax().clamp(min=0), value)  # a class that counts
 
 
 def _warn_of_singles(side: Tensor, name: str) -> None:
