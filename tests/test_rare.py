@@ -35,19 +35,6 @@ def test_what_rare_columns_share_is_not_taken_off() -> None:
     assert abs(together - torchmist.estimate(y, x).mean) < 0.1
 
 
-def test_transforms_take_off_as_much() -> None:
-    net = torchmist.load_pretrained("mist")
-    x, y = (
-        torch.from_numpy(flags(150, 12, 0.02, k)).float()[None].expand(2, -1, -1) for k in (0, 1)
-    )
-    assert mostly_rare(x, y).all()
-    with torch.no_grad():
-        wanted = net(x, y)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("torchmist.ensemble.duo.visible", lambda _: None)
-            torch.testing.assert_close(net(x, y), wanted, atol=1e-4, rtol=1e-4)
-
-
 def test_rare_columns_are_told_by_their_usual_value() -> None:
     x = torch.from_numpy(flags(400, 12, 0.005, 0))[None]
     y = torch.randn(1, 400, 12, generator=torch.Generator().manual_seed(0)).double()

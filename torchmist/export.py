@@ -41,8 +41,8 @@ def export_estimator(
 
     The program takes float32 ``x`` ``[1, N, dx]`` and ``y`` ``[1, N, dy]`` and returns quantiles
     ``[1, Q]`` of I(X;Y) in nats at the levels ``(k + 1/2) / Q``; their mean is the point estimate.
-    It is the network alone: kinds of columns, notes and chunks of large samples are
-    :func:`torchmist.estimate`'s. Save it with ``torch.export.save``.
+    It is the network alone: kinds of columns, notes, chunks of large samples and what is taken off
+    rare columns are :func:`torchmist.estimate`'s. Save it with ``torch.export.save``.
 
     Args:
         model: a registered name, the path of a ``.safetensors`` file, or a ``MIST``.

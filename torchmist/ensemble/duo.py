@@ -74,10 +74,14 @@ class DuoMIST(QuantileNetwork):
         self.register_buffer("levels", quantile_levels(arbiter.quantiles), persistent=False)
 
     def forward(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Quantiles of I(X;Y) in nats, ``[B, Q]``, of ``[B, N, dx]`` and ``[B, N, dy]``."""
+        """Quantiles of I(X;Y) in nats, ``[B, Q]``, of ``[B, N, dx]`` and ``[B, N, dy]``.
+
+        What chance says of rare columns is taken off, but in graphs and under transforms, which
+        cannot see whether there are any: to ask all datasets anew would take three times as long.
+        """
         out: Tensor = self.arbiter(self._seen(x, y, mask, whole=False))
         some = mostly_rare(x, y, mask)
-        return out if visible(some.any()) is False else self._less_chance(out, x, y, mask, some)
+        return self._less_chance(out, x, y, mask, some) if visible(some.any()) else out
 
     def _less_chance(
         self, quantiles: Tensor, x: Tensor, y: Tensor, mask: Tensor | None, some: Tensor
@@ -85,18 +89,13 @@ class DuoMIST(QuantileNetwork):
         """``quantiles`` ``[B, Q]``, of ``some`` ``[B]`` without what is said of the same sides in
         other pairs."""
         with torch.no_grad():
-            if visible(some.any()) is None:  # all of them are asked
-                place = torch.arange(len(x), device=x.device)
-            else:
-                place = some.nonzero()[:, 0]
-            a, b, shown = x[place], y[place], None if mask is None else mask[place]
+            a, b, shown = x[some], y[some], None if mask is None else mask[some]
             said = [
                 self.arbiter(self._seen(a, other, shown, whole=False)).mean(-1)
                 for other in repaired(a, b, shown)
             ]
             chance = torch.stack(said).mean(0).clamp(min=0).to(quantiles)
-            shift = torch.zeros_like(quantiles[:, 0]).index_put((place,), chance)
-            shift = shift.where(some, 0.0)
+            shift = torch.zeros_like(quantiles[:, 0]).index_put((some,), chance)
         less = (quantiles - shift[:, None]).clamp(min=-OFFSET)
         return torch.where(some[:, None], less, quantiles)
 
