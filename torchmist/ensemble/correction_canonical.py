@@ -25,7 +25,7 @@ __all__ = ["CanonicalCorrection"]
 Size = TypeVar("Size", int, Tensor)
 _ROWS = 640  # at most, and
 _COLUMNS = (2, 32)  # of either side, as many on both, of which the network is asked
-_REACH = 1.5  # times how far the answer's outer quantiles lie from its middle
+_REACH = 3.0  # times how far the answer's outer quantiles lie from its middle
 _ERRORS, _ROUNDING = 2.0, 0.02  # of the Gaussian information, and nats beside it
 _PLAIN = 8  # rows for each column, from which that information is known
 
@@ -45,8 +45,8 @@ class CanonicalCorrection(Correction, Standardised):
         self.standardise(evidence_numbers(evidence))
 
     def candidates(self, evidence: Evidence, answer: Tensor) -> Tensor:
-        """See :meth:`Correction.candidates`: the median of the network, unless it lies half as far
-        again from the middle of the answer as its outer quantiles, variates repeat each other
+        """See :meth:`Correction.candidates`: the median of the network, unless it lies three times
+        as far from the middle of the answer as its outer quantiles, variates repeat each other
         (:class:`~torchmist.models.repeated_variates.Repeated`), or the answer is that of a plain
         Gaussian sample (:func:`_is_plain`) and it is not: all of these rule the laws out."""
         median = in_t(evidence.recognised).median(-1, keepdim=True).values
