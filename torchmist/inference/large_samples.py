@@ -16,7 +16,8 @@ dependence along the main axes of a side is kept whole, and that in directions o
 found where the sample is large enough. With more columns than samples the canonical ones would fit
 noise, so they are cross-fitted: the sample is dealt into folds, each is seen through the directions
 of all the others, and the quantiles of the folds are averaged. With fewer than eight rows for each
-column these are halves: in smaller folds a network takes chance for dependence. Directions are
+column it is dealt into halves and into eighths, and what says less counts: in small folds a network
+takes chance for dependence, in large ones it counts what many columns repeat. Directions are
 constants of the backward pass; the gradient goes through the projected scores.
 
 Samples are dealt by a key that depends on neither their order, nor that of the columns, nor the
@@ -44,27 +45,31 @@ __all__ = ["route"]
 _ELEMENTS = 4_000_000  # of parts x samples x columns in one pass of the network
 _SAMPLES = 131_072  # of parts x samples: each has neighbours, which take memory
 _FOLD = 32  # fewest samples of a fold, where there are enough
-_HALVES, _FOLDS, _ROWS = 2, 4, 8  # folds of a sample with fewer rows for each column, and more
+_HALVES, _EIGHTHS, _FOLDS = 2, 8, 4  # of a sample with fewer rows for each column than
+_ROWS = 8  # of them, and with more
 _LEAST_SHRINKAGE = 0.01
 
 
 def route(
     x: Tensor, y: Tensor, network: QuantileNetwork, mask: Tensor | None = None,
-    ranked: tuple[Ranked, Ranked] | None = None, folds: int = _HALVES,
+    ranked: tuple[Ranked, Ranked] | None = None, folds: int | None = None,
 ) -> Tensor:  # fmt: skip
     """Quantiles ``[B, Q]`` of pairs ``[B, N, d]`` of any size, by the route that the sizes ask for.
 
     The largest sizes of the training are those of ``network.trained_range``; without them, or
     within them, this is ``network(x, y, mask)``. ``ranked``: the columns of both by rank, where
     they are known and nothing is masked. ``folds``: of a wide sample with fewer than eight rows for
-    each column.
+    each column, 2 and 8 by default.
     """
     n, dx, dy = x.shape[1], x.shape[2], y.shape[2]
     most_n, most_d = _most(network.trained_range, n, max(dx, dy))
     chunks = -(-n // most_n)
     if max(dx, dy) > most_d and n >= 2 * MIN_SAMPLES:
-        folds = folds if n < _ROWS * max(dx, dy) else _FOLDS
-        parts = max(_HALVES, min(n // _FOLD, folds), chunks)
+        few = n < _ROWS * max(dx, dy)
+        if few and folds is None:
+            each = [route(x, y, network, mask, folds=count) for count in (_HALVES, _EIGHTHS)]
+            return torch.minimum(each[0], each[1])
+        parts = max(_HALVES, min(n // _FOLD, folds if few and folds else _FOLDS), chunks)
         a, b, present = _on_directions(x, y, mask, parts, most_d)
     elif chunks > 1 and not _fits(mask, most_n):
         parts = chunks
