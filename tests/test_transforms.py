@@ -119,3 +119,14 @@ def test_a_whole_graph_with_a_goal_is_refused_with_what_to_do(small) -> None:
     step = lambda z: torchmist.mist_mi(z, Y, model=small, goal="minimize")  # noqa: E731
     with pytest.raises(Exception, match="leave fullgraph=True out"):
         torch.compile(step, fullgraph=True, backend="eager")(X)
+
+
+@pytest.mark.skipif(torch.__version__ < (2, 8), reason="torch says why from 2.8 on")
+def test_a_first_call_breaks_a_graph_and_says_so_where_it_must_not(monkeypatch) -> None:
+    step = lambda z: torchmist.mist_mi(z, Y)  # noqa: E731
+    monkeypatch.setattr("torchmist.functional._loaded", {})
+    with pytest.raises(Exception, match="call the term once before"):
+        torch.compile(step, fullgraph=True, backend="eager")(X)
+    value = torch.compile(step, backend="eager")(X)
+    torch.testing.assert_close(value, step(X))
+    torch.testing.assert_close(torch.compile(step, fullgraph=True, backend="eager")(X), value)

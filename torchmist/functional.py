@@ -22,6 +22,7 @@ from torchmist.inference.quantiles import (
 )
 from torchmist.models.network import QuantileNetwork
 from torchmist.numerics.own_thread import apart
+from torchmist.numerics.uncompiled import outside_graphs
 from torchmist.samples.sample import Wrt, check_term, term_sample, without_hidden
 from torchmist.terms.auto_goal import driven, is_computed, warns_against
 from torchmist.terms.batch_goal import Told, check_pursued, guarded_information, pursued
@@ -57,8 +58,20 @@ def resolve_model(model: Model, device: torch.device) -> QuantileNetwork:
             _loaded.pop(key, None)
             _versions[key] = version
     if key not in _loaded:
-        _loaded[key] = apart(lambda: load_pretrained(key[0]).to(device))
+        _loaded[key] = _read(key[0], device)
     return _loaded[key]
+
+
+def _load(name: str, device: torch.device) -> QuantileNetwork:
+    """New weights on ``device``."""
+    return apart(lambda: load_pretrained(name).to(device))
+
+
+_read = outside_graphs(
+    _load,
+    "torchmist: the first call with weights reads them, which no graph holds; call the term once "
+    "before its step is compiled, or make a MIRegularizer, or leave fullgraph=True out",
+)
 
 
 def _check_direction(goal: Told, maximize: bool) -> None:
