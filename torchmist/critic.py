@@ -86,15 +86,10 @@ def features(y: Tensor, config: CriticConfig, mask: Tensor | None = None, *, pla
     own = lift_targets(y, config.columns, mask, squares=True)
     generator = torch.Generator().manual_seed(y.shape[-1])
     size = y.shape[-1], config.waves
-    ways = (
-        torch.randn(size, generator=generator, device="cpu", dtype=torch.float32).to(y.device)
-        * (1 + 1 / size[0]) ** 0.5
-    )
-    phase = (
-        2
-        * math.pi
-        * torch.rand(config.waves, generator=generator, device="cpu", dtype=torch.float32)
-    ).to(y.device)
+    ways = torch.randn(size, generator=generator, device="cpu", dtype=torch.float32)
+    ways = ways.to(y.device) * (1 + 1 / size[0]) ** 0.5
+    turns = torch.rand(size[1], generator=generator, device="cpu", dtype=torch.float32)
+    phase = (2 * math.pi * turns).to(y.device)
     columns = standardise_units(y.mT, mask).mT
     waves = standardise((columns @ ways + phase).cos().mT, mask).mT
     return torch.cat([own, waves], -1)

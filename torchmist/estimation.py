@@ -33,7 +33,7 @@ from torchmist.inference.quantiles import answer, reduce_quantiles
 from torchmist.models.trained_range import TrainedRange
 from torchmist.quantile_head import quantile_levels
 from torchmist.samples.column_kinds import SortedPair, countable, network_sample, sort_pair
-from torchmist.samples.columns import Discrete, Side, read_side
+from torchmist.samples.columns import Discrete, Side, array_tensor, read_side
 from torchmist.samples.condition import some_rows
 from torchmist.samples.sample import Sample
 
@@ -115,10 +115,7 @@ def as_tensor(value: Any, name: str) -> Tensor:
             f"expected {name} to hold numbers, got an array of dtype {array.dtype}; encode text "
             f"as integer class labels, for example with np.unique(values, return_inverse=True)"
         )
-    if array.dtype.kind == "u" and array.dtype.itemsize > 1:
-        array = array.astype(np.int64)
-    array = array.astype(array.dtype.newbyteorder("="), copy=False)
-    return torch.from_numpy(np.ascontiguousarray(array))
+    return array_tensor(array)
 
 
 def estimate(

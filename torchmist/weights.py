@@ -143,7 +143,7 @@ def _parent(name: str, digest: str, arbiter: Arbiter) -> MIST:
             f"expected the weights {name} of sha256 {digest}, which this file is an arbiter of, "
             f"got {found}; install a torchmist that ships them"
         )
-    network = load_pretrained(name)
+    network = _read(name)
     if not isinstance(network, MIST) or len(network.levels) != arbiter.quantiles:
         raise ValueError(
             f"expected a network of {arbiter.quantiles} quantiles, which the arbiter reads, got "

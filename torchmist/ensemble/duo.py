@@ -96,8 +96,7 @@ class DuoMIST(QuantileNetwork):
             ]
             chance = torch.stack(said).mean(0).clamp(min=0).to(quantiles)
             shift = torch.zeros_like(quantiles[:, 0]).index_put((some,), chance)
-        less = (quantiles - shift[:, None]).clamp(min=-OFFSET)
-        return torch.where(some[:, None], less, quantiles)
+        return (quantiles - shift[:, None]).clamp(min=-OFFSET)
 
     def ask(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> Evidence:
         """All that the arbiter is given of ``[B, N, dx]`` and ``[B, N, dy]``; of rare columns,

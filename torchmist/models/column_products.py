@@ -24,7 +24,7 @@ from torch import Tensor
 from torchmist.checks import visible
 from torchmist.copula import normal_scores
 from torchmist.models.directions import WIDEST
-from torchmist.models.local import sample_order
+from torchmist.models.local import row_counts, sample_order
 from torchmist.models.variates import (
     SHARPNESS_COUNT,
     VARIATE_OPINIONS,
@@ -70,7 +70,7 @@ def crossed_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Cro
     n = x.shape[1]
     scores = [normal_scores(side, mask) for side in (x, y)]
     none = scores[0].new_zeros(len(x), CROSSED_COUNT)
-    real = torch.full((len(x), 1), n, device=x.device) if mask is None else mask.sum(-1)[:, None]
+    real = row_counts(x, mask)[:, None]
     with no_gradient():
         order = sample_order(torch.cat(scores, -1).mT, mask, real[..., None])
         at, counts = even_places(real, min(_ROWS, n))

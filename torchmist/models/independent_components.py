@@ -28,7 +28,7 @@ from torch import Tensor
 from torchmist.checks import visible
 from torchmist.copula import normal_scores, standardise
 from torchmist.models.directions import fixed_numbers
-from torchmist.models.local import sample_order
+from torchmist.models.local import row_counts, sample_order
 from torchmist.models.matched_columns import chance_square, neighbour_information
 from torchmist.numerics.cache import cached
 from torchmist.numerics.eigen import whitening
@@ -78,7 +78,7 @@ def unmixed_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Unm
     if not 1 < most <= _WIDEST or x.shape[1] < _ROWS * most:
         return Unmixed(*none)
     scores = [normal_scores(side, mask) for side in (x, y)]
-    n = torch.full((len(x),), x.shape[1], device=x.device) if mask is None else mask.sum(-1)
+    n = row_counts(x, mask)
     n = n.float()  # whatever the default dtype
     sought = (n >= _ROWS * most) & ~(_repeats(scores[0], n) & _repeats(scores[1], n))
     if visible(sought.any()) is False:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from torchmist.checks import visible
 
-__all__ = ["with_lengths"]
+__all__ = ["same_in_all_rows", "with_lengths"]
 
 _FEWEST = 5  # columns: of fewer, the sphere is seen as what it is
 _UNEVEN = 5e-3  # of a length, by which rows of one length may differ: so much bfloat16 leaves
@@ -45,7 +45,7 @@ def with_lengths(x: Tensor, y: Tensor, mask: Tensor | None = None) -> tuple[Tens
     with torch.no_grad():
         present = torch.ones_like(x[..., 0], dtype=torch.bool) if mask is None else mask
         norms = [side.detach().double().norm(dim=-1) for side in (x, y)]
-        even = _even(norms[0], present) & _even(norms[1], present)
+        even = same_in_all_rows(norms[0], mask, _UNEVEN) & same_in_all_rows(norms[1], mask, _UNEVEN)
         if visible(even.any()) is False:
             return x, y
         units = [_units(side, norm, present) for side, norm in zip((x, y), norms)]
@@ -61,11 +61,14 @@ def with_lengths(x: Tensor, y: Tensor, mask: Tensor | None = None) -> tuple[Tens
     return x * a.to(x), y * b.to(y)
 
 
-def _even(norms: Tensor, present: Tensor) -> Tensor:
-    """Which datasets ``[B]`` have rows of one length, ``[B, N]``."""
-    low = norms.masked_fill(~present, torch.inf).amin(-1)
-    high = norms.masked_fill(~present, -torch.inf).amax(-1)
-    return (high > 0) & (high - low < _UNEVEN * high)
+def same_in_all_rows(values: Tensor, mask: Tensor | None, share: float) -> Tensor:
+    """Which datasets have a positive number of each row, ``[B, N]``, that varies by less than that
+    ``share`` of the largest, ``[B]`` bool; ``mask``: as in :func:`with_lengths`."""
+    low = high = values
+    if mask is not None:
+        low, high = (values.masked_fill(~mask, end) for end in (torch.inf, -torch.inf))
+    low, high = low.amin(-1), high.amax(-1)
+    return (high > 0) & (high - low < share * high)
 
 
 def _units(side: Tensor, norms: Tensor, present: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from torch import Tensor
 from torchmist.copula import normal_scores, standardise
 from torchmist.models.directions import Through
 from torchmist.models.gaussian import gaussian_bias
+from torchmist.models.local import row_counts
 
 __all__ = ["SHARE", "gaussian_information", "linear_information"]
 
@@ -40,7 +41,7 @@ def linear_information(
     :func:`torchmist.models.directions.see_through` shows them, or None, where all columns count.
     """
     most = x.shape[1] // SHARE
-    n = torch.full(x.shape[:1], x.shape[1], device=x.device) if mask is None else mask.sum(-1)
+    n = row_counts(x, mask)
     rows = []
     for k, side in enumerate((x, y)):
         if through is None or side.shape[-1] <= most:

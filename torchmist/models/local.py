@@ -36,7 +36,7 @@ from torchmist.numerics.no_gradient import no_gradient
 from torchmist.numerics.sorting import smallest
 
 __all__ = ["LOCAL", "OPINIONS", "SCALES", "Local", "Subset", "local_statistics",
-           "nearest", "sample_order", "subset", "whitened"]  # fmt: skip
+           "nearest", "row_counts", "sample_order", "subset", "whitened"]  # fmt: skip
 
 SCALES = 4
 """Scales of the kernels."""
@@ -150,6 +150,13 @@ def subset(scores: Tensor, mask: Tensor | None = None) -> Subset:
         masks = [v[..., None].to(scores.dtype) for v in (asked_mask, referred)]
     count = torch.full((1, 1, 1), float(_REFERENCES - 1), dtype=scores.dtype, device=device)
     return Subset(queries, references, own, count, *masks)
+
+
+def row_counts(x: Tensor, mask: Tensor | None) -> Tensor:
+    """How many rows of each dataset ``[B, N, d]`` are real, ``[B]``."""
+    if mask is None:
+        return torch.full(x.shape[:1], x.shape[1], device=x.device)
+    return mask.sum(-1)
 
 
 def sample_order(scores: Tensor, mask: Tensor | None, count: Tensor | float) -> Tensor:

@@ -20,7 +20,7 @@ from torchmist.checks import visible
 from torchmist.copula import rank_transform, standardise
 from torchmist.models.directions import WIDEST
 from torchmist.models.kraskov import FAR, kraskov
-from torchmist.models.local import sample_order
+from torchmist.models.local import row_counts, sample_order
 from torchmist.models.variates import even_places, rows_at, unit_columns
 from torchmist.numerics.no_gradient import no_gradient
 
@@ -57,7 +57,7 @@ def matched_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Mat
         x, y = y, x
     ranks = [rank_transform(side, mask) for side in (x, y)]
     scores = [standardise(rank.scores, mask).mT for rank in ranks]
-    n = torch.full((len(x),), x.shape[1], device=x.device) if mask is None else mask.sum(-1)
+    n = row_counts(x, mask)
     with no_gradient():
         waves = [_waves(rank.codes.mT, n, mask) for rank in ranks]
         partner, good = _partners(waves[0], waves[1], n)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from torchmist.copula import normal_scores
-from torchmist.models.local import sample_order
+from torchmist.models.local import row_counts, sample_order
 
 __all__ = ["mostly_rare", "repaired"]
 
@@ -32,8 +32,9 @@ def _mostly(side: Tensor, mask: Tensor | None) -> Tensor:
     """Of which datasets ``[B, N, d]`` most columns that vary are rare, ``[B]``."""
     shown = side if mask is None else side.masked_fill(~mask[..., None], torch.nan)
     usual = shown.nanmedian(dim=1, keepdim=True).values
-    away, rows = ((shown != usual) & ~shown.isnan()).sum(1), (~shown.isnan()).sum(1)
-    few = (away < _FEW) & (2 * away < rows)
+    real = ~shown.isnan()
+    away = ((shown != usual) & real).sum(1)
+    few = (away < _FEW) & (2 * away < real.sum(1))
     rare, varies = ((away > 0) & few).sum(-1), (away > 0).sum(-1)
     return (rare >= _FEWEST) & (rare >= _SHARE * varies)
 
@@ -45,9 +46,7 @@ def repaired(x: Tensor, y: Tensor, mask: Tensor | None = None) -> list[Tensor]:
     order of columns changes them, and of rows only that of rows whose scores have equal sums.
     """
     scores = torch.cat([normal_scores(side.detach(), mask) for side in (x, y)], -1).mT
-    real = (
-        torch.full((len(x), 1), x.shape[1], device=x.device) if mask is None else mask.sum(1, True)
-    )
+    real = row_counts(x, mask)[:, None]
     order = sample_order(scores, mask, real[..., None])
     place = torch.arange(x.shape[1], device=x.device)
     out = []

@@ -27,7 +27,7 @@ from torch import Tensor
 from torchmist.checks import visible
 from torchmist.copula import normal_scores, standardise
 from torchmist.models.folds import Folds
-from torchmist.models.local import sample_order
+from torchmist.models.local import row_counts, sample_order
 from torchmist.models.variates import centred_columns, even_places, rows_at
 from torchmist.numerics.eigen import whitening
 from torchmist.numerics.no_gradient import no_gradient
@@ -69,7 +69,7 @@ def repeated_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Re
             *torch.zeros(REPEATED_COUNT, len(x), 1, device=x.device, dtype=torch.float32)
         )
     scores = [normal_scores(side, mask) for side in (x, y)]
-    real = torch.full((len(x), 1), n, device=x.device) if mask is None else mask.sum(-1)[:, None]
+    real = row_counts(x, mask)[:, None]
     with no_gradient():
         maps = _canonical(scores[0], scores[1], real)
     f, g = (standardise((s @ m).mT, mask).mT for s, m in zip(scores, maps))

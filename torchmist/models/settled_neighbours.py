@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from torchmist.copula import normal_scores, standardise
-from torchmist.models.local import sample_order, whitened
+from torchmist.models.local import row_counts, sample_order, whitened
 from torchmist.models.neighbours import FAR, NEIGHBOURS, may_tie, neighbour_estimates
 from torchmist.models.variates import even_places, rows_at
 from torchmist.numerics.no_gradient import no_gradient
@@ -68,9 +68,7 @@ def settled_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Set
         )
     with no_gradient():
         scores = [normal_scores(side.detach(), mask).float() for side in (x, y)]
-        total = (
-            torch.full((len(x), 1), n, device=x.device) if mask is None else mask.sum(-1)[:, None]
-        )
+        total = row_counts(x, mask)[:, None]
         order = sample_order(torch.cat(scores, -1).mT, mask, total[..., None])
         at, present = even_places(total, min(n, _MOST_ROWS))
         rows = order.gather(1, at)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from torchmist.copula import rank_transform, standardise
+from torchmist.models.lengths import same_in_all_rows
 
 __all__ = ["EXCLUDE", "FEWEST_COLUMNS", "FEWEST_ROWS", "MOST_COLUMNS", "exclusion", "turned"]
 
@@ -103,12 +104,9 @@ def _shares(side: Tensor, mask: Tensor | None) -> Tensor:
     """Which datasets ``[B, N, d]`` hold positive numbers of the same sum in each row, ``[B]``: what
     sets rows of a softmax apart is in the smallest of them as well."""
     with torch.no_grad():
-        present = torch.ones_like(side[..., 0], dtype=torch.bool) if mask is None else mask
-        whole = side.detach().double().sum(-1)
-        low = whole.masked_fill(~present, torch.inf).amin(-1)
-        high = whole.masked_fill(~present, -torch.inf).amax(-1)
-        positive = ((side > 0).all(-1) | ~present).all(-1)
-        return positive & (high - low < _UNEVEN * high)
+        positive = (side > 0).all(-1)
+        positive = positive if mask is None else positive | ~mask
+        return positive.all(-1) & same_in_all_rows(side.detach().double().sum(-1), mask, _UNEVEN)
 
 
 def _held(side: Tensor, mask: Tensor | None) -> Tensor:

@@ -30,7 +30,7 @@ from torchmist.copula import normal_scores
 from torchmist.models.contrast import contrastive_bound
 from torchmist.models.directions import Through, fixed_numbers, orthonormal, see_narrow
 from torchmist.models.folds import FOLDS, Folds
-from torchmist.models.local import nearest, sample_order, subset
+from torchmist.models.local import nearest, row_counts, sample_order, subset
 from torchmist.models.neighbours import NEIGHBOURS
 from torchmist.numerics.cache import cached
 from torchmist.numerics.no_gradient import no_gradient
@@ -125,7 +125,7 @@ def variates(
     if through is not None:
         lines = [normal_scores(side.columns, mask) for side in through]
         rows = [side.rows for side in through]
-    real = torch.full((len(x), 1), n, device=x.device) if mask is None else mask.sum(-1)[:, None]
+    real = row_counts(x, mask)[:, None]
     order = sample_order(torch.cat(lines, -1).mT, mask, real[..., None])
     folds = Folds.of(order)
     at, counts = even_places(real, min(_CENTRES, max(1, n // 4)), 4)

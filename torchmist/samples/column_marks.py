@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from torch import Tensor
 
-__all__ = ["Discrete", "column_marks"]
+__all__ = ["Discrete", "column_marks", "plain"]
 
 Discrete = bool | Literal["auto"] | Sequence[str] | Sequence[int] | Sequence[bool]
 

@@ -30,7 +30,7 @@ from torchmist.samples.object_columns import (
     those_rows,
 )
 
-__all__ = ["Discrete", "Kind", "Side", "read_side"]
+__all__ = ["Discrete", "Kind", "Side", "array_tensor", "read_side"]
 
 Kind = Literal["label", "integer", "number", "real"]
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -90,7 +90,7 @@ def read_side(
     if isinstance(array, Tensor):
         return _from_tensor(array, name, discrete, argument)
     if array.dtype.kind in "biuf":
-        return _from_tensor(plain_tensor(_tensor(array), name), name, discrete, argument)
+        return _from_tensor(plain_tensor(array_tensor(array), name), name, discrete, argument)
     if array.ndim == 0:
         raise TypeError(
             f"expected {name} as an array, list, tensor or frame with a value for each sample, got "
@@ -120,7 +120,7 @@ def _array(value: Any, name: str) -> NDArray[Any]:
         ) from error
 
 
-def _tensor(array: NDArray[Any]) -> Tensor:
+def array_tensor(array: NDArray[Any]) -> Tensor:
     """An array of numbers in the byte order of this machine; unsigned integers as signed ones, or
     where they are too large for these as their ranks."""
     if array.dtype.kind == "u" and array.dtype.itemsize > 1:
@@ -170,7 +170,7 @@ def _from_tensor(values: Tensor, name: str, discrete: Discrete, argument: str | 
     keys = [str(k) for k in range(count)]
     marks = column_marks(keys, name, discrete, argument)
     if values.dtype in UNSIGNED:
-        values = _tensor(values.cpu().numpy()).to(values.device)
+        values = array_tensor(values.cpu().numpy()).to(values.device)
     own: Kind = "integer"
     if values.dtype in _FLOATS or values.is_complex():
         own = "number"

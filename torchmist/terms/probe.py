@@ -26,9 +26,10 @@ from torchmist.numerics.early_stopping import fit_rows
 from torchmist.numerics.magnitudes import balanced
 from torchmist.samples.label_entropy import label_entropy
 
-__all__ = ["ProbeReport", "probe_bounds"]
+__all__ = ["FEWEST_ROWS", "ProbeReport", "probe_bounds"]
 
-_LEAST = 64
+FEWEST_ROWS = 64
+"""Rows without which there is no probe."""
 _WIDTH, _EMBEDDING, _RATE = 128, 64, 2e-3
 _RIDGES = (1e-3, 1e-2, 1e-1, 1.0)
 
@@ -95,10 +96,10 @@ def probe_bounds(
     """
     check_count(steps, "steps", 1)
     seed = check_count(seed, "seed", 0)
-    if len(z) < _LEAST:
+    if len(z) < FEWEST_ROWS:
         raise ValueError(
-            f"expected at least {_LEAST} rows to fit a probe and to judge by it, got {len(z)}; "
-            f"collect the codes of several batches"
+            f"expected at least {FEWEST_ROWS} rows to fit a probe and to judge by it, got "
+            f"{len(z)}; collect the codes of several batches"
         )
     labels = not y.is_floating_point()
     z = balanced(z.detach().float().cpu().reshape(len(z), -1), 0)[0]

@@ -11,12 +11,11 @@ from numbers import Real
 from torch import Tensor
 
 from torchmist.terms.memory_bank import Memory
-from torchmist.terms.probe import ProbeReport, probe_bounds
+from torchmist.terms.probe import FEWEST_ROWS, ProbeReport, probe_bounds
 
 __all__ = ["ProbeSchedule", "check_alone", "judged"]
 
 _PROBED = 2048  # most recent rows that a probe every few steps is fitted to
-_LEAST = 64  # rows without which there is no probe
 
 
 def check_alone(
@@ -77,4 +76,4 @@ class ProbeSchedule:
         self._recent.keep(z, y)
         self._calls += 1
         rows = self._recent.kept(z, y) if self._calls % every == 0 else None
-        return rows if rows is not None and len(rows[0]) >= _LEAST else None
+        return rows if rows is not None and len(rows[0]) >= FEWEST_ROWS else None
