@@ -8,6 +8,9 @@ import sys
 from importlib import import_module
 from types import ModuleType
 
+import numpy as np
+import pytest
+
 import torchmist
 
 
@@ -48,3 +51,20 @@ def test_import_adds_the_core_packages_and_nothing_else_to_torch() -> None:
     assert packages <= {"torchmist", "einops", "numpy", "safetensors"}
     assert "torchmist" in packages
     assert not {name for name in added if name.startswith("torch.")}
+
+
+def test_pictures_and_frames_name_the_extra_that_they_need(monkeypatch, tmp_path) -> None:
+    x = np.random.default_rng(0).normal(size=(100, 2))
+    pairs = torchmist.pairwise(x)
+    results = [
+        pairs,
+        torchmist.lagged(x[:, 0], x[:, 1], lags=1, permutations=0),
+        torchmist.audit(x, model="mist-fast"),
+    ]
+    for name in ("matplotlib", "matplotlib.figure", "pandas"):
+        monkeypatch.setitem(sys.modules, name, None)
+    for result in results:
+        with pytest.raises(ImportError, match=r"expected matplotlib for .*torchmist-mi\[cli\]"):
+            result.plot(tmp_path / "picture.png")
+    with pytest.raises(ImportError, match=r"expected pandas for a frame.*torchmist-mi\[cli\]"):
+        pairs.to_frame()

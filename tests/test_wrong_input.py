@@ -29,6 +29,36 @@ def test_a_sparse_tensor_is_estimated_as_the_dense_one() -> None:
     assert found.mean == torchmist.estimate(X, Y, model="mist-fast").mean
 
 
+def tensors() -> dict[str, torch.Tensor]:
+    """The first column of ``X`` rounded to eighths, in many kinds of tensor."""
+    x = (X[:, 0] * 8).round() / 8
+    return {
+        "bfloat16": x.bfloat16(), "float8": x.to(torch.float8_e5m2).float().to(torch.float8_e5m2),
+        "sparse": x.to_sparse(), "with a gradient": x.clone().requires_grad_(),
+        "one column": x[:, None], "negated": torch.complex(x, -x).conj().imag,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", tensors())
+def test_a_dict_of_tensors_is_that_of_their_values(kind: str) -> None:
+    value = tensors()[kind]
+    plain = value.detach().resolve_neg().to_dense().double().reshape(-1).numpy()
+    found = torchmist.estimate({"a": value}, Y, model="mist-fast")
+    assert found.mean == torchmist.estimate(plain, Y, model="mist-fast").mean
+
+
+@pytest.mark.parametrize("kind", ["bfloat16", "with a gradient", "negated"])
+def test_a_list_of_tensors_is_a_sample_of_them(kind: str) -> None:
+    value = tensors()[kind]
+    found = torchmist.estimate(list(value), Y, model="mist-fast")
+    assert found.mean == torchmist.estimate(value.float(), Y, model="mist-fast").mean
+
+
+def test_several_columns_of_one_name_are_refused_with_what_to_do() -> None:
+    with pytest.raises(ValueError, match=r"column a of x .*\[80, 2\]; pass several columns by a"):
+        torchmist.estimate({"a": X}, Y)
+
+
 def test_a_sparse_tensor_is_no_side_of_a_term() -> None:
     with pytest.raises(TypeError, match=r"dense tensor, got layout .*sparse.*z\.to_dense\(\)"):
         torchmist.mist_mi(X.to_sparse(), Y)

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from torchmist.checks import check_side
 from torchmist.estimation import as_tensor, estimate_sorted
+from torchmist.figures.blank import blank_figure
 from torchmist.figures.intervals import draw_intervals
 from torchmist.functional import Model
 from torchmist.samples.column_kinds import settled_pair, sort_kinds
@@ -87,9 +88,7 @@ class AuditReport:
 
     def plot(self, path: str | os.PathLike[str]) -> None:
         """Estimates with their intervals against the truth, as a picture; needs matplotlib."""
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(4.5, 4.2), layout="constrained")
+        figure = blank_figure("a picture of an audit", 4.5, 4.2)
         axes = figure.subplots()
         for target in dict.fromkeys(r.target for r in self.rows):
             rows = [r for r in self.rows if r.target == target]

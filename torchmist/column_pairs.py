@@ -78,8 +78,13 @@ class Pairwise:
             raise ValueError(
                 f"expected values 'estimate', 'low', 'high' or 'normalized', got {values!r}"
             )
-        import pandas
-
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError(
+                f"expected pandas for a frame, got {error}; install it with "
+                f"pip install 'torchmist-mi[cli]', or read .{values} and .names"
+            ) from error
         return pandas.DataFrame(getattr(self, values), index=self.names, columns=self.names)
 
     def plot(self, path: str | os.PathLike[str] | None = None, values: str = "normalized") -> Any:

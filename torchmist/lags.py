@@ -35,6 +35,7 @@ from torchmist.checks import check_count, check_level
 from torchmist.conditional import estimate_conditional
 from torchmist.diagnostics.row_order import order_notes
 from torchmist.estimation import MIEstimate, estimate
+from torchmist.figures.blank import blank_figure
 from torchmist.functional import Model
 from torchmist.permutation_tests.autocorrelation import block_length, block_rows, spacing
 from torchmist.permutation_tests.permutations import permutation_p_value, shuffled_blocks
@@ -74,9 +75,7 @@ class Lagged:
 
     def plot(self, path: Any = None) -> Any:
         """Estimates with intervals over the lags, and what chance reaches; a matplotlib figure."""
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(5.2, 3.2), layout="constrained")
+        figure = blank_figure("a picture of lags", 5.2, 3.2)
         axes = figure.subplots()
         axes.fill_between(self.lags, self.low, self.high, alpha=0.25, linewidth=0)
         axes.plot(self.lags, self.estimate, marker="o", markersize=3)

@@ -8,6 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from torchmist.figures.blank import blank_figure
+
 __all__ = ["plot_flow"]
 
 _SHOWN = 500
@@ -31,8 +33,6 @@ def plot_flow(
     Raises:
         ValueError: for a shape of another number of pixels than there are columns.
     """
-    from matplotlib.figure import Figure
-
     d = samples.shape[1]
     if shape is not None and shape[0] * shape[1] != d:
         raise ValueError(f"expected a shape of {d} pixels, the columns of the samples, got {shape}")
@@ -41,7 +41,7 @@ def plot_flow(
     latent = torch.randn(len(real), d, generator=generator)
     with torch.no_grad():
         made = flow(latent.to(samples)).cpu()
-    figure = Figure(figsize=(8, 4), layout="constrained")
+    figure = blank_figure("a picture of a flow", 8, 4)
     panels = figure.subplots(1, 2, sharex=True, sharey=True)
     mean, scale = real.mean(0), real.std(0).clamp(min=1e-12)
     plane = torch.linalg.svd((real - mean) / scale, full_matrices=False).Vh[:2]

@@ -9,6 +9,7 @@ import torch
 
 from torchmist.adapt.flows import FlowReport
 from torchmist.ensemble.held_out import HeldOut
+from torchmist.figures.blank import blank_figure
 from torchmist.figures.intervals import draw_intervals
 
 __all__ = ["AdaptReport", "loss_or_no_gain"]
@@ -98,9 +99,7 @@ class AdaptReport:
 
     def plot(self, path: str | os.PathLike[str]) -> None:
         """Estimates with their intervals against the truth, before and after; needs matplotlib."""
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(8, 4), layout="constrained")
+        figure = blank_figure("a picture of a report", 8, 4)
         panels = figure.subplots(1, 2, sharex=True, sharey=True)
         for axes, name, held in zip(panels, ("before", "after"), (self.before, self.after)):
             draw_intervals(axes, self.truth, held.mean, held.low, held.high)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from torchmist.figures.blank import blank_figure
+
 if TYPE_CHECKING:
     from torchmist.column_pairs import Pairwise
 
@@ -35,20 +37,13 @@ def heat_map(
     """
     if values not in ("normalized", "estimate"):
         raise ValueError(f"expected values 'normalized' or 'estimate', got {values!r}")
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError(
-            f"expected matplotlib for a heat map, got {error}; install it with "
-            f"pip install 'torchmist-mi[cli]'"
-        ) from error
     order = result.order()
     matrix = getattr(result, values)[np.ix_(order, order)].copy()
     np.fill_diagonal(matrix, np.nan)
     names = [f"{result.names[k]}{' *' if result.kinds[k] == 'labels' else ''}" for k in order]
     d = len(order)
     size = min(16.0, 2.6 + 0.32 * d)
-    figure = Figure(figsize=(size + 0.9, size), layout="constrained")
+    figure = blank_figure("a heat map", size + 0.9, size)
     axes = figure.subplots()
     top = 1.0 if values == "normalized" else None
     image = axes.imshow(matrix, vmin=0, vmax=top, cmap="magma_r")

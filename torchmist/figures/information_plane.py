@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from torchmist.figures.blank import blank_figure
+
 if TYPE_CHECKING:
     from torchmist.planes import PlaneRecord
 
@@ -28,14 +30,7 @@ def plane_figure(
     """
     if not records:
         raise ValueError("expected records to draw, got none; call measure first")
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError(
-            f"expected matplotlib for an information plane, got {error}; install it with "
-            f"pip install 'torchmist-mi[cli]'"
-        ) from error
-    figure = Figure(figsize=(5.6, 4.2), layout="constrained")
+    figure = blank_figure("an information plane", 5.6, 4.2)
     axes = figure.subplots()
     for k, name in enumerate(layers):
         own = [r for r in records if r.layer == name]

@@ -22,6 +22,7 @@ from torch import Tensor
 from torchmist.checks import UNSIGNED, check_axis, plain_tensor
 from torchmist.samples.column_marks import Discrete, column_marks, plain
 from torchmist.samples.object_columns import (
+    EXACT,
     label_fix,
     missing_values,
     object_codes,
@@ -34,7 +35,6 @@ __all__ = ["Discrete", "Kind", "Side", "array_tensor", "read_side"]
 
 Kind = Literal["label", "integer", "number", "real"]
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-_EXACT = 2**53  # integers up to here are exact in double precision
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,19 +105,33 @@ def read_side(
 
 
 def _array(value: Any, name: str) -> NDArray[Any]:
-    """A list or other sequence as an array without masked entries."""
+    """A list or other sequence as an array without masked entries.
+
+    Of what is no array, text beside numbers and missing values stays what it is: numpy would make
+    text of them all.
+    """
     if isinstance(value, np.ma.MaskedArray):
         hidden = int(np.sum(value.mask))
         if hidden:
             raise ValueError(missing_values(name, hidden))
         return np.asarray(value.data)
+    if isinstance(value, (list, tuple)) and value and all(isinstance(v, Tensor) for v in value):
+        value = [_tensor_array(v, name) for v in value]
     try:
-        return np.asarray(value)
+        array = np.asarray(value)
+        written = array.dtype.kind in "US" and not isinstance(value, np.ndarray)
+        return np.asarray(value, dtype=object) if written else array
     except ValueError as error:
         raise ValueError(
             f"expected {name} as a table with rows of one length, got {type(value).__name__} that "
             f"is none ({error}); pad or split it"
         ) from error
+
+
+def _tensor_array(value: Tensor, name: str) -> NDArray[Any]:
+    """A tensor of any kind as an array."""
+    plain: NDArray[Any] = plain_tensor(value, name).resolve_conj().resolve_neg().cpu().numpy()
+    return plain
 
 
 def array_tensor(array: NDArray[Any]) -> Tensor:
@@ -143,6 +157,8 @@ def _named_columns(value: Any) -> list[tuple[Any, Any]] | None:
         value = value.collect()  # a lazy frame
     if hasattr(value, "column_names") and hasattr(value, "to_pandas"):
         value = value.to_pandas()
+    if hasattr(value, "levels") and hasattr(value, "to_frame"):
+        value = value.to_frame()  # an index of several levels
     if not hasattr(value, "columns"):
         return None
     if hasattr(value, "iloc"):  # names of pandas may repeat
@@ -176,7 +192,7 @@ def _from_tensor(values: Tensor, name: str, discrete: Discrete, argument: str | 
         own = "number"
     kinds = tuple(_kind(own, mark) for mark in marks)
     if own != "number":
-        large = values.dtype == torch.int64 and bool((values.abs() > _EXACT).any())
+        large = values.dtype == torch.int64 and bool((values.abs() > EXACT).any())
         values = values.unique(return_inverse=True)[1] if large else values
         values = values.double()
     return Side(values, kinds, _names(keys, name), argument or "")
@@ -241,14 +257,18 @@ def _column(
     if hasattr(column, "to_numpy"):
         array = column.to_numpy() if dtype is None else column.to_numpy(dtype=dtype)
     else:
-        array = column.detach().cpu().numpy() if isinstance(column, Tensor) else np.array(column)
+        array = _tensor_array(column, where) if isinstance(column, Tensor) else np.array(column)
+    array = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
     if array.ndim != 1:
-        raise ValueError(f"expected {where} as one value for each row, got {list(array.shape)}")
+        raise ValueError(
+            f"expected {where} as one value for each row, got {list(array.shape)}; pass several "
+            f"columns by a name of their own each"
+        )
     if marked and array.dtype.kind not in "f":
         return object_codes(array, where), "label"
     if array.dtype.kind in "biuf":
         kind: Kind = "number" if array.dtype.kind == "f" else "integer"
-        large = array.dtype.kind in "iu" and len(array) and np.abs(array).max() > _EXACT
+        large = array.dtype.kind in "iu" and len(array) and np.abs(array).max() > EXACT
         return (object_codes(array, where) if large else array.astype(np.float64)), kind
     return object_numbers(array, where, fixes)
 

@@ -12,8 +12,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["label_fix", "missing_values", "object_codes", "object_numbers", "refusal", "those_rows"]
+__all__ = ["EXACT", "label_fix", "missing_values", "object_codes", "object_numbers", "refusal",
+           "those_rows"]  # fmt: skip
 
+EXACT = 2**53  # integers up to here are exact in double precision
 _DECIMALS = "convert the column with .astype(float), or .cast(float) in polars"
 _DATES = "convert them to numbers, for example to seconds since the first, or leave the column out"
 
@@ -49,14 +51,25 @@ def object_codes(array: NDArray[Any], where: str) -> NDArray[np.float64]:
         missing = int(np.isnat(array).sum()) if array.dtype.kind in "Mm" else 0
         if missing:
             raise ValueError(missing_values(where, missing))
-        codes: NDArray[Any] = np.unique(array, return_inverse=True)[1]
-        return codes.reshape(-1).astype(np.float64)
+        return _ranks(array)
     items = array.tolist()
     missing = sum(map(_is_missing, items))
     if missing:
         raise ValueError(missing_values(where, missing))
-    code = {item: k for k, item in enumerate(dict.fromkeys(items))}
+    try:
+        code = {item: k for k, item in enumerate(dict.fromkeys(items))}
+    except TypeError as error:
+        raise TypeError(
+            f"expected labels in {where} that can be told apart, got {error}; make text of them, "
+            f"for example with [str(value) for value in values]"
+        ) from error
     return np.array([code[item] for item in items], np.float64)
+
+
+def _ranks(array: NDArray[Any]) -> NDArray[np.float64]:
+    """From 0, equal where the values are."""
+    codes: NDArray[Any] = np.unique(array, return_inverse=True)[1]
+    return codes.reshape(-1).astype(np.float64)
 
 
 def object_numbers(
@@ -77,8 +90,10 @@ def object_numbers(
     if present and all(isinstance(item, (int, float, np.number)) for item in present):
         if missing:
             raise ValueError(missing_values(where, len(missing)))
-        whole = all(isinstance(item, (int, np.integer)) for item in items)
-        return np.array(items, np.float64), "integer" if whole else "number"
+        if not all(isinstance(item, (int, np.integer)) for item in items):
+            return np.array(items, np.float64), "number"
+        large = max(map(abs, items)) > EXACT
+        return (_ranks(array) if large else np.array(items, np.float64)), "integer"
     example = next((v for v in present if not isinstance(v, (int, float))), None)
     if isinstance(example, (str, bytes)):
         raise TypeError(refusal(where, f"text such as {example!r}", fixes[0]))
