@@ -258,3 +258,35 @@ def test_help_says_that_no_other_columns_are_labels(command: str, capsys) -> Non
     with pytest.raises(SystemExit):
         main([command, "--help"])
     assert "these and no others" in " ".join(capsys.readouterr().out.split())
+
+
+def test_names_with_commas_stand_in_double_quotes(tmp_path: Path, capsys) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text('"size, cm",b\n' + "".join(f"{k % 7},{k % 5}\n" for k in range(70)))
+    assert main(["estimate", str(path), "--x", '"size, cm"', "--y", "b"]) == 0
+    assert 'I("size, cm"; b) = ' in capsys.readouterr().out
+    assert main(["estimate", str(path), "--x", "size, cm", "--y", "b"]) == 2
+    assert "write names with commas in double quotes" in capsys.readouterr().err
+
+
+def test_a_first_row_of_data_is_no_header(tmp_path: Path, capsys) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text("0.5,1\n" * 9)
+    assert main(["estimate", str(path), "--x", "a", "--y", "b"]) == 2
+    assert "write a line with names above it" in capsys.readouterr().err
+
+
+def test_text_in_another_encoding_is_to_be_saved_in_utf_8(tmp_path: Path, capsys) -> None:
+    path = tmp_path / "data.csv"
+    path.write_bytes(("größe,b\n" + "1,2\n" * 9).encode("latin-1"))
+    assert main(["estimate", str(path), "--x", "größe", "--y", "b"]) == 2
+    assert "a .csv file in UTF-8, could not read it" in capsys.readouterr().err
+
+
+def test_fields_of_a_structured_array_are_columns(tmp_path: Path, capsys) -> None:
+    values, path = np.random.default_rng(0).normal(size=(60, 2)), tmp_path / "data.npy"
+    np.save(path, np.rec.fromarrays(values.T, names="a,b"))
+    command = ["estimate", str(path), "--model", "mist-fast", "--json"]
+    assert main([*command, "--x", "a", "--y", "b"]) == 0
+    expected = torchmist.estimate(*values.T, model="mist-fast").mean
+    assert json.loads(capsys.readouterr().out)["mean"] == pytest.approx(expected)

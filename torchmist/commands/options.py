@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 from torchmist.checks import MIN_SAMPLES
@@ -10,7 +11,7 @@ __all__ = ["check_folder", "check_picture", "check_rows", "split_names"]
 
 
 def split_names(text: str, option: str) -> list[str]:
-    """The names in a list separated by commas.
+    """The names in a list separated by commas; one that holds a comma stands in double quotes.
 
     Raises:
         ValueError: for an empty name, and for one that is there twice.
@@ -18,8 +19,11 @@ def split_names(text: str, option: str) -> list[str]:
     Example:
         >>> split_names("a, b", "--x")
         ['a', 'b']
+        >>> split_names('"size, cm", b', "--x")
+        ['size, cm', 'b']
     """
-    names = [name.strip() for name in text.split(",")]
+    cells = next(csv.reader([text], skipinitialspace=True), [])
+    names = [name.strip() for name in cells or [""]]
     if not all(names):
         raise ValueError(f"expected column names separated by commas, got {text!r}")
     twice = sorted({name for name in names if names.count(name) > 1})

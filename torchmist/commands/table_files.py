@@ -6,7 +6,7 @@ Legend: ``N`` rows, ``d`` columns.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,8 +41,8 @@ class TableFile:
 
     @classmethod
     def read(cls, path: Path) -> TableFile:
-        """A ``.csv``, ``.parquet``, ``.npy`` (columns are numbers from 0) or ``.npz`` (arrays are
-        names) file.
+        """A ``.csv``, ``.parquet``, ``.npy`` (columns are numbers from 0, or the fields of a
+        structured array) or ``.npz`` (arrays are names) file.
 
         Raises:
             ValueError: for a missing, empty or unreadable file, or another format.
@@ -111,6 +111,7 @@ class TableFile:
         if missing:
             raise ValueError(
                 f"expected columns {missing} in {self.path.name}, found {list(self.columns)}"
+                f"{_unnamed(self.columns)}{_with_commas(self.columns)}"
             )
         for name in names:
             _check_axes(self.columns[name], f"{name} of {self.path.name}")
@@ -129,6 +130,18 @@ def read_columns(path: Path, names: Sequence[str], *, labels: bool = False) -> N
 
 class _FileError(ValueError):
     """What is wrong with a file that could be read."""
+
+
+def _unnamed(names: Iterable[str]) -> str:
+    """What to do where the names of columns are numbers with a point, as of a first row of data."""
+    numbers = any("." in name and not _is_text(name) for name in names)
+    return "; if these are its first row, write a line with names above it" if numbers else ""
+
+
+def _with_commas(names: Iterable[str]) -> str:
+    """How to name columns that have a comma in their names."""
+    found = [name for name in names if "," in name]
+    return f"; write names with commas in double quotes, '\"{found[0]}\"'" if found else ""
 
 
 def _is_categorical(column: Any) -> bool:
@@ -198,6 +211,8 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
         with np.load(path, allow_pickle=False) as file:
             return {name: np.atleast_1d(file[name]) for name in file.files}
     matrix = np.atleast_1d(np.load(path, allow_pickle=False))
+    if matrix.dtype.names:
+        return {name: matrix[name] for name in matrix.dtype.names}
     _check_axes(matrix, path.name)
     matrix = matrix[:, None] if matrix.ndim == 1 else matrix
     return {str(i): matrix[:, i] for i in range(matrix.shape[1])}
@@ -215,7 +230,10 @@ def _read(path: Path) -> dict[str, Any]:
         raise ValueError(f"expected a file at {path}, found {found}")
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
-        raise ValueError(f"expected a .csv, .parquet, .npy or .npz file, got {path.name}")
+        raise ValueError(
+            f"expected a .csv, .parquet, .npy or .npz file, got {path.name}; save it as "
+            f"one of these"
+        )
     if path.stat().st_size == 0:
         raise ValueError(f"expected columns in {path.name}, the file is empty")
     try:
@@ -227,6 +245,11 @@ def _read(path: Path) -> dict[str, Any]:
         ) from error
     except (PermissionError, _FileError):
         raise
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"expected {path.name} to be a {path.suffix} file in UTF-8, could not read it: "
+            f"{error}; save it in that encoding"
+        ) from error
     except Exception as error:
         raise ValueError(
             f"expected {path.name} to be a {path.suffix} file, could not read it: {error}"
