@@ -220,3 +220,61 @@ def test_numbers_of_processes_that_mean_nothing_are_errors(table, n_jobs) -> Non
     ):
         with pytest.raises(ValueError, match="expected n_jobs to be None or an int other than 0"):
             call()
+
+
+def mixed(y: np.ndarray) -> pd.DataFrame:
+    """Text that tells the sign of ``y``, a category that tells nothing, and a bool."""
+    text = np.where(y > 0, "high", "low")
+    kind = pd.Categorical(np.resize(["a", "b"], len(y)))
+    return pd.DataFrame({"text": text, "kind": kind, "large": np.abs(y) > 1, "noise": y[::-1]})
+
+
+@pytest.mark.parametrize("output", ["default", "pandas"])
+def test_chosen_text_and_categories_come_out_as_they_are(table, output: str) -> None:
+    data = mixed(table[1])
+    selector = MutualInfoSelector(2, discrete_features=["text", "kind", "large"])
+    found = selector.set_output(transform=output).fit_transform(data, table[1])
+    chosen = data[["text", "large"]]
+    if output == "pandas":
+        pd.testing.assert_frame_equal(found, chosen)
+    else:
+        assert isinstance(found, np.ndarray) and (found == chosen.to_numpy()).all()
+
+
+def test_a_frame_of_polars_keeps_the_types_of_its_columns(table) -> None:
+    polars = pytest.importorskip("polars")
+    data = polars.DataFrame({"a": table[0][:, 0], "text": ["a", "b"] * 300, "flag": table[1] > 0})
+    selector = MutualInfoSelector(2, discrete_features=["text"]).set_output(transform="polars")
+    assert selector.fit_transform(data, table[1]).equals(data.select("a", "flag"))
+
+
+@pytest.mark.parametrize("seed", [np.random.RandomState, np.random.default_rng])
+def test_generators_of_numpy_seed_the_draw_of_rows(table, seed) -> None:
+    first, again = (mutual_info(*table, max_samples=100, random_state=seed(3)) for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+
+
+def test_without_a_seed_each_draw_of_rows_is_another(table) -> None:
+    draws = [mutual_info(*table, max_samples=50, random_state=None) for _ in range(2)]
+    assert (draws[0] != draws[1]).any()
+
+
+def test_a_seed_that_is_none_is_refused(table) -> None:
+    with pytest.raises(TypeError, match="random_state to be an int, a RandomState .*got str"):
+        mutual_info(*table, max_samples=50, random_state="0")
+
+
+def test_dicts_structured_arrays_and_half_precision_are_tables(table) -> None:
+    x, y = table
+    expected = mutual_info(x, y)
+    named = {f"x{k}": column for k, column in enumerate(x.T)}
+    np.testing.assert_array_equal(mutual_info(named, y), expected)
+    fields = np.rec.fromarrays(x.T, names=list(named))
+    np.testing.assert_array_equal(mutual_info(fields, y), expected)
+    half = torch.tensor(y).bfloat16()
+    np.testing.assert_array_equal(mutual_info(x, half), mutual_info(x, half.float()))
+
+
+def test_notes_name_the_argument_of_the_scores(table) -> None:
+    with pytest.warns(UserWarning, match="then pass discrete_features=False"):
+        mutual_info(table[0], table[1] > 0, discrete_features=[0], max_samples=313)

@@ -52,12 +52,14 @@ class Columns:
 
     ``values`` ``[N, F]``, labels as codes from 0; ``names``, ``taken``, ``classes`` ``[F]``: what
     errors call a column, what it is taken for, and the number of its classes (0 of numbers).
+    ``argument``: what the user calls the marks of labels.
     """
 
     values: Tensor
     names: tuple[str, ...]
     taken: tuple[Taken, ...]
     classes: tuple[int, ...]
+    argument: str = ""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -69,11 +71,12 @@ class Columns:
             tuple(self.names[k] for k in places),
             tuple(self.taken[k] for k in places),
             tuple(self.classes[k] for k in places),
+            self.argument,
         )
 
     def rows(self, chosen: Tensor) -> Columns:
         """The same columns of some rows, with codes from 0 again."""
-        return _coded(self.values[chosen], self.names, self.taken)
+        return _coded(self.values[chosen], self.names, self.taken, self.argument)
 
     def codes(self, place: int) -> Tensor:
         """Labels ``[N]`` as integers."""
@@ -84,14 +87,14 @@ class Columns:
         return float(code_entropy(self.codes(place)[None])[0])
 
 
-def _coded(values: Tensor, names: Sequence[str], taken: Sequence[Taken]) -> Columns:
+def _coded(values: Tensor, names: Sequence[str], taken: Sequence[Taken], argument: str) -> Columns:
     values, classes = values.clone(), [0] * len(names)
     for k, kind in enumerate(taken):
         if kind == "labels":
             found, codes = values[:, k].unique(return_inverse=True)
             values[:, k] = codes.to(values.dtype)
             classes[k] = len(found)
-    return Columns(values, tuple(names), tuple(taken), tuple(classes))
+    return Columns(values, tuple(names), tuple(taken), tuple(classes), argument)
 
 
 def read_table(
@@ -137,7 +140,7 @@ def read_table(
     if values.dtype != torch.float64:
         values = values.float()
     taken = [_taken(values[:, k], kind, target) for k, kind in enumerate(side.kinds)]
-    return _coded(values, side.names, taken)
+    return _coded(values, side.names, taken, side.argument)
 
 
 def _taken(column: Tensor, kind: Kind, target: Tensor | None) -> Taken:
@@ -339,4 +342,4 @@ def _side(columns: Columns, name: str) -> Side:
     kinds: tuple[Kind, ...] = tuple(
         "label" if kind == "labels" else "real" for kind in columns.taken
     )
-    return Side(columns.values, kinds, columns.names, f"discrete_{name}")
+    return Side(columns.values, kinds, columns.names, columns.argument or f"discrete_{name}")

@@ -10,12 +10,9 @@ Legend: ``N`` samples, ``F`` features.
 from __future__ import annotations
 
 import numbers
-from collections import Counter
-from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from torchmist.diagnostics.row_order import order_notes
@@ -23,11 +20,23 @@ from torchmist.functional import Model
 from torchmist.progress import Bar
 from torchmist.samples.columns import Discrete
 from torchmist.scores import Columns, read_table
+from torchmist.scoring.feature_tables import (
+    Marked,
+    Seed,
+    check_names,
+    chosen_rows,
+    drawn_rows,
+    feature_tables,
+    mixed_frame,
+    read_target,
+    table_shape,
+)
 from torchmist.scoring.parallel import check_jobs, parallel_joint, parallel_scores
 
 try:
     from sklearn.base import BaseEstimator
     from sklearn.feature_selection import SelectorMixin
+    from sklearn.utils._set_output import _get_output_config
     from sklearn.utils.validation import check_is_fitted, validate_data
 except ImportError as error:
     raise ImportError(
@@ -38,10 +47,7 @@ except ImportError as error:
 __all__ = ["MutualInfoSelector", "mutual_info"]
 
 Method = Literal["relevance", "mrmr", "joint"]
-Marked = bool | Literal["auto"]
-_DENSE = 4096  # columns of a sparse matrix that are made dense at once
 _JOINT_SAMPLES = 2000
-_LEAST = 10  # samples to draw
 
 
 def mutual_info(
@@ -52,7 +58,7 @@ def mutual_info(
     discrete_target: Marked = "auto",
     model: Model = "mist-pairs",
     max_samples: int | None = None,
-    random_state: int = 0,
+    random_state: Seed = 0,
     n_jobs: int | None = None,
     progress: bool = False,
 ) -> NDArray[np.float64]:
@@ -65,7 +71,8 @@ def mutual_info(
     come from counts and nearest neighbours (:mod:`torchmist.scoring.many_rows`).
 
     Args:
-        X: ``[N, F]`` array, tensor (also on a GPU), sparse matrix, or frame of pandas or polars.
+        X: ``[N, F]`` array, tensor (also on a GPU), sparse matrix, dict of columns, or frame of
+            pandas or polars.
         y: ``[N]``; text is class labels.
         discrete_features: which columns are labels: ``"auto"``
             (:func:`torchmist.scores.read_table` has the rules), True, False, or names, indices or a
@@ -75,7 +82,7 @@ def mutual_info(
             any number of rows; ``"mist-fast"`` and ``"mist"`` score by weights for sets of
             columns, which takes ten to two hundred times as long.
         max_samples: score from this many rows, drawn without replacement; all by default.
-        random_state: seed of that draw.
+        random_state: seed of that draw: an int, a generator of numpy, or None for a new one.
         n_jobs: processes of joblib over features. With None what ``joblib.parallel_config`` says:
             its Dask and Ray backends spread wide tables over machines.
         progress: show a bar, where tqdm is installed.
@@ -94,94 +101,20 @@ def mutual_info(
         1
     """
     check_jobs(n_jobs)
-    count, features = _shape(X)
+    X = X.collect() if hasattr(X, "collect") else X  # a lazy frame
+    count, features = table_shape(X)
     order_notes(X=X, y=y)
-    target = _read_target(y, discrete_target)
+    target = read_target(y, discrete_target)
     if count != len(target.values):
         raise ValueError(
             f"expected as many rows in X as in y, got {count} and {len(target.values)}"
         )
-    rows = _drawn(count, max_samples, random_state)
+    rows = drawn_rows(count, max_samples, random_state)
     out = []
     with Bar(features, "feature", progress) as bar:
-        for table in _tables(X, features, discrete_features, target):
-            out.append(parallel_scores(*_chosen(rows, table, target), model, n_jobs, bar))
+        for table in feature_tables(X, features, discrete_features, target):
+            out.append(parallel_scores(*chosen_rows(rows, table, target), model, n_jobs, bar))
     return np.concatenate(out)
-
-
-def _shape(X: Any) -> tuple[int, int]:
-    """Rows and columns of a table."""
-    shape = np.shape(X) if not hasattr(X, "shape") else tuple(X.shape)
-    if len(shape) != 2:
-        raise ValueError(f"expected X of shape [N, F], got {list(shape)}; reshape your data")
-    return shape
-
-
-def _check_names(frame: Any) -> None:
-    """Raise unless the names of a frame differ, as those of selected features have to."""
-    counts = Counter(str(name) for name in frame.columns)
-    twice = [name for name, count in counts.items() if count > 1]
-    if twice:
-        raise ValueError(
-            f"expected X with a name of its own for each column, got {twice} more than once; "
-            f"rename them, or pass X.to_numpy()"
-        )
-
-
-def _tables(X: Any, count: int, discrete: Discrete, target: Columns) -> Iterator[Columns]:
-    """The ``count`` features: at once, or those of a sparse matrix in dense parts."""
-    beside = target.values[:, 0].cpu()
-    if not hasattr(X, "tocsc"):
-        yield read_table(X, "X", discrete, beside, "discrete_features")
-        return
-    columns, marks = X.tocsc(), _marks(X, count, discrete)
-    for start in range(0, count, _DENSE):
-        part = slice(start, start + _DENSE)
-        marked = marks[part] if isinstance(marks, list) else marks
-        yield read_table(columns[:, part], "X", marked, beside, "discrete_features")
-
-
-def _read_target(y: Any, discrete: Marked) -> Columns:
-    if discrete not in (True, False, "auto"):
-        raise ValueError(f"expected discrete_target to be True, False or 'auto', got {discrete!r}")
-    array = y if hasattr(y, "dtype") else np.asarray(y)
-    if discrete == "auto" and getattr(array.dtype, "kind", "") in "OUS":
-        values = np.asarray(array).ravel().tolist()
-        discrete = True if any(isinstance(v, (str, bytes)) for v in values) else discrete
-    target = read_table(y, "y", discrete, argument="discrete_target")
-    if len(target) != 1:
-        raise ValueError(f"expected y of shape [N], got {len(target)} columns; take one at a time")
-    return target
-
-
-def _drawn(n: int, most: int | None, seed: int) -> torch.Tensor | None:
-    """Rows to score from; None for all."""
-    if most is None or most >= n:
-        return None
-    if most < _LEAST:
-        raise ValueError(f"expected max_samples of at least {_LEAST}, got {most}")
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randperm(n, generator=generator, device="cpu")[:most].sort().values
-
-
-def _chosen(rows: torch.Tensor | None, table: Columns, target: Columns) -> tuple[Columns, Columns]:
-    """Both tables of the rows to score from."""
-    if rows is None:
-        return table, target
-    return table.rows(rows.to(table.values.device)), target.rows(rows.to(target.values.device))
-
-
-def _marks(X: Any, count: int, discrete: Discrete) -> Discrete:
-    """Listed columns of a sparse matrix as a mask of all of them."""
-    if isinstance(discrete, (bool, str)):
-        return discrete
-    items: list[Any] = [v.item() if isinstance(v, np.generic) else v for v in discrete]
-    if items and all(isinstance(v, bool) for v in items):
-        return items
-    wrong = [v for v in items if not isinstance(v, int) or not -count <= v < count]
-    if wrong:
-        raise ValueError(f"expected discrete_features to hold columns of X, got {wrong}")
-    return [k in {v % count for v in items} for k in range(count)]
 
 
 class MutualInfoSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]
@@ -203,8 +136,7 @@ class MutualInfoSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]
         joint_model: weights for sets with numbers; ``"mist-fast"`` takes a sixth of the time of
             ``"mist"`` and sees fewer interactions.
         max_samples: rows to score from, drawn once; None for all (2,000 of them for ``"joint"``).
-        random_state: seed of that draw.
-        n_jobs, progress: as in :func:`mutual_info`.
+        random_state, n_jobs, progress: as in :func:`mutual_info`.
 
     Attributes:
         scores_: ``[F]`` nats: I(X_f; y) of each feature by itself.
@@ -231,7 +163,7 @@ class MutualInfoSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]
         model: Model = "mist-pairs",
         joint_model: Model = "mist",
         max_samples: int | None = None,
-        random_state: int = 0,
+        random_state: Seed = 0,
         n_jobs: int | None = None,
         progress: bool = False,
     ) -> None:
@@ -265,20 +197,22 @@ class MutualInfoSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]
         order_notes(X=X, y=y)
         frame = hasattr(X, "columns")  # whose columns have types of their own
         if frame:
-            _check_names(X)
+            check_names(X)
             validate_data(self, X, y, skip_check_array=True)
         else:
             text = self.discrete_features not in ("auto", False)  # text is labels if marked
             kind = None if text else "numeric"
             X, y = validate_data(self, X, y, dtype=kind, accept_sparse=("csc", "csr"))
-        target = _read_target(y, self.discrete_target)
+        target = read_target(y, self.discrete_target)
         beside = target.values[:, 0]
         table = read_table(X, "X", self.discrete_features, beside, "discrete_features")
         count = self._count(len(table))
         most = self.max_samples
         if most is None and self.method == "joint":
             most = _JOINT_SAMPLES
-        table, target = _chosen(_drawn(len(target.values), most, self.random_state), table, target)
+        table, target = chosen_rows(
+            drawn_rows(len(target.values), most, self.random_state), table, target
+        )
         steps = len(table) * (1 if self.method == "relevance" else count)
         with Bar(steps, "feature", self.progress) as bar:
             self.scores_ = parallel_scores(table, target, self.model, self.n_jobs, bar)
@@ -290,6 +224,21 @@ class MutualInfoSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]
             else:
                 self._fit_joint(table, target, count, bar)
         return self
+
+    def transform(self, X: Any) -> Any:
+        """The chosen columns of ``X``: an array, or what ``set_output`` says.
+
+        Of frames with text or categories a frame keeps the types of its columns, and an array
+        holds objects where the chosen columns are not numbers alone.
+        """
+        if not mixed_frame(X):
+            return super().transform(X)
+        check_is_fitted(self, "ranking_")
+        validate_data(self, X, reset=False, skip_check_array=True)
+        places = np.flatnonzero(self._get_support_mask()).tolist()
+        chosen = X.iloc[:, places] if hasattr(X, "iloc") else X[:, places]
+        as_array = _get_output_config("transform", self)["dense"] == "default"
+        return np.asarray(chosen) if as_array else chosen
 
     def _count(self, features: int) -> int:
         wanted = self.n_features_to_select
