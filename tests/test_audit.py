@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -53,8 +55,8 @@ def test_audit_is_reproducible_and_leaves_the_global_state_alone() -> None:
     [
         (torch.zeros(20, 2), {}, "expected columns that vary"),
         (torch.randn(2, 20, 2), {}, "audit one dataset at a time"),
-        (torch.arange(20), {}, r"floating point, got torch.int64; .* pass x.astype\(float\)"),
-        (torch.ones(20, 2, dtype=torch.int32), {}, "floating point, got torch.int32"),
+        (torch.arange(20), {}, r"floating point, got integers alone; .* pass x.astype\(float\)"),
+        (torch.ones(20, 2, dtype=torch.int32), {}, "floating point, got integers"),
         (torch.randn(20), {"bins": (1,)}, "expected bins from 2 to 20"),
         (torch.randn(20), {"bins": 3}, "expected bins as a tuple.*got 3"),
         (torch.randn(20), {"bins": ()}, r"expected bins as a tuple.*got \(\)"),
@@ -66,6 +68,19 @@ def test_audit_is_reproducible_and_leaves_the_global_state_alone() -> None:
 def test_wrong_input_is_an_error(x: torch.Tensor, arguments: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         audit(x, **arguments)
+
+
+def test_frames_and_dicts_are_audited_as_their_matrix() -> None:
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    options = {"bins": (2,), "noise": (0.1,), "model": "mist-fast"}
+    expected = audit(x, **options)
+    assert audit(pd.DataFrame(x, columns=["a", "b"]).convert_dtypes(), **options) == expected
+    assert audit({"a": x[:, 0], "b": torch.tensor(x[:, 1])}, **options) == expected
+
+
+def test_text_is_not_to_be_encoded_for_an_audit() -> None:
+    with pytest.raises(TypeError, match="text such as 'a'; numbers alone are taken here"):
+        audit(np.array(["a", "b"] * 10))
 
 
 def test_the_columns_are_ranked_once_for_all_targets(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,3 +72,21 @@ def test_values_that_are_not_at_hand_are_no_classes(small) -> None:
         torch.testing.assert_close(value, torchmist.mist_mi(codes, labels, model=small))
     compiled = torch.compile(lambda z: z + 1 if one_hot(z) else z - 1, backend="eager")
     torch.testing.assert_close(compiled(CODES), CODES - 1)
+
+
+@pytest.mark.parametrize("call", [torchmist.mist_mi, torchmist.MIRegularizer()], ids=["", "module"])
+def test_labels_that_losses_leave_out_are_named_unless_masked(call) -> None:
+    labels = LABELS.where(torch.arange(64) > 9, -100)
+    with pytest.warns(UserWarning, match=r"y holds the label -100.*mask=y != -100"):
+        call(SOFT, labels)
+    torchmist.checks._warned.clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = call(SOFT, labels, mask=labels != -100)
+    torch.testing.assert_close(found, call(SOFT[10:], LABELS[10:]))
+
+
+def test_num_classes_says_how_to_leave_rows_without_a_label_out() -> None:
+    labels = LABELS.where(torch.arange(64) > 9, -100)
+    with pytest.raises(ValueError, match=r"got -100 to 3; leave out rows .* mask=y != -100"):
+        torchmist.mist_mi(SOFT, labels, num_classes=4)

@@ -180,3 +180,11 @@ def test_blocks_above_half_of_the_rows_are_refused() -> None:
 def test_lags_may_be_a_number_of_numpy() -> None:
     x, y = np.random.default_rng(12).normal(size=(2, 100))
     assert lagged(x, y, np.int64(2), permutations=0).lags.tolist() == [-2, -1, 0, 1, 2]
+
+
+@pytest.mark.parametrize("kind", [np.random.RandomState, np.random.default_rng])
+def test_generators_of_numpy_seed_the_permutations(kind) -> None:
+    x, y = np.random.default_rng(5).normal(size=(2, 80))
+    one, again = (lagged(x, y, 1, permutations=19, random_state=kind(3)) for _ in range(2))
+    assert (one.chance == again.chance).all()
+    assert transfer_entropy(x, y, permutations=3, random_state=None).p_value > 0

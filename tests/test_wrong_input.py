@@ -146,6 +146,30 @@ def test_errors_of_a_goal_name_the_side_that_was_passed(small) -> None:
         term(LABELS, Y / 0)
 
 
+@pytest.mark.parametrize("columns", [(1, 1), (3, 2)], ids=["fewer", "the same two turned round"])
+def test_a_goal_is_for_one_pair_of_variables(small, columns) -> None:
+    term = torchmist.MIRegularizer(small, goal="minimize")
+    term(X, torch.cat([Y, Y[:, :1]], 1))
+    z, y = (torch.zeros(80, d) + X[:, :1] for d in columns)
+    words = f"first call, 2 and 3, got {columns[0]} and {columns[1]} .*one MIRegularizer for each"
+    with pytest.raises(ValueError, match=words):
+        term(z, y)
+
+
+@pytest.mark.parametrize(
+    ("mask", "error", "match"),
+    [
+        (np.ones(80, bool), TypeError, r"got ndarray; convert it with torch.as_tensor\(mask\)"),
+        (torch.ones(80), TypeError, "got torch.float32; convert it with mask > 0"),
+        (torch.ones(80, 1, dtype=torch.bool), ValueError, r"got \[80, 1\].* mask.all\(-1\)"),
+    ],
+    ids=["array", "numbers", "column"],
+)
+def test_a_mask_is_a_bool_tensor_of_samples(small, mask, error, match) -> None:
+    with pytest.raises(error, match=match):
+        torchmist.mist_mi(X, Y, model=small, mask=mask)
+
+
 def test_a_check_takes_a_step_at_least(small) -> None:
     with pytest.raises(ValueError, match="expected steps to be an int of at least 1, got 0"):
         torchmist.MIRegularizer(small).check(X, Y, steps=0)

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from torchmist.checks import check_side
-from torchmist.estimation import as_tensor, estimate_sorted
+from torchmist.estimation import estimate_sorted
 from torchmist.figures.blank import blank_figure
 from torchmist.figures.intervals import draw_intervals
 from torchmist.functional import Model
@@ -127,7 +127,8 @@ def audit(
     """Check the estimator on targets that are made from ``x`` and whose MI with it is exact.
 
     Args:
-        x: ``[N]`` or ``[N, d]``, floating point; the data that estimates are wanted for.
+        x: ``[N]`` or ``[N, d]``, as for :func:`~torchmist.estimate`, with a column of floating
+            point at least; the data that estimates are wanted for.
         model: as in :func:`~torchmist.estimate`.
         bins: numbers of bins of the targets.
         noise: probabilities in [0, 1) that the channel replaces a bin.
@@ -161,13 +162,13 @@ def audit(
 
 def _checked(x: Any, bins: tuple[int, ...], noise: tuple[float, ...]) -> Tensor:
     """The data of an audit, ``[N, d]`` double precision on the CPU."""
-    values = as_tensor(x, "x")
-    if not values.is_floating_point():
+    side = read_side(x, "x", argument=None)
+    if not {"number", "real"} & set(side.kinds):
         raise ValueError(
-            f"expected x to be floating point, got {values.dtype}; an audit makes its targets from "
-            f"numbers: if these are numbers pass x.astype(float), of a tensor x.double()"
+            "expected x to be floating point, got integers alone; an audit makes its targets from "
+            "numbers: if these are numbers pass x.astype(float), of a tensor x.double()"
         )
-    data = check_side(values, "x")
+    values, data = side.values, check_side(side.values, "x")
     if len(data) != 1:
         raise ValueError(
             f"expected x of shape [N] or [N, d], got {list(values.shape)}; audit one dataset at a "

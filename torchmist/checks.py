@@ -129,7 +129,8 @@ def _labels(value: Tensor, name: str) -> Tensor:
     elif value.dim() != 1:
         raise ValueError(
             f"expected integer {name} to be class labels of shape [N], [N, 1] or [B, N, 1], got "
-            f"{list(value.shape)}; cast counts or codes to float with {name}.float()"
+            f"{list(value.shape)}; pass {name}.argmax(-1) of one-hot columns, {name}[..., None] of "
+            f"a label for each sample of each dataset, {name}.float() of counts or codes"
         )
     classes, index = value.unique(return_inverse=True)
     if len(classes) <= 2:
@@ -296,12 +297,14 @@ def check_mask(mask: Tensor | None, x: Tensor, least: int = MIN_SAMPLES) -> Tens
     if mask is None:
         return None
     if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
-        kind = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
-        raise TypeError(f"expected mask to be a bool tensor, got {kind}; convert it with mask > 0")
+        kind, fix = type(mask).__name__, "torch.as_tensor(mask)"
+        if isinstance(mask, Tensor):
+            kind, fix = str(mask.dtype), "mask > 0"
+        raise TypeError(f"expected mask to be a bool tensor, got {kind}; convert it with {fix}")
     if mask.shape not in (x.shape[:2], x.shape[1:2]):
         raise ValueError(
             f"expected mask of shape {list(x.shape[1:2])} or {list(x.shape[:2])}, one entry for "
-            f"each sample, got {list(mask.shape)}"
+            f"each sample, got {list(mask.shape)}; drop other axes, as with mask.all(-1)"
         )
     mask = mask.expand(x.shape[:2])
     if visible((mask.sum(-1) >= least).all()) is False:

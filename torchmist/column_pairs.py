@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from torchmist.checks import MIN_SAMPLES, check_count, check_level
 from torchmist.functional import Model
+from torchmist.numerics.seeds import Seed, as_seed
 from torchmist.progress import Bar
 from torchmist.samples.columns import Discrete
 from torchmist.scores import Columns, read_table, score_columns
@@ -112,7 +113,7 @@ def pairwise(
     level: float = 0.9,
     model: Model = "mist-pairs",
     max_samples: int | None = None,
-    random_state: int | np.random.Generator | np.random.RandomState | None = 0,
+    random_state: Seed = 0,
     progress: bool = False,
 ) -> Pairwise:
     """I of every pair of columns of a table, with intervals.
@@ -145,7 +146,7 @@ def pairwise(
     columns = read_table(table, "table", discrete, argument="discrete")
     if len(columns) < 2:
         raise ValueError(f"expected a table of at least two columns, got {len(columns)}")
-    columns = _sampled(columns, max_samples, _seed(random_state))
+    columns = _sampled(columns, max_samples, as_seed(random_state))
     d = len(columns)
     entropies = np.full(d, np.nan)
     out = np.full((3, d, d), np.inf)
@@ -160,17 +161,6 @@ def pairwise(
                 out[:, k + 1 :, k] = out[:, k, k + 1 :]
     kinds, names = tuple(columns.taken), _plain_names(table, columns)
     return Pairwise(out[0], out[1], out[2], names, kinds, entropies, level)
-
-
-def _seed(state: int | np.random.Generator | np.random.RandomState | None) -> int:
-    """A seed, drawn from what is none."""
-    if state is None:
-        state = np.random.default_rng()
-    if isinstance(state, np.random.Generator):
-        return int(state.integers(2**31))
-    if isinstance(state, np.random.RandomState):
-        return int(state.randint(2**31 - 1))
-    return check_count(state, "random_state", 0)
 
 
 def _sampled(columns: Columns, most: int | None, seed: int) -> Columns:

@@ -112,6 +112,7 @@ class Critic(nn.Module):
     """
 
     weights: Tensor | None
+    _dims: tuple[int, int] | None = None  # columns of both sides, as first called
     first: Tensor | None
     second: Tensor | None
     steps: Tensor | None
@@ -206,18 +207,20 @@ class Critic(nn.Module):
         Raises:
             ValueError: when the columns are not those of the first call.
         """
-        self._dims = z.shape[-1], y.shape[-1]
-        shapes = self._shapes(*self._dims)
+        dims = z.shape[-1], y.shape[-1]
+        shapes = self._shapes(*dims)
         size = sum(o * i + o for o, i in shapes)
         if self.weights is None:
             with torch.inference_mode(False), torch.no_grad():  # it is to learn outside of them
                 self.weights = self._started(shapes, z.device)
-        if self.weights.numel() != size:
+        if self.weights.numel() != size or self._dims not in (None, dims):
+            first = "" if self._dims is None else f", {self._dims[0]} and {self._dims[1]}"
             raise ValueError(
-                f"expected z and y with the columns of the first call, got {self._dims[0]} and "
-                f"{self._dims[1]} (or a state of other sizes was loaded); use one MIRegularizer "
+                f"expected z and y with the columns of the first call{first}, got {dims[0]} and "
+                f"{dims[1]} (or a state of other sizes was loaded); use one MIRegularizer "
                 f"for each pair of variables"
             )
+        self._dims = dims
         if self.weights.device != z.device:
             self.to(z.device)
         return self.weights
@@ -241,6 +244,7 @@ class Critic(nn.Module):
     ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
         """Predictions and embedding from z, and from y."""
         layers, place = [], 0
+        assert self._dims is not None
         for outputs, inputs in self._shapes(*self._dims):
             matrix = weights[place : place + outputs * inputs].view(outputs, inputs)
             place += outputs * inputs

@@ -37,6 +37,7 @@ from torchmist.diagnostics.row_order import order_notes
 from torchmist.estimation import MIEstimate, estimate
 from torchmist.figures.blank import blank_figure
 from torchmist.functional import Model
+from torchmist.numerics.seeds import Seed, as_seed
 from torchmist.permutation_tests.autocorrelation import block_length, block_rows, spacing
 from torchmist.permutation_tests.permutations import permutation_p_value, shuffled_blocks
 from torchmist.progress import Bar
@@ -106,7 +107,7 @@ class TransferEntropy:
 def lagged(
     x: Any, y: Any, lags: int | Iterable[int] = 10, *, permutations: int = 199,
     block: int | None = None, level: float = 0.9, discrete_x: Discrete = "auto",
-    discrete_y: Discrete = "auto", model: Model = "mist-pairs", random_state: int = 0,
+    discrete_y: Discrete = "auto", model: Model = "mist-pairs", random_state: Seed = 0,
     progress: bool = False,
 ) -> Lagged:  # fmt: skip
     """I(X_t; Y_{t+l}) of two series over lags, with intervals and block permutations.
@@ -124,7 +125,7 @@ def lagged(
         level: of the intervals.
         discrete_x, discrete_y: as for :func:`torchmist.estimate`.
         model: ``"mist-pairs"``, or weights for sets of columns as for :func:`torchmist.estimate`.
-        random_state: seed of the permutations.
+        random_state: seed of the permutations: an int, a generator of numpy, or None for a new one.
         progress: show a bar, where tqdm is installed.
 
     Raises:
@@ -151,7 +152,7 @@ def lagged(
     with Bar(len(steps) * (1 + permutations), "estimate", progress) as bar:
         ends = _thinned_ends(first, second, times, steps, level, model)
         whole = np.asarray(score_columns(table, anchor, model=model, step=bar.step).mean)
-        orders = _block_orders(len(times), size, permutations, random_state)
+        orders = _block_orders(len(times), size, permutations, as_seed(random_state))
         chance = np.array([
             score_columns(table, anchor.rows(order), model=model, step=bar.step).mean
             for order in orders
@@ -169,7 +170,7 @@ def transfer_entropy(
     permutations: int = 99,
     block: int | None = None,
     model: Model = "mist-fast",
-    random_state: int = 0,
+    random_state: Seed = 0,
     progress: bool = False,
 ) -> TransferEntropy:
     """Transfer entropy from ``x`` to ``y``: what the past of ``x`` tells of ``y`` beyond its own.
@@ -191,7 +192,7 @@ def transfer_entropy(
             default.
         model: weights for sets of columns, as for :func:`torchmist.estimate`; ``"mist"`` sees
             more than ``"mist-fast"`` beyond smooth dependence and takes six times as long.
-        random_state: seed of the permutations.
+        random_state: seed of the permutations: an int, a generator of numpy, or None for a new one.
         progress: show a bar, where tqdm is installed.
 
     Raises:
@@ -217,7 +218,7 @@ def transfer_entropy(
     )
     if not permutations:
         return TransferEntropy(found, math.nan, math.nan, size)
-    orders = _block_orders(len(now), size, permutations, random_state)
+    orders = _block_orders(len(now), size, permutations, as_seed(random_state))
     with Bar(1 + permutations, "estimate", progress) as bar:
         whole, chance = _gains(now, past_x, past_y, orders, model, bar)
     effective = max(0.0, whole - max(0.0, float(chance.mean())))

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from torchmist.diagnostics.row_order import order_notes
 from torchmist.functional import Model
+from torchmist.numerics.seeds import Seed
 from torchmist.progress import Bar
 from torchmist.samples.columns import Discrete
 from torchmist.scores import Columns, read_table
 from torchmist.scoring.feature_tables import (
     Marked,
-    Seed,
     check_names,
     chosen_rows,
     drawn_rows,

@@ -22,7 +22,7 @@ from torchmist.checks import (
     warn_once,
 )
 from torchmist.numerics.ranked import Ranked
-from torchmist.samples.class_labels import check_num_classes, table_note
+from torchmist.samples.class_labels import check_num_classes, ignored_note, table_note
 from torchmist.samples.label_entropy import label_bound
 
 __all__ = ["Sample", "Wrt", "check_term", "term_sample", "without_hidden"]
@@ -70,13 +70,14 @@ class Sample(NamedTuple):
 def check_term(z: Tensor, y: Tensor, num_classes: int | None) -> None:
     """Raise unless both are tensors, and their labels those that ``num_classes`` says.
 
-    Warns once where both sides are classes (:func:`~torchmist.samples.class_labels.table_note`).
+    Warns once where both sides are classes (:func:`~torchmist.samples.class_labels.table_note`),
+    and of labels that losses leave out.
     """
     check_tensors(z=z, y=y)
     check_num_classes(num_classes, z=z, y=y)
-    note = table_note(z, y)
-    if note:
-        warn_once(f"torchmist: {note}")
+    for note in (table_note(z, y), ignored_note("z", z), ignored_note("y", y)):
+        if note:
+            warn_once(f"torchmist: {note}")
 
 
 def without_hidden(value: Tensor, mask: Tensor | None) -> Tensor:

@@ -12,14 +12,14 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from torchmist.numerics.seeds import Seed, as_seed
 from torchmist.samples.columns import Discrete
 from torchmist.scores import Columns, read_table
 
-__all__ = ["Marked", "Seed", "check_names", "chosen_rows", "drawn_rows", "feature_tables",
+__all__ = ["Marked", "check_names", "chosen_rows", "drawn_rows", "feature_tables",
            "mixed_frame", "read_target", "table_shape"]  # fmt: skip
 
 Marked = bool | Literal["auto"]
-Seed = int | np.random.RandomState | np.random.Generator | None
 _DENSE = 4096  # columns of a sparse matrix that are made dense at once
 _LEAST = 10  # samples to draw
 
@@ -109,27 +109,13 @@ def read_target(y: Any, discrete: Marked) -> Columns:
     return target
 
 
-def _seed(seed: Seed) -> int:
-    """A seed as an int: that of a generator of numpy is drawn from it, None is a new one."""
-    if isinstance(seed, np.random.RandomState):
-        return int(seed.randint(2**31))
-    if seed is None or isinstance(seed, np.random.Generator):
-        return int(np.random.default_rng(seed).integers(2**31))
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
-        raise TypeError(
-            f"expected random_state to be an int, a RandomState or a Generator of numpy, or None, "
-            f"got {type(seed).__name__}"
-        )
-    return int(seed)
-
-
 def drawn_rows(n: int, most: int | None, seed: Seed) -> torch.Tensor | None:
     """Rows to score from; None for all."""
     if most is None or most >= n:
         return None
     if most < _LEAST:
         raise ValueError(f"expected max_samples of at least {_LEAST}, got {most}")
-    generator = torch.Generator().manual_seed(_seed(seed))
+    generator = torch.Generator().manual_seed(as_seed(seed))
     return torch.randperm(n, generator=generator, device="cpu")[:most].sort().values
 
 
