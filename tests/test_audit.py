@@ -57,6 +57,7 @@ def test_audit_is_reproducible_and_leaves_the_global_state_alone() -> None:
         (torch.randn(2, 20, 2), {}, "audit one dataset at a time"),
         (torch.arange(20), {}, r"floating point, got integers alone; .* pass x.astype\(float\)"),
         (torch.ones(20, 2, dtype=torch.int32), {}, "floating point, got integers"),
+        (torch.randn(20), {"seed": None}, "expected seed to be an int of at least 0, got None"),
         (torch.randn(20), {"bins": (1,)}, "expected bins from 2 to 20"),
         (torch.randn(20), {"bins": 3}, "expected bins as a tuple.*got 3"),
         (torch.randn(20), {"bins": ()}, r"expected bins as a tuple.*got \(\)"),

@@ -165,3 +165,9 @@ def test_the_exported_graph_gives_what_estimate_gives(program) -> None:
 def test_what_cannot_be_exported_says_why(model, sizes, error, message) -> None:
     with pytest.raises(error, match=message):
         export_estimator(model, **{"dx": 2, "dy": 2, **sizes})
+
+
+def test_what_is_no_network_of_this_library_is_not_saved(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="expected model to be a network of torchmist, got Linear"):
+        save_folder(torch.nn.Linear(1, 1), tmp_path / "weights")  # type: ignore[arg-type]
+    assert not (tmp_path / "weights").exists()

@@ -178,3 +178,25 @@ def test_the_callback_of_lightning_logs_and_draws(tmp_path: Path) -> None:
     assert (tmp_path / "plane.png").exists()
     with pytest.raises(ValueError, match="either noise= or bins="):
         Callback(["body"], loader)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "match"),
+    [
+        ({"capacity": 2.5}, ValueError, "capacity to be an int of at least 4, got 2.5"),
+        ({"seed": None}, ValueError, "seed to be an int of at least 0, got None"),
+        ({"noise": "a"}, TypeError, "expected noise to be a number, got str"),
+        ({"noise": None, "bins": 2.5}, TypeError, "expected bins to be an int, got float"),
+        ({"model": torch.tanh}, TypeError, "expected model to be an nn.Module, got builtin"),
+    ],
+)
+def test_settings_of_a_plane(options, error, match) -> None:
+    chosen = {"model": identity(2), "layers": ["0"], "noise": 0.5, **options}
+    with pytest.raises(error, match=match):
+        InformationPlane(**chosen)
+
+
+def test_a_target_of_a_plane_is_a_tensor() -> None:
+    plane = InformationPlane(identity(2), ["0"], noise=0.5)
+    with pytest.raises(TypeError, match="expected y to be a torch.Tensor, got ndarray"):
+        plane.observe(normal(9, 2), normal(9, 1).numpy())

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchmist.checks import check_side
+from torchmist.checks import check_count, check_side
 from torchmist.estimation import estimate_sorted
 from torchmist.figures.blank import blank_figure
 from torchmist.figures.intervals import draw_intervals
@@ -147,6 +147,7 @@ def audit(
         >>> len(report.rows), report.rows[0].target, report.rows[0].bins
         (27, 'column', 2)
     """
+    check_count(seed, "seed", 0)
     data = _checked(x, bins, noise)
     generator = torch.Generator().manual_seed(seed)
     side, told = sort_kinds(read_side(data, "x"), data[None])  # whose ranks all estimates share

@@ -34,6 +34,11 @@ def save_folder(model: QuantileNetwork, folder: str | os.PathLike[str], *, card:
         card: Markdown on how the weights were made and what was measured; ``""`` says how to load
             them and what the header holds.
     """
+    if not isinstance(model, QuantileNetwork):
+        raise TypeError(
+            f"expected model to be a network of torchmist, got {type(model).__name__}; pass what "
+            f"torchmist.load_pretrained, adapt or finetune returns"
+        )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     digest = save_weights(model, folder / FILE)

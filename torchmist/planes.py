@@ -21,13 +21,14 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from torchmist.checks import MIN_SAMPLES
+from torchmist.checks import MIN_SAMPLES, check_count, check_tensors
 from torchmist.estimation import MIEstimate, estimate
 from torchmist.functional import Model
 
@@ -98,8 +99,10 @@ class InformationPlane:
         seed: int = 0,
     ) -> None:
         check_choice(noise, bins)
-        if capacity < MIN_SAMPLES:
-            raise ValueError(f"expected capacity >= {MIN_SAMPLES}, got {capacity}; raise it")
+        check_count(capacity, "capacity", MIN_SAMPLES)
+        check_count(seed, "seed", 0)
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"expected model to be an nn.Module, got {type(model).__name__}")
         there = dict(model.named_modules())
         missing = [name for name in layers if name not in there]
         if missing or not layers or isinstance(layers, str):
@@ -130,8 +133,9 @@ class InformationPlane:
 
         Raises:
             ValueError: if a layer was not reached, or its code has not one row for each of ``y``.
-            TypeError: if the output of a layer holds no tensor.
+            TypeError: if ``y`` is no tensor, or the output of a layer holds none.
         """
+        check_tensors(arrays="", y=y)
         codes: dict[str, Tensor] = {}
         device = next((p.device for p in self.model.parameters()), torch.device("cpu"))
         modes = [(module, module.training) for module in self.model.modules()]
@@ -220,7 +224,7 @@ class InformationPlane:
 
 
 def check_choice(noise: float | None, bins: int | None) -> None:
-    """Raise ``ValueError`` unless noise above 0 or at least two bins were chosen, not both."""
+    """Raise unless noise above 0 or at least two bins were chosen, not both."""
     if (noise is None) == (bins is None):
         raise ValueError(
             f"expected either noise= or bins=, got noise={noise} and bins={bins}: for a "
@@ -228,6 +232,10 @@ def check_choice(noise: float | None, bins: int | None) -> None:
             f"is measured: noise=sigma adds normal noise to the codes, bins=k cuts every unit into "
             f"k bins"
         )
+    for name, value, kind in (("noise", noise, Real), ("bins", bins, Integral)):
+        if value is not None and not isinstance(value, kind):
+            number = "an int" if name == "bins" else "a number"
+            raise TypeError(f"expected {name} to be {number}, got {type(value).__name__}")
     if noise is not None and not 0 < noise < float("inf"):
         raise ValueError(f"expected noise > 0, got {noise}; it is a standard deviation")
     if bins is not None and bins < 2:
