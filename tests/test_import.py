@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import pkgutil
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -38,6 +40,29 @@ def test_no_name_hides_a_module() -> None:
         or not isinstance(vars(package).get(info.name, package), ModuleType)
     ]
     assert len(packages) > 4 and hidden == []
+
+
+def body(file: Path) -> list[ast.stmt]:
+    return ast.parse(file.read_text()).body
+
+
+def test_what_other_modules_take_of_a_module_is_in_its_all() -> None:
+    root = Path(torchmist.__file__).parent
+    files = {
+        ".".join(("torchmist", *file.relative_to(root).with_suffix("").parts)): body(file)
+        for file in root.glob("**/*.py")
+    }
+    taken = {
+        (statement.module, alias.name)
+        for statements in files.values()
+        for statement in statements
+        if isinstance(statement, ast.ImportFrom) and statement.module in files
+        for alias in statement.names
+    }
+    left_out = [
+        f"{module}.{name}" for module, name in taken if name not in import_module(module).__all__
+    ]
+    assert len(taken) > 500 and left_out == []
 
 
 def test_import_adds_the_core_packages_and_nothing_else_to_torch() -> None:

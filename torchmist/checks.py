@@ -15,6 +15,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 __all__ = [
+    "FLOATS",
+    "INTEGERS",
+    "MIN_SAMPLES",
+    "UNSIGNED",
     "check_axis",
     "check_count",
     "check_level",

@@ -49,7 +49,8 @@ from torchmist.samples.columns import Discrete, Side, read_side
 from torchmist.samples.condition import SortedGiven, sort_given, told_by_given
 from torchmist.samples.sample import Sample
 
-__all__ = ["Score", "TestResult", "conditional_independence_test", "independence_test"]
+__all__ = ["Score", "TestResult", "check_options", "conditional_independence_test",
+           "independence_test", "sorted_given", "sorted_pair"]  # fmt: skip
 
 Score = Literal["kernels", "network"]
 Orders = Callable[..., Tensor]  # count -> [P, B, m]

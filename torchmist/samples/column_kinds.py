@@ -46,8 +46,8 @@ from torchmist.samples.columns import Side
 from torchmist.samples.ordinal import order_matters
 from torchmist.samples.sample import Sample
 
-__all__ = ["Sorted", "SortedPair", "countable", "joint_codes", "network_columns", "network_sample",
-           "settle_integers", "settle_sparse", "settled_pair", "sort_kinds",
+__all__ = ["Sorted", "SortedPair", "bearable", "countable", "joint_codes", "network_columns",
+           "network_sample", "settle_integers", "settle_sparse", "settled_pair", "sort_kinds",
            "sort_pair"]  # fmt: skip
 
 _FEW = 20  # most distinct values of a floating-point column that is taken for classes

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from torchmist.checks import UNSIGNED, check_axis, plain_tensor
+from torchmist.checks import FLOATS, UNSIGNED, check_axis, plain_tensor
 from torchmist.samples.column_marks import Discrete, column_marks, plain
 from torchmist.samples.object_columns import (
     EXACT,
@@ -34,7 +34,6 @@ from torchmist.samples.object_columns import (
 __all__ = ["Discrete", "Kind", "Side", "array_tensor", "read_side"]
 
 Kind = Literal["label", "integer", "number", "real"]
-_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,7 +187,7 @@ def _from_tensor(values: Tensor, name: str, discrete: Discrete, argument: str | 
     if values.dtype in UNSIGNED:
         values = array_tensor(values.cpu().numpy()).to(values.device)
     own: Kind = "integer"
-    if values.dtype in _FLOATS or values.is_complex():
+    if values.dtype in FLOATS or values.is_complex():
         own = "number"
     kinds = tuple(_kind(own, mark) for mark in marks)
     if own != "number":

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from torchmist.synthetic.families import PaperFamily
 
-__all__ = ["PaperParameters", "ParameterBatch", "draw_parameters"]
+__all__ = ["PaperParameters", "ParameterBatch", "check_dim", "draw_parameters"]
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from torchmist.synthetic.engines.mixture_information import (
 from torchmist.synthetic.engines.mixture_views import NormalView
 
 __all__ = ["ClusterParameters", "Clusters", "clusters_information", "draw_clusters",
-           "draw_joint_table", "mixed_up", "sample_pair"]  # fmt: skip
+           "draw_joint_table", "mixed_up", "sample_pair", "show_label"]  # fmt: skip
 
 _MOST = 32  # clusters of a side
 _LATENT = 64  # most columns in which clusters differ
