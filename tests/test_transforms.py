@@ -77,6 +77,23 @@ def test_second_derivative_is_a_clear_error(small) -> None:
         gradient.square().sum().backward()
 
 
+FORWARD = r"expected {} without a tangent of forward-mode .* torch\.func\.grad or jacrev"
+
+
+@pytest.mark.parametrize("goal", ["auto", "minimize", None])
+def test_forward_mode_is_a_clear_error(small, goal) -> None:
+    term = torchmist.MIRegularizer(small, goal=goal)
+    with pytest.raises(RuntimeError, match=FORWARD.format("z")):
+        torch.func.jvp(lambda z: term(z, Y), (X,), (X,))
+    with pytest.raises(RuntimeError, match=FORWARD.format("y")):
+        torch.func.jvp(lambda y: term(X, y), (Y,), (Y,))
+
+
+def test_forward_mode_is_a_clear_error_of_conditional_terms() -> None:
+    with pytest.raises(RuntimeError, match=FORWARD.format("given")):
+        torch.func.jvp(lambda given: torchmist.conditional_mi(X, Y, given), (Y,), (Y,))
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_step_under_autocast(small, dtype) -> None:
     net = encoder()

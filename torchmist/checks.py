@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.forward_ad import unpack_dual
 from torch.nn import functional as F
 
 __all__ = [
@@ -57,7 +58,7 @@ def visible(condition: Tensor) -> bool | None:
 
 def check_tensors(*, arrays: str = "torchmist.estimate", **named: Any) -> None:
     """Raise ``TypeError`` unless every argument is a dense tensor with values; ``arrays``: what
-    takes arrays instead, if there is such."""
+    takes arrays instead, if there is such. ``RuntimeError`` in forward mode."""
     for name, value in named.items():
         if not isinstance(value, Tensor):
             instead = f", or use {arrays} for arrays" if arrays else ""
@@ -70,6 +71,11 @@ def check_tensors(*, arrays: str = "torchmist.estimate", **named: Any) -> None:
             raise TypeError(
                 f"expected {name} to be a dense tensor, got layout {value.layout}; convert it with "
                 f"{name}.to_dense()"
+            )
+        if not torch.compiler.is_compiling() and unpack_dual(value).tangent is not None:
+            raise RuntimeError(
+                f"expected {name} without a tangent of forward-mode differentiation, for which "
+                f"ranks have no rule; use reverse mode: backward, torch.func.grad or jacrev"
             )
 
 
