@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 
 from torchmist.checks import check_count
 
 __all__ = ["Seed", "as_seed"]
 
-Seed = int | np.random.Generator | np.random.RandomState | None
+# In quotes, as numpy loads its generators when they are first named.
+Seed: TypeAlias = "int | np.random.Generator | np.random.RandomState | None"
 
 
 def as_seed(state: Seed) -> int:
