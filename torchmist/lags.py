@@ -340,7 +340,7 @@ def _series(value: Any, name: str, discrete: Discrete) -> Columns:
             f"expected {name} as one series [T], got {len(found)} columns; take one at a time, or "
             f"torchmist.estimate of shifted rows"
         )
-    return Columns(found.values.cpu(), found.names, found.taken, found.classes)
+    return Columns(found.values.cpu(), found.names, found.taken, found.classes, found.argument)
 
 
 def _numbers(value: Any, name: str) -> Tensor:

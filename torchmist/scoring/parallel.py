@@ -50,7 +50,7 @@ def parallel_scores(
     jobs = effective_n_jobs(n_jobs)
     if jobs == 1 or len(table) == 1 or table.values.device.type != "cpu":
         values = target.values.to(table.values.device)
-        target = Columns(values, target.names, target.taken, target.classes)
+        target = Columns(values, target.names, target.taken, target.classes, target.argument)
         return _scores(table, target, model, bar.step)
     parts = np.array_split(np.arange(len(table)), min(len(table), _PARTS * jobs))
     against = _sent(target)
