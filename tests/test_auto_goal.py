@@ -67,9 +67,13 @@ def test_two_codes_that_are_joined_are_told_from_moved_rows(forms) -> None:
         torch.testing.assert_close(-a, 0.4 * b, atol=1e-6, rtol=1e-4)
 
 
-@pytest.mark.parametrize(("columns", "share"), [(3, 0.2), (8, 0.2), (12, 0.35), (20, 0.5)])
+@pytest.mark.parametrize(
+    ("columns", "own", "share"),
+    [(3, 0.25, 0.2), (8, 0.25, 0.2), (12, 0.25, 0.35), (16, 0.25, 0.5), (24, 0.125, 0.75),
+     (32, 0.0, 1.0), (40, 0.0, 1.0)],
+)  # fmt: skip
 def test_added_codes_follow_the_value_in_part_as_long_as_it_sees_what_there_is(
-    forms, columns: int, share: float
+    forms, columns: int, own: float, share: float
 ) -> None:
     z = draw(80, columns)
     y = z[:, :3] + 0.3 * draw(80, 3, seed=2)
@@ -79,7 +83,7 @@ def test_added_codes_follow_the_value_in_part_as_long_as_it_sees_what_there_is(
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(auto_goal, "_LITTLE", -9.0)
             patch.setattr(auto_goal, "column_floor", lambda *_: torch.full((1,), -9.0))
-            wanted = 0.25 * moved(high, 1.0, z, y) + share * pull(z, y, PLAIN)
+            wanted = own * moved(high, 1.0, z, y) + share * pull(z, y, PLAIN)
             torch.testing.assert_close(moved(term, 1.0, z, y), wanted, atol=1e-6, rtol=1e-3)
 
 

@@ -8,9 +8,10 @@ the number that it can fool:
 * *added*, a quarter of the network's gradient and a share of that of the information of two
   Gaussian processes (:mod:`torchmist.terms.gaussian_process`), as long as the network sees what
   there is: a fifth of it in up to 8 columns, where both together are about as large as the
-  derivative of the value, and half in 16 and more, where the network sees less. Where a kernel
-  estimate (:mod:`torchmist.terms.kernel_floor`) comes within .05 nats of the value or above it, or
-  the value falls below .2 nats, it is that of the processes alone: what is left then is what hides.
+  derivative of the value, and half in 16, where the network sees less. Where a kernel estimate
+  (:mod:`torchmist.terms.kernel_floor`) comes within .05 nats of the value or above it, or the value
+  falls below .2 nats, it is that of the processes alone: what is left then is what hides. So it is
+  in 32 columns and more, of which a batch tells the network little but chance.
 * *subtracted*, that of the processes alone, a fifth of it or, of two codes that are joined, two
   fifths: an encoder takes any share of the network's gradient to inflate the value.
 
@@ -40,6 +41,7 @@ __all__ = ["driven", "is_computed", "warns_against"]
 
 _OWN = 0.25  # of the gradient of the value, when added
 _NARROW, _WIDE = (8, 0.2), (16, 0.5)  # columns, and what is added there of that of the processes
+_BLIND = 32  # columns, from which that of the processes stands alone
 _ALONE, _JOINED = 0.2, 0.4  # of that of the processes when subtracted, of one code and of two
 _MARGIN, _LITTLE, _SOFT = 0.05, 0.2, 0.03  # nats
 
@@ -107,9 +109,11 @@ def _directed(
         if visible(here.any()) is False:
             continue
         if goal == "minimize":
-            floor = parts_mean(column_floor(a, b, some).view(parts.shape), dealt_mask)
             columns = max(side.shape[-1] for side, need in zip(sides, needed) if need)
-            own, strength = _when_added(value, floor, columns)
+            own, strength = torch.zeros_like(value), torch.ones_like(value)
+            if columns < _BLIND:
+                floor = parts_mean(column_floor(a, b, some).view(parts.shape), dealt_mask)
+                own, strength = _when_added(value, floor, columns)
         else:
             own = torch.zeros_like(value)
             strength = torch.full_like(value, _JOINED if all(needed) else _ALONE)
@@ -128,10 +132,15 @@ def _when_added(value: Tensor, floor: Tensor, columns: int) -> tuple[Tensor, Ten
     """Shares ``[B]`` of the value's gradient and of that of the processes, when it is added, in
     codes of so many ``columns``."""
     hides = torch.maximum(floor - value + _MARGIN, _LITTLE - value)
-    alone = torch.sigmoid(hides / _SOFT)
     (narrow, least), (wide, most) = _NARROW, _WIDE
-    beside = least + (most - least) * min(max((columns - narrow) / (wide - narrow), 0.0), 1.0)
+    alone = torch.sigmoid(hides / _SOFT).clamp(min=_part_way(columns, wide, _BLIND))
+    beside = least + (most - least) * _part_way(columns, narrow, wide)
     return _OWN * (1 - alone), beside + (1 - beside) * alone
+
+
+def _part_way(columns: int, first: int, last: int) -> float:
+    """How far ``columns`` lies between the ``first`` and the ``last``, 0 to 1."""
+    return min(max((columns - first) / (last - first), 0.0), 1.0)
 
 
 def warns_against(value: Tensor, goal: Pursued) -> Tensor:
