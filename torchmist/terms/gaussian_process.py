@@ -28,21 +28,24 @@ Legend: ``B`` datasets, ``N`` samples, ``d`` columns.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from torchmist.copula import first_order
 from torchmist.numerics.magnitudes import balanced
 
-__all__ = ["PLAIN", "SHARP", "Kernel", "Pull", "Resolution", "kernel_gradient",
-           "kernel_information", "kernel_of", "kernel_pull", "logs_and_inverses",
-           "present_samples", "unit_columns", "written"]  # fmt: skip
+__all__ = ["PLAIN", "SHARP", "Columns", "Kernels", "Present", "Pull", "Resolution",
+           "kernel_gradients", "kernel_information", "kernel_pull", "kernels_of",
+           "logs_and_inverses", "unit_columns", "written"]  # fmt: skip
 
 _TINY = 1e-12
+_BITS = math.log2(math.e)  # powers of 2 take a quarter of the time of those of e
 
 
 class Resolution(NamedTuple):
@@ -136,31 +139,63 @@ def kernel_pull(
 ) -> Pull:  # fmt: skip
     """:func:`kernel_information` ``[B]`` of detached sides, and its gradients in those that are
     ``needed``, None in the other."""
-    n = x.shape[1]
-    present = present_samples(x, mask)
-    count = present.sum(-1)
-    own = [kernel_of(side, present, count, resolution) for side in (x, y)]
-    kernels = torch.stack([own[0].values, own[1].values, own[0].values + own[1].values])
-    logs, inverse = logs_and_inverses(kernels)
-    traces = n - inverse[:2].diagonal(dim1=-2, dim2=-1).sum(-1)
-    free = (count - 1).clamp(min=1)
-    gradients: list[Tensor | None] = [None, None]
-    for k, (side, other) in enumerate(zip(own, traces.flip(0))):
-        if needed[k]:
-            share = (other / free)[:, None, None]
-            in_kernel = 0.5 * (inverse[k] - inverse[2] - share * (inverse[k] @ inverse[k]))
-            gradients[k] = kernel_gradient(side, in_kernel, present, count)
-    value = logs[0] + logs[1] - logs[2] - 0.5 * traces[0] * traces[1] / free
-    return Pull(value, gradients[0], gradients[1])
+    present = Present.of(x, mask)
+    columns = unit_columns(x, y, present)
+    kernels = kernels_of(columns, present, resolution)
+    both = kernels.values
+    logs, inverse = logs_and_inverses(torch.cat([both, both.sum(0, keepdim=True)]))
+    traces = x.shape[1] - inverse[:2].diagonal(dim1=-2, dim2=-1).sum(-1)
+    share = (traces.flip(0) / -present.free)[..., None, None]
+    halves = [
+        torch.baddbmm(inverse[k] - inverse[2], inverse[k], inverse[k] * share[k]) if needed[k]
+        else None for k in (0, 1)
+    ]  # fmt: skip
+    value = logs[0] + logs[1] - logs[2] - 0.5 * traces[0] * traces[1] / present.free
+    return Pull(value, *kernel_gradients(kernels, columns, halves, present))
 
 
-def present_samples(x: Tensor, mask: Tensor | None) -> Tensor:
-    """1 for each sample of ``x`` ``[B, N, d]`` that counts and 0 for others, ``[B, N]``."""
-    return (
-        torch.ones(x.shape[:2], device=x.device, dtype=torch.float32)
-        if mask is None
-        else mask.to(x.dtype)
-    )
+class Present(NamedTuple):
+    """Which samples count: 1 for those and 0 for others ``rows`` ``[B, N, 1]``, None where all do,
+    and their ``number`` ``[B, 1, 1]``, at least 1, an int where all do."""
+
+    rows: Tensor | None
+    number: Tensor | int
+
+    @classmethod
+    def of(cls, x: Tensor, mask: Tensor | None) -> Present:
+        """The samples of ``x`` ``[B, N, d]``, of which ``mask`` ``[B, N]`` shows some."""
+        if mask is None:
+            return cls(None, x.shape[1])
+        rows = mask[..., None].to(x.dtype)
+        return cls(rows, rows.sum(1, keepdim=True).clamp(min=1))
+
+    @property
+    def free(self) -> Tensor | int:
+        """One less than samples count, at least 1: ``[B]``, or a number."""
+        if isinstance(self.number, Tensor):
+            return (self.number[:, 0, 0] - 1).clamp(min=1)
+        return max(self.number - 1, 1)
+
+    def shown(self, values: Tensor) -> Tensor:
+        """``[..., B, N, d]`` with 0 in what does not count."""
+        return values if self.rows is None else values * self.rows
+
+    def shown_pairs(self, matrix: Tensor) -> Tensor:
+        """``[..., B, N, N]`` likewise, changed in place."""
+        return matrix if self.rows is None else matrix.mul_(self.rows * self.rows.mT)
+
+    def centred_(self, matrix: Tensor, rows: Tensor) -> Tensor:
+        """Symmetric ``[..., B, N, N]``, 0 for what does not count, in place without its ``rows``
+        of :meth:`row_means` and their transpose."""
+        if self.rows is None:
+            return matrix.sub_(rows).sub_(rows.mT)
+        return matrix.sub_((rows + rows.mT).mul_(self.rows * self.rows.mT))
+
+    def row_means(self, matrix: Tensor) -> Tensor:
+        """Means of the rows of symmetric ``[..., B, N, N]``, less half of their own mean,
+        ``[..., B, N, 1]``: a row and a column of them centre it."""
+        rows = matrix.sum(-1, keepdim=True) / self.number
+        return self.shown(rows - 0.5 * rows.sum(-2, keepdim=True) / self.number)
 
 
 def logs_and_inverses(kernels: Tensor) -> tuple[Tensor, Tensor]:
@@ -171,55 +206,73 @@ def logs_and_inverses(kernels: Tensor) -> tuple[Tensor, Tensor]:
     return lower.diagonal(dim1=-2, dim2=-1).log().sum(-1), torch.cholesky_inverse(lower)
 
 
-class Kernel(NamedTuple):
-    """A centred kernel ``[B, N, N]``, and what its gradient needs of the way there."""
+class Columns(NamedTuple):
+    """Columns of both sides ``[B, N, d]`` of mean 0 and deviation 1 over the samples that count, 0
+    elsewhere, and the scales ``[B, 1, d]`` they took, 0 of constant ones."""
+
+    sides: tuple[Tensor, ...]
+    scales: tuple[Tensor, ...]
+
+
+def unit_columns(x: Tensor, y: Tensor, present: Present) -> Columns:
+    """:class:`Columns` of ``[B, N, dx]`` and ``[B, N, dy]``."""
+    side, by = balanced(present.shown(torch.cat([x, y], -1)), 1)
+    side = present.shown(side - side.sum(1, keepdim=True) / present.number)
+    variance = side.square().sum(1, keepdim=True) / present.number
+    scale = torch.where(variance > _TINY, variance, torch.inf).rsqrt()
+    side, scale = side * scale, (scale / by).clamp(max=torch.finfo(side.dtype).max)
+    sizes = [x.shape[-1], y.shape[-1]]
+    return Columns(side.split(sizes, -1), scale.split(sizes, -1))
+
+
+class Kernels(NamedTuple):
+    """Centred kernels of both sides ``[2, B, N, N]``, and what their gradients need."""
 
     values: Tensor
-    raw: Tensor  # [B, N, N], before it was centred
-    side: Tensor  # [B, N, d], of deviation 1
-    scale: Tensor  # [B, 1, d], of that division
-    width: Tensor  # [B, 1, 1]
-    unit: Tensor  # [B, 1, 1], what the centred kernel is divided by
+    raw: Tensor  # [2, B, N, N], before they were centred
+    rates: Tensor  # [2, B, 1, 1], by which a squared distance lowers a logarithm of those
+    units: Tensor  # [2, B, 1, 1], what the centred kernels are divided by
 
 
-def unit_columns(side: Tensor, present: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
-    """Columns ``[B, N, d]`` of mean 0 and deviation 1 over the samples that are ``present``
-    ``[B, N]``, ``count`` ``[B]`` of them, 0 elsewhere, and the scale ``[B, 1, d]`` they took, 0 of
-    constant ones."""
-    present, count = present[..., None], count[:, None, None].clamp(min=1)
-    side, by = balanced(side * present, 1)
-    side = (side - (side * present).sum(1, keepdim=True) / count) * present
-    variance = side.square().sum(1, keepdim=True) / count
-    scale = torch.where(variance > _TINY, variance, torch.inf).rsqrt()
-    return side * scale, (scale / by).clamp(max=torch.finfo(side.dtype).max)
+def kernels_of(columns: Columns, present: Present, resolution: Resolution) -> Kernels:
+    """The centred kernels of mean diagonal 1 over the noise, 0 for what does not count."""
+    count = present.number
+    alive = torch.stack([(scale > 0).to(scale).sum(-1, keepdim=True) for scale in columns.scales])
+    above = (count - 1).clamp(min=1) if isinstance(count, Tensor) else max(count - 1, 1)
+    rates = above / (2 * resolution.width * count * alive.clamp(min=1))
+    raw = present.shown_pairs(
+        torch.stack([
+            _exponents(side, _BITS * rate) for side, rate in zip(columns.sides, rates)
+        ]).clamp_(max=0).exp2_()
+    )  # fmt: skip
+    rows = present.row_means(raw)
+    trace = (raw.diagonal(dim1=-2, dim2=-1).sum(-1) - 2 * rows.sum((-2, -1)))[..., None, None]
+    mean = trace / count
+    units = resolution.noise * torch.where(mean > _TINY, mean, torch.inf)
+    return Kernels(present.centred_(raw / units, rows / units), raw, rates, units)
 
 
-def kernel_of(side: Tensor, present: Tensor, count: Tensor, resolution: Resolution) -> Kernel:
-    """The centred kernel of mean diagonal 1 over the noise, 0 for what is masked."""
-    side, scale = unit_columns(side, present, count)
-    present, count = present[..., None], count[:, None, None].clamp(min=1)
-    squares = 2 * (scale > 0).sum(-1, keepdim=True).clamp(min=1) * count / (count - 1).clamp(min=1)
-    width = resolution.width * squares
-    square = side.square().sum(-1)
-    distance = (square[..., None] + square[..., None, :] - 2 * side @ side.mT).clamp_(min=0)
-    raw = distance.div_(-width).exp_().mul_(present * present.mT)
-    values = _centred(raw, present, count)
-    mean = values.diagonal(dim1=-2, dim2=-1).sum(-1)[:, None, None] / count
-    unit = resolution.noise * torch.where(mean > _TINY, mean, torch.inf)
-    return Kernel(values / unit, raw, side, scale, width, unit)
+def _exponents(side: Tensor, rate: Tensor) -> Tensor:
+    """Squared distances ``[B, N, N]`` of rows ``[B, N, d]``, times ``-rate`` ``[B, 1, 1]``."""
+    square = -rate * side.square().sum(-1, keepdim=True)
+    return torch.baddbmm(square + square.mT, side * (2 * rate), side.mT)
 
 
-def _centred(matrix: Tensor, present: Tensor, count: Tensor) -> Tensor:
-    """Symmetric ``[B, N, N]``, which is 0 for what is masked, without the means of its rows."""
-    rows = matrix.sum(-1, keepdim=True) / count
-    rows = rows - 0.5 * rows.sum(1, keepdim=True) / count
-    return matrix - (rows + rows.mT) * (present * present.mT)
-
-
-def kernel_gradient(kernel: Kernel, gradient: Tensor, present: Tensor, count: Tensor) -> Tensor:
-    """The gradient ``[B, N, d]`` in a side, from the symmetric one in its kernel's values."""
-    present, count = present[..., None], count[:, None, None].clamp(min=1)
-    gradient = _centred(gradient * (present * present.mT), present, count)
-    by_distance = gradient * kernel.raw / (-kernel.width * kernel.unit)
-    moved = by_distance.sum(-1, keepdim=True) * kernel.side - by_distance @ kernel.side
-    return 4 * moved * kernel.scale * present
+def kernel_gradients(
+    kernels: Kernels, columns: Columns, halves: Sequence[Tensor | None], present: Present
+) -> list[Tensor | None]:
+    """The gradients ``[B, N, d]`` in both sides, from the symmetric ones in the values of their
+    kernels, of which ``halves`` ``[B, N, N]`` hold twice as much and are changed in place; None
+    where that is None."""
+    out: list[Tensor | None] = []
+    parts = zip(halves, kernels.raw, -2 * kernels.rates / kernels.units, *columns)
+    for twice, raw, factor, side, scale in parts:
+        if twice is None:
+            out.append(None)
+            continue
+        shown = present.shown_pairs(twice)
+        by_distance = present.centred_(shown, present.row_means(shown)).mul_(raw)
+        both = by_distance @ F.pad(side, (0, 1), value=1.0)
+        moved = both[..., -1:] * side - both[..., :-1]
+        out.append(present.shown(moved * factor * scale))
+    return out

@@ -13,14 +13,19 @@ Legend: ``B`` datasets, ``N`` samples, ``d`` columns, ``S`` scales.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from torchmist.copula import normal_scores
+from torchmist.numerics.no_gradient import no_gradient
+from torchmist.numerics.sorting import smallest
 
 __all__ = ["column_floor", "kernel_floor"]
 
-_SMOOTH, _TIED, _FAR, _LEAST = 0.05, 1e-6, 1e6, -40.0
+_BITS = math.log2(math.e)  # powers of 2 take a quarter of the time of those of e
+_SMOOTH, _TIED, _FAR, _LEAST = 0.05, 1e-6, 1e6, -40.0 * _BITS
 _NEAR = 10
 
 
@@ -38,43 +43,48 @@ def kernel_floor(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
         >>> float(kernel_floor(x, x.square())) > 0.5
         True
     """
-    n = x.shape[1]
-    out = torch.eye(n, dtype=torch.bool, device=x.device)[None]
-    count = torch.full((1, 1), float(n - 1), device=x.device, dtype=torch.float32)
-    if mask is not None:
-        out = out | ~mask[:, None]
-        count = mask.sum(-1, keepdim=True).float() - 1
-    means = []
-    for a, b in zip(_kernels(x, out, count), _kernels(y, out, count)):
-        joint = (a * b).sum(-1)
-        expected = a.sum(-1) * b.sum(-1) / count
-        ratio = ((joint + _SMOOTH) / (expected + _SMOOTH)).log()
-        if mask is None:
-            means.append(ratio.mean(-1))
-        else:
-            means.append((ratio * mask).sum(-1) / mask.sum(-1))
-    return torch.stack(means).amax(0)
+    count: Tensor | int = x.shape[1] if mask is None else mask.sum(-1, keepdim=True)
+    squares = torch.stack([_squares(side, mask, count) for side in (x, y)])
+    with no_gradient():
+        first, rates = _widths(squares)
+    shifted = (squares - first).clamp_(min=0)
+    sums, joint = [], []
+    for rate in rates.split(1, -1):
+        kernels = (shifted * rate).clamp_(min=_LEAST).exp2_()
+        sums.append(kernels.sum(-1))
+        joint.append((kernels[0] * kernels[1]).sum(-1))
+    of_x, of_y = torch.stack(sums, 1)
+    ratio = ((torch.stack(joint) + _SMOOTH) / (of_x * of_y / (count - 1) + _SMOOTH)).log()
+    ratio = ratio if mask is None else ratio * mask
+    out: Tensor = (ratio.sum(-1, keepdim=True) / count).squeeze(-1).amax(0)
+    return out
 
 
 def column_floor(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
     """:func:`kernel_floor` of the normal scores of columns ``[B, N, d]`` in any units."""
-    return kernel_floor(normal_scores(x, mask), normal_scores(y, mask), mask)
+    scores = normal_scores(torch.cat([x, y], -1), mask)
+    of_x, of_y = scores.split([x.shape[-1], y.shape[-1]], -1)
+    return kernel_floor(of_x, of_y, mask)
 
 
-def _kernels(u: Tensor, out: Tensor, count: Tensor) -> list[Tensor]:
-    """Kernels ``[B, N, N]`` at each scale, 0 where ``out`` is True."""
-    square = u.square().sum(-1)
-    mean = square.detach().sum(-1, keepdim=True) / (count + 1)
+def _squares(u: Tensor, mask: Tensor | None, count: Tensor | int) -> Tensor:
+    """Squared distances ``[B, N, N]`` over about their mean, far from a sample to itself and to
+    those that ``mask`` leaves out."""
+    mean = u.detach().square().sum((1, 2))[:, None] / count
     u = u * (2 * mean[..., None]).clamp(min=1e-9).rsqrt()
-    square = u.square().sum(-1)
-    distance = square[..., None] + square[..., None, :] - 2 * u @ u.mT
-    distance = distance.clamp(min=0).masked_fill(out, _FAR)
-    with torch.no_grad():
-        near = distance.topk(min(_NEAR, u.shape[1] - 1), largest=False).values
-        first = near[..., :1]
-        fine = near[..., [min(3, near.shape[-1] - 1)]] - first + _TIED
-        middle = torch.maximum(near[..., -1:] - first + _TIED, fine)
-        broad = torch.maximum((1 - first) / 2 + _TIED, middle)
-        widths = (fine, middle, (middle * broad).sqrt(), broad)
-    shifted = (distance - first).clamp(min=0)
-    return [(-shifted / width).clamp(min=_LEAST).exp() for width in widths]
+    square = u.square().sum(-1, keepdim=True)
+    distance = torch.baddbmm(square + square.mT, u, u.mT, alpha=-2).clamp_(min=0)
+    distance.diagonal(dim1=-2, dim2=-1).fill_(_FAR)
+    return distance if mask is None else distance.masked_fill(~mask[:, None], _FAR)
+
+
+def _widths(squares: Tensor) -> tuple[Tensor, Tensor]:
+    """What is subtracted from distances ``[2, B, N, N]``, ``[2, B, N, 1]``, and the exponents of 2
+    for a unit of what is left at each scale, ``[2, B, N, S]``."""
+    near = smallest(squares, min(_NEAR, squares.shape[-1] - 1))
+    first = near[..., :1]
+    fine = near[..., [min(3, near.shape[-1] - 1)]] - first + _TIED
+    middle = torch.maximum(near[..., -1:] - first + _TIED, fine)
+    broad = torch.maximum((1 - first) / 2 + _TIED, middle)
+    widths = torch.cat([fine, middle, (middle * broad).sqrt(), broad], -1)
+    return first, -_BITS / widths

@@ -23,18 +23,21 @@ Kernels and legend as in :mod:`torchmist.terms.gaussian_process`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from torchmist.terms.gaussian_process import (
+    Columns,
+    Present,
     Pull,
     Resolution,
-    kernel_gradient,
-    kernel_of,
+    kernel_gradients,
+    kernels_of,
     logs_and_inverses,
-    present_samples,
     unit_columns,
     written,
 )
@@ -48,7 +51,6 @@ _SHRUNK = 0.02  # share of the unit matrix in a covariance
 _WIDEST = 256  # columns of both sides together, of which it is asked
 
 Triple = tuple[Tensor, Tensor, Tensor]
-Moves = tuple[list[Tensor], list[Tensor]]
 
 
 def paired_information(
@@ -81,83 +83,96 @@ def paired_pull(
 ) -> Pull:  # fmt: skip
     """:func:`paired_information` ``[B]`` of detached sides, and its gradients in those that are
     ``needed``, None in the other."""
-    present = present_samples(x, mask)
-    there, back = ([_moved(present, sign * k) for k in _THIRDS] for sign in (1, -1))
-    value, in_x, in_y = _by_kernels(x, y, present, (there, back), resolution)
+    present = Present.of(x, mask)
+    columns = unit_columns(x, y, present)
+    moves = [_Move.of(present, thirds) for thirds in _THIRDS]
+    value, in_x, in_y = _by_kernels(columns, present, moves, resolution)
     if x.shape[-1] + y.shape[-1] <= _WIDEST:
-        parts = zip((value, in_x, in_y), _by_columns(x, y, present, (there, back)))
+        parts = zip((value, in_x, in_y), _by_columns(columns, present, moves))
         value, in_x, in_y = (a + b for a, b in parts)
     return Pull(value, in_x if needed[0] else None, in_y if needed[1] else None)
 
 
-def _by_columns(x: Tensor, y: Tensor, present: Tensor, moves: Moves) -> Triple:
+class _Move(NamedTuple):
+    """Rows that move on in a circle by a share of the number of those present: by ``step`` of them,
+    or, where what is masked stays, to the places of ``there`` and ``back`` ``[B, N]``."""
+
+    step: int
+    there: Tensor | None = None
+    back: Tensor | None = None
+
+    @classmethod
+    def of(cls, present: Present, thirds: int) -> _Move:
+        """The move by so many ``thirds``."""
+        rows, count = present
+        if rows is None or not isinstance(count, Tensor):
+            return cls(max(1, int(count) * thirds // 3))
+        here, count = rows[..., 0], count[..., 0].long()
+        step = (count * thirds).div(3, rounding_mode="floor").clamp(min=1)
+        order = here.sort(dim=-1, descending=True, stable=True).indices
+        rank = here.cumsum(-1).long() - 1
+        places = torch.arange(here.shape[1], device=here.device)
+        there, back = (
+            torch.where(here > 0, order.gather(1, (rank + way) % count), places)
+            for way in (step, -step)
+        )
+        return cls(0, there, back)
+
+    def rows(self, values: Tensor, *, back: bool = False) -> Tensor:
+        """Rows of ``[B, N, d]`` moved there, or ``back``."""
+        places = self.back if back else self.there
+        if places is None:
+            return values.roll(self.step if back else -self.step, 1)
+        return values.gather(1, places[..., None].expand_as(values))
+
+    def pairs(self, matrix: Tensor, *, back: bool = False) -> Tensor:
+        """Rows and columns of ``[B, N, N]`` likewise."""
+        places = self.back if back else self.there
+        if places is None:
+            step = self.step if back else -self.step
+            return matrix.roll((step, step), (1, 2))
+        across = places[:, None].expand_as(matrix)
+        return matrix.gather(1, across.mT).gather(2, across)
+
+
+def _by_columns(columns: Columns, present: Present, moves: Sequence[_Move]) -> Triple:
     """What Gaussian columns of shrunk covariances share beyond moved rows."""
-    there, back = moves
-    count = present.sum(-1)
-    (a, scale_a), (b, scale_b) = (unit_columns(side, present, count) for side in (x, y))
-    others = [b, *(_rows(b, rows) for rows in there)]
-    both = torch.cat([a.expand(3, *a.shape), torch.stack(others)], -1)
-    share = (1 - _SHRUNK) / count[:, None, None].clamp(min=1)
-    covariance = share * (both.mT @ both) + _SHRUNK * torch.eye(
-        both.shape[-1], device=x.device, dtype=torch.float32
-    )
+    (a, b), (scale_a, scale_b) = columns
+    others = torch.stack([b, *(move.rows(b) for move in moves)])
+    both = torch.cat([a.expand(len(others), *a.shape), others], -1)
+    share = (1 - _SHRUNK) / present.number
+    covariance = share * (both.mT @ both)
+    covariance.diagonal(dim1=-2, dim2=-1).add_(_SHRUNK)
     lower = torch.linalg.cholesky_ex(covariance).L
     logs = lower.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     each = share * (both @ torch.cholesky_inverse(lower))  # of half a log-determinant
-    of_x, of_y = each.split([x.shape[-1], y.shape[-1]], -1)
-    returned = torch.stack([_rows(part, rows) for part, rows in zip(of_y[1:], back)])
+    of_x, of_y = each.split([a.shape[-1], b.shape[-1]], -1)
+    returned = sum(move.rows(part, back=True) for move, part in zip(moves, of_y[1:]))
     in_x = _through_unit(a, scale_a, of_x[1:].mean(0) - of_x[0], present)
-    in_y = _through_unit(b, scale_b, returned.mean(0) - of_y[0], present)
+    in_y = _through_unit(b, scale_b, returned / len(moves) - of_y[0], present)
     return logs[1:].mean(0) - logs[0], in_x, in_y
 
 
 def _by_kernels(
-    x: Tensor, y: Tensor, present: Tensor, moves: Moves, resolution: Resolution
+    columns: Columns, present: Present, moves: Sequence[_Move], resolution: Resolution
 ) -> Triple:
     """What the processes share beyond moved rows."""
-    there, back = moves
-    count = present.sum(-1)
-    own = [kernel_of(side, present, count, resolution) for side in (x, y)]
-    moved = [own[0].values + _permuted(own[1].values, rows) for rows in there]
-    kernels = torch.stack([own[0].values + own[1].values, *moved])
-    logs, inverse = logs_and_inverses(kernels)
-    returned = torch.stack([_permuted(m, rows) for m, rows in zip(inverse[1:], back)])
+    kernels = kernels_of(columns, present, resolution)
+    a, b = kernels.values
+    logs, inverse = logs_and_inverses(torch.stack([a + b, *(a + move.pairs(b) for move in moves)]))
+    returned = sum(move.pairs(part, back=True) for move, part in zip(moves, inverse[1:]))
+    halves = [total / len(moves) - inverse[0] for total in (inverse[1:].sum(0), returned)]
     gradients = []
-    for side, mean in zip(own, (inverse[1:].mean(0), returned.mean(0))):
-        gradient = kernel_gradient(side, 0.5 * (mean - inverse[0]), present, count)
-        growth = (gradient * side.side).sum(1, keepdim=True)
-        gradients.append(gradient - side.side * growth / count[:, None, None].clamp(min=1))
+    for side, gradient in zip(columns.sides, kernel_gradients(kernels, columns, halves, present)):
+        assert gradient is not None
+        growth = (gradient * side).sum(1, keepdim=True) / present.number
+        gradients.append(gradient - side * growth)
     return logs[1:].mean(0) - logs[0], gradients[0], gradients[1]
 
 
-def _through_unit(unit: Tensor, scale: Tensor, grad: Tensor, present: Tensor) -> Tensor:
-    """The gradient in columns as they were, from that in
+def _through_unit(unit: Tensor, scale: Tensor, grad: Tensor, present: Present) -> Tensor:
+    """The gradient in columns as they were, from that in their
     :func:`~torchmist.terms.gaussian_process.unit_columns`."""
-    here = present[..., None]
-    count = here.sum(1, keepdim=True).clamp(min=1)
-    mean = (grad * here).sum(1, keepdim=True) / count
-    along = (grad * unit).sum(1, keepdim=True) / count
-    return (grad - mean - unit * along) * scale * here
-
-
-def _rows(values: Tensor, rows: Tensor) -> Tensor:
-    """Rows of ``[B, N, d]`` in the order ``rows`` ``[B, N]``."""
-    return values.gather(1, rows[..., None].expand_as(values))
-
-
-def _moved(present: Tensor, thirds: int) -> Tensor:
-    """``[B, N]``: the row that comes to each place when those present move on in a circle by so
-    many thirds of their number; what is masked stays."""
-    count = present.sum(-1, keepdim=True).long().clamp(min=1)
-    step = (count * abs(thirds)).div(3, rounding_mode="floor").clamp(min=1)
-    order = present.sort(dim=-1, descending=True, stable=True).indices
-    rank = present.cumsum(-1).long() - 1
-    rows = order.gather(1, (rank + (step if thirds > 0 else -step)) % count)
-    places = torch.arange(present.shape[1], device=present.device)
-    return torch.where(present > 0, rows, places)
-
-
-def _permuted(matrix: Tensor, rows: Tensor) -> Tensor:
-    """Rows and columns of ``[B, N, N]`` in the order ``rows`` ``[B, N]``."""
-    across = rows[:, None].expand_as(matrix)
-    return matrix.gather(1, across.mT).gather(2, across)
+    mean = present.shown(grad).sum(1, keepdim=True) / present.number
+    along = (grad * unit).sum(1, keepdim=True) / present.number
+    return present.shown((grad - mean - unit * along) * scale)
