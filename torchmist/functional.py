@@ -10,7 +10,6 @@ import os
 import torch
 from torch import Tensor
 
-from torchmist.inference.degenerate import fewest_samples
 from torchmist.inference.quantiles import (
     LOW,
     Statistic,
@@ -24,7 +23,7 @@ from torchmist.models.network import QuantileNetwork
 from torchmist.numerics.own_thread import apart
 from torchmist.numerics.uncompiled import outside_graphs
 from torchmist.samples.sample import Wrt, check_term, term_sample, without_hidden
-from torchmist.terms.auto_goal import driven, is_computed, warns_against
+from torchmist.terms.auto_goal import driven_answer, is_computed, warns_against
 from torchmist.terms.batch_goal import Told, check_pursued, guarded_information, pursued
 from torchmist.terms.label_places import labelled
 from torchmist.weight_files import file_version, is_path
@@ -165,12 +164,13 @@ def mist_mi(
         plain = labelled(y, num_classes)
         found = guarded_information(sample, network, told, statistic=chosen, plain=plain)
         return average(warns_against(found, told), weight)
+    if goal == "auto" and not maximize and is_computed(*given, wrt):
+        ours = not isinstance(model, QuantileNetwork)
+        frozen = ours or not any(weight.requires_grad for weight in network.parameters())
+        return average(driven_answer(sample, network, chosen, frozen=frozen)[0], weight)
     if maximize:
         views = seen_from_all_sides(sample, network, turn_y=not sample.labels[1])
     else:
         views = [answer(sample, network).quantiles]
     mi = torch.stack([reduce_quantiles(q, network.levels, chosen) for q in views]).amin(0)
-    if goal == "auto" and not maximize and is_computed(*given, wrt):
-        least = fewest_samples(network.trained_range, True)
-        mi = driven(mi, sample.x, sample.y, sample.mask, least)
     return average(mi, weight)

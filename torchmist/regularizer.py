@@ -33,7 +33,7 @@ from torchmist.lift import LiftConfig, make_lifts
 from torchmist.models.network import QuantileNetwork
 from torchmist.samples.class_labels import check_class_number
 from torchmist.samples.sample import Sample, Wrt, check_term, term_sample, without_hidden
-from torchmist.terms.auto_goal import driven, is_computed
+from torchmist.terms.auto_goal import driven_answer, is_computed
 from torchmist.terms.batch_goal import Told, pursued
 from torchmist.terms.frozen_network import Frozen, keeping_dtype
 from torchmist.terms.goal import Goal, check_goal
@@ -221,8 +221,7 @@ class MIRegularizer(nn.Module):
         if own is not None:
             a, b = (weighed(side, a.shape[1] / own) for side in (sample.x, sample.y))
             sample = sample._replace(x=a, y=b)
-        some = None if whole else live
-        return self._lifted(sample, targets, network, some, weight, y, computed)
+        return self._lifted(sample, targets, network, None if whole else live, weight, y, computed)
 
     def _lifted(
         self, sample: Sample, targets: Tensor, network: QuantileNetwork, live: Tensor | None,
@@ -233,11 +232,12 @@ class MIRegularizer(nn.Module):
         lifted = [lift(sample.x, targets, mask, squares=squares) for lift in self.lifts]
         views = [view for view, _ in lifted] or [sample.x]
         own = sample.x.shape[-1], sample.y.shape[-1]
-        each = torch.stack([answer(sample._replace(x=v), network, own).quantiles for v in views])
-        mi = reduce_quantiles(each.flatten(0, 1), network.levels, self.statistic)
-        if computed:
-            mi = driven(mi, sample.x, sample.y, mask, fewest_samples(network.trained_range, True))
-        mi, each = (among_all(v, live) for v in (mi.view(len(views), -1), each.detach()))
+        if computed:  # without a lift
+            mi, each = driven_answer(sample, network, self.statistic, own, frozen=True)
+        else:
+            each = torch.cat([answer(sample._replace(x=v), network, own).quantiles for v in views])
+            mi = reduce_quantiles(each, network.levels, self.statistic)
+        mi, each = (among_all(v.unflatten(0, (len(views), -1)), live) for v in (mi, each.detach()))
         if self.log is not None:
             self._report(each.mean((0, 1))[None], network.levels)
         # of the lifts' errors the gradient alone, by which they learn

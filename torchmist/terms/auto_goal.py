@@ -32,12 +32,16 @@ from torch import Tensor
 
 from torchmist.checks import visible, warn_once
 from torchmist.copula import first_order
+from torchmist.inference.degenerate import fewest_samples
+from torchmist.inference.quantiles import Statistic, answer, reduce_quantiles
+from torchmist.models.network import QuantileNetwork
 from torchmist.numerics.no_gradient import no_gradient
-from torchmist.samples.sample import Wrt
+from torchmist.samples.sample import Sample, Wrt
 from torchmist.terms.batch_goal import Pursued, dealt, part_shares, parts_mean, pull_at
 from torchmist.terms.kernel_floor import column_floor
+from torchmist.terms.own_graph import OwnGraph, own_graph
 
-__all__ = ["driven", "is_computed", "warns_against"]
+__all__ = ["driven", "driven_answer", "is_computed", "warns_against"]
 
 _OWN = 0.25  # of the gradient of the value, when added
 _NARROW, _WIDE = (8, 0.2), (16, 0.5)  # columns, and what is added there of that of the processes
@@ -52,17 +56,47 @@ def is_computed(z: Tensor, y: Tensor, wrt: Wrt) -> bool:
     return torch.is_grad_enabled() and any(v.requires_grad and not v.is_leaf for v in sides)
 
 
+def driven_answer(
+    sample: Sample, network: QuantileNetwork, statistic: Statistic,
+    brought: tuple[int, int] | None = None, *, frozen: bool,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """The value ``[B]`` of a network's answer with the gradient of :func:`driven`, and the
+    quantiles ``[B, Q]`` of which it is the ``statistic``.
+
+    ``brought``: as :func:`~torchmist.inference.quantiles.answer`; ``frozen``: whether no weight
+    of the network has a gradient.
+    """
+
+    def read(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        quantiles = answer(sample._replace(x=x, y=y), network, brought).quantiles
+        return reduce_quantiles(quantiles, network.levels, statistic), quantiles
+
+    x, y, mask = sample.x, sample.y, sample.mask
+    least = fewest_samples(network.trained_range, True)
+    own = own_graph(read, x, y) if frozen and x.shape[1] >= least else None
+    if own is None:
+        value, quantiles = read(x, y)
+        return driven(value, x, y, mask, least), quantiles
+    return _driven(own.value, x, y, mask, least, own), own.quantiles
+
+
 def driven(value: Tensor, x: Tensor, y: Tensor, mask: Tensor | None, least: int) -> Tensor:
     """``value`` ``[B]`` in nats of ``[B, N, dx]`` and ``[B, N, dy]``, with a gradient that depends
     on the sign of the one that comes back; see the module.
 
     Once differentiable. Datasets of fewer than ``least`` samples keep the derivative of the value.
     """
-    if x.shape[1] < least:
-        return value
+    return value if x.shape[1] < least else _driven(value, x, y, mask, least, None)
+
+
+def _driven(
+    value: Tensor, x: Tensor, y: Tensor, mask: Tensor | None, least: int, own: OwnGraph | None
+) -> Tensor:
+    """:func:`driven` of enough samples; ``own``: what holds the graph of the value, if it has
+    none."""
     with torch.autocast(x.device.type, enabled=False):
         x, y = x.float(), y.float()
-        out: Tensor = _Driven.apply(value, x, y, mask, least)  # type: ignore[no-untyped-call]
+        out: Tensor = _Driven.apply(value, x, y, mask, least, own)  # type: ignore[no-untyped-call]
     return out
 
 
@@ -70,27 +104,40 @@ class _Driven(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(value: Tensor, x: Tensor, y: Tensor, mask: Tensor | None, least: int) -> Tensor:
+    def forward(
+        value: Tensor, x: Tensor, y: Tensor, mask: Tensor | None, least: int, own: OwnGraph | None
+    ) -> Tensor:
         return value.clone()
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         ctx.save_for_backward(*inputs[:4])
-        ctx.least = inputs[4]
+        ctx.least, ctx.own = inputs[4:]
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         value, *sides, mask = ctx.saved_tensors
         needed = (ctx.needs_input_grad[1], ctx.needs_input_grad[2])
         with no_gradient():
-            share, *moved = _directed(grad, value, sides, mask, needed, ctx.least)
-        found: list[Tensor | None] = []
-        for gradient, side in zip(moved, sides):
-            if gradient is not None and torch.is_grad_enabled():
-                gradient = first_order(gradient, side)
-            found.append(gradient)
-        nothing = visible((share != 0).any()) is False
-        return (None if nothing else grad * share, *found, None, None)
+            share, *found = _directed(grad, value, sides, mask, needed, ctx.least)
+        of_value = None if visible((share != 0).any()) is False else grad * share
+        if ctx.own is not None:
+            found = _with_own(ctx.own, of_value, found)
+            of_value = None
+        if torch.is_grad_enabled():
+            found = [None if g is None else first_order(g, s) for g, s in zip(found, sides)]
+        return (of_value, *found, None, None, None)
+
+
+def _with_own(
+    own: OwnGraph, of_value: Tensor | None, found: list[Tensor | None]
+) -> list[Tensor | None]:
+    """The gradients ``found`` in both sides, and those of the value times ``of_value``."""
+    if of_value is None:
+        own.unasked()
+        return found
+    beside = own.gradients(of_value)
+    return [a if a is None or b is None else a + b for a, b in zip(found, beside)]
 
 
 def _directed(
