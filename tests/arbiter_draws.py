@@ -9,8 +9,10 @@ from torchmist.ensemble.arbiter_training import Data, evidence_of
 from torchmist.ensemble.correction_turned_axes import TURNED_COUNT
 from torchmist.ensemble.evidence import Evidence
 from torchmist.models.column_products import CROSSED_COUNT
+from torchmist.models.even_directions import EVEN_COUNT
 from torchmist.models.independent_components import UNMIXED_COUNT
 from torchmist.models.label_classifiers import TOLD_SIZES
+from torchmist.models.latent_classes import CLASSES_COUNT
 from torchmist.models.neighbourhood import FEATURE_COUNT, OPINION_COUNT
 from torchmist.models.regimes import REGIMES_COUNT
 from torchmist.models.repeated_variates import REPEATED_COUNT
@@ -45,7 +47,8 @@ def draws(count: int = 4000) -> Data:
         torch.zeros(count, CROSSED_COUNT), torch.zeros(count, UNMIXED_COUNT),
         torch.zeros(count, sum(TOLD_SIZES)), torch.zeros(count, REPEATED_COUNT),
         torch.zeros(count, REGIMES_COUNT), torch.zeros(count, SETTLED_COUNT),
-        torch.zeros(count, 24), torch.zeros(count, TURNED_COUNT + 24), sizes,
+        torch.zeros(count, 24), torch.zeros(count, TURNED_COUNT + 24),
+        torch.zeros(count, CLASSES_COUNT), torch.zeros(count, EVEN_COUNT), sizes,
     )  # fmt: skip
     check = (torch.arange(count) // 2 % 8 == 0).float()
     return {**evidence._asdict(), "mi": t.exp() - 0.2, "family": family, "check": check}

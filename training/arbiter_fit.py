@@ -58,15 +58,16 @@ def thinned(data: Data) -> Data:
     something, and what is found for a part of the whole. Such draws are rare here: of at least 128
     rows, with a truth far above the estimates of both networks, of neighbours, between variates,
     and from pairs, products and components of columns (near copies are left as they are: to be
-    above all estimates is what they are for). What classifiers of labels and regimes say counts as
-    well.
+    above all estimates is what they are for). What classifiers of labels, regimes, mixtures of
+    classes and even functions of directions say counts as well.
     """
     opinions = [data["plain"].median(-1, keepdim=True).values,
             data["local"].median(-1, keepdim=True).values, data["opinions"], data["linear"],
             data["variates"][:, : -len(SUMS)], data["matched"][:, :1],
             data["crossed"][:, : VARIATE_OPINIONS - len(SUMS)],
             data["unmixed"][:, :FRAMES], data["told"][:, : TOLD_SIZES[0]],
-            data["regimes"][:, :1]]  # fmt: skip
+            data["regimes"][:, :1], data["crowded"][:, :2].mean(-1, keepdim=True),
+            data["folded"][:, :3]]  # fmt: skip
     most = torch.cat([in_t(v) for v in opinions], -1).amax(-1)
     hidden = from_nats(data["mi"]) - most > _HIDDEN
     hidden &= (data["sizes"][:, 0] >= _ENOUGH) & (data["family"] != FAMILIES.index("copies"))

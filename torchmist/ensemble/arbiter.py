@@ -19,7 +19,9 @@ From there, corrections (``torchmist.ensemble.correction``) go on, in this order
 * where several regimes say more, a :class:`RegimeCorrection`;
 * where neighbours have settled, a :class:`NeighbourCorrection`;
 * where few rows may be of canonical laws, a :class:`CanonicalCorrection`;
-* where the columns of a side exclude each other, a :class:`TurnedAxesCorrection`.
+* where the columns of a side exclude each other, a :class:`TurnedAxesCorrection`;
+* where many classes say more, a :class:`LatentClassCorrection`;
+* where even functions of few directions do, an :class:`EvenDirectionCorrection`.
 
 All that is read is free of the order of samples and columns and of the swap of the sides. Legend:
 ``B`` datasets, ``Q`` quantiles, ``C`` candidates.
@@ -36,6 +38,8 @@ from torchmist.ensemble.correction import Correction
 from torchmist.ensemble.correction_canonical import CanonicalCorrection
 from torchmist.ensemble.correction_classifiers import ClassifierCorrection
 from torchmist.ensemble.correction_components import ComponentCorrection
+from torchmist.ensemble.correction_even_directions import EvenDirectionCorrection
+from torchmist.ensemble.correction_latent_classes import LatentClassCorrection
 from torchmist.ensemble.correction_neighbours import NeighbourCorrection
 from torchmist.ensemble.correction_pairs import PairCorrection
 from torchmist.ensemble.correction_regimes import RegimeCorrection
@@ -53,6 +57,7 @@ __all__ = ["CORRECTIONS", "Arbiter"]
 
 CORRECTIONS = (
     "further", "unmixed", "told", "repeated", "regimes", "settled", "recognised", "turned",
+    "crowded", "folded",
 )  # fmt: skip
 """Arguments of :class:`Arbiter`: the corrections of its answer, one after the other."""
 
@@ -72,13 +77,15 @@ class Arbiter(Standardised):
         settled: whether neighbours among all rows are read.
         recognised: whether a network that knows canonical laws alone is read.
         turned: whether turned axes are read where columns of a side exclude each other.
+        crowded: whether mixtures of many classes are read where they say more.
+        folded: whether even functions of few directions are read where they say more.
     """
 
     def __init__(
         self, width: int = 128, members: int = 4, quantiles: int = 24, further: bool = False,
         unmixed: bool = False, told: bool = False, repeated: bool = False,
         regimes: bool = False, settled: bool = False, recognised: bool = False,
-        turned: bool = False,
+        turned: bool = False, crowded: bool = False, folded: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
         self.width, self.quantiles = width, quantiles
@@ -97,6 +104,8 @@ class Arbiter(Standardised):
         self.settling = NeighbourCorrection(members, quantiles) if settled else None
         self.recognising = CanonicalCorrection(members, quantiles) if recognised else None
         self.turning = TurnedAxesCorrection(members, quantiles) if turned else None
+        self.crowding = LatentClassCorrection(members, quantiles) if crowded else None
+        self.folding = EvenDirectionCorrection(members, quantiles) if folded else None
 
     def corrections(self) -> list[Correction]:
         """The corrections of its members' answer, in order."""
@@ -104,8 +113,8 @@ class Arbiter(Standardised):
 
     def _parts(self) -> tuple[Correction | None, ...]:
         """The corrections, as :data:`CORRECTIONS` names them."""
-        parts = (self.further, self.unmixing, self.telling, self.repeating)
-        return *parts, self.parting, self.settling, self.recognising, self.turning
+        first = (self.further, self.unmixing, self.telling, self.repeating, self.parting)
+        return *first, self.settling, self.recognising, self.turning, self.crowding, self.folding
 
     def networks(self) -> nn.ModuleList:
         """All small networks: its own members and those of its corrections."""
@@ -149,6 +158,12 @@ class Arbiter(Standardised):
         reads itself need not be in the ``evidence``."""
         each = next(each for one, each in self._one_by_one(evidence) if one is part)
         return part.trusted(evidence, each.mean(0))
+
+    def before(self, part: Correction, evidence: Evidence) -> Tensor:
+        """Nats ``[B]`` of the answer that ``part`` corrects: what it reads itself, and what is read
+        after it, need not be in the ``evidence``."""
+        each = next(each for one, each in self._one_by_one(evidence) if one is part)
+        return to_nats(each.mean(0)).mean(-1)
 
     def _one_by_one(self, evidence: Evidence) -> Iterator[tuple[Correction, Tensor]]:
         """The corrections, in order, each with the quantiles ``[M, B, Q]`` that it corrects."""

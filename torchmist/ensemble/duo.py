@@ -10,6 +10,7 @@ Legend: ``B`` datasets, ``N`` samples, ``Q`` quantiles.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 import torch
@@ -24,8 +25,10 @@ from torchmist.ensemble.evidence import Evidence
 from torchmist.inference.large_samples import route
 from torchmist.models.column_products import CROSSED_COUNT, crossed_information
 from torchmist.models.directions import Through, see_narrow
+from torchmist.models.even_directions import EVEN_COUNT, even_information
 from torchmist.models.independent_components import UNMIXED_COUNT, unmixed_information
 from torchmist.models.label_classifiers import TOLD_SIZES, told_of_labels
+from torchmist.models.latent_classes import CLASSES_COUNT, class_information
 from torchmist.models.lengths import with_lengths
 from torchmist.models.linear import SHARE, linear_information
 from torchmist.models.matched_columns import matched_information
@@ -105,21 +108,26 @@ class DuoMIST(QuantileNetwork):
 
     def _seen(self, x: Tensor, y: Tensor, mask: Tensor | None, *, whole: bool) -> Evidence:
         """See :meth:`ask`; unless ``whole``, without what neighbours among thousands of rows say of
-        datasets in which they do not count."""
+        datasets in which they do not count, and classes of those of which more is known."""
         with torch.autocast(x.device.type, enabled=False):
             x, y = with_lengths(x, y, mask)
             through = see_narrow(x, y, mask)
             read = self._read(x, y, mask, through)
-            late = None if whole or x.shape[1] < _MANY else read.pop("settled", None)
+            late = () if whole else ("crowded",) if x.shape[1] < _MANY else ("settled", "crowded")
+            later = {name: read.pop(name) for name in late if name in read}
             further = {name: torch.cat(found(), -1) for name, found in read.items()}
         evidence = self._of_members(x, y, mask, through)._replace(**further)
-        settling = self.arbiter.settling
-        if late is None or settling is None:
-            return evidence
-        some = self.arbiter.trusts(settling, evidence)
-        if visible(some.any()) is False:
-            return evidence
-        return evidence._replace(settled=torch.cat(late(), -1))
+        arbiter = self.arbiter
+        if "settled" in later and arbiter.settling is not None:
+            some = arbiter.trusts(arbiter.settling, evidence)
+            if visible(some.any()) is not False:
+                evidence = evidence._replace(settled=torch.cat(later["settled"](), -1))
+        if "crowded" in later and arbiter.crowding is not None:
+            known = partial(arbiter.before, arbiter.crowding, evidence)
+            with torch.autocast(x.device.type, enabled=False):
+                found = class_information(x, y, mask, known=known)
+            evidence = evidence._replace(crowded=torch.cat(found, -1))
+        return evidence
 
     def _of_members(
         self, x: Tensor, y: Tensor, mask: Tensor | None, through: tuple[Through, Through] | None
@@ -159,6 +167,7 @@ class DuoMIST(QuantileNetwork):
             "matched": 3, "crossed": CROSSED_COUNT, "unmixed": UNMIXED_COUNT,
             "told": sum(TOLD_SIZES), "repeated": REPEATED_COUNT, "regimes": REGIMES_COUNT,
             "settled": SETTLED_COUNT, "recognised": quantiles, "turned": TURNED_COUNT + quantiles,
+            "crowded": CLASSES_COUNT, "folded": EVEN_COUNT,
         }  # fmt: skip
 
     def _read(
@@ -179,6 +188,8 @@ class DuoMIST(QuantileNetwork):
             "settled": (arbiter.settling, lambda: settled_information(x, y, mask)),
             "recognised": (arbiter.recognising, lambda: (expert(x, y, mask),)),
             "turned": (arbiter.turning, lambda: (self._turned(x, y, mask),)),
+            "crowded": (arbiter.crowding, lambda: class_information(x, y, mask)),
+            "folded": (arbiter.folding, lambda: even_information(x, y, mask)),
         }
         return {
             name: read

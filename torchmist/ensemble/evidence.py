@@ -34,9 +34,12 @@ class Evidence(NamedTuple):
     ``settled`` ``[B, W]``: what neighbours say among all rows
     (:class:`~torchmist.models.settled_neighbours.Settled`); ``recognised`` ``[B, Q]``: quantiles in
     nats of a network that knows canonical laws alone; ``turned`` ``[B, T]``: what is said of turned
-    axes (:class:`~torchmist.ensemble.correction_turned_axes.Turned`); ``centre`` ``[B]``: the ``t``
-    that the second network measures from; ``features``: means and deviations of its local
-    statistics ``[B, F]``; ``sizes`` ``[B, 3]``: N, dx and dy.
+    axes (:class:`~torchmist.ensemble.correction_turned_axes.Turned`); ``crowded`` ``[B, K]``: what
+    mixtures of many classes say (:class:`~torchmist.models.latent_classes.LatentClasses`);
+    ``folded`` ``[B, E]``: what even functions of few directions show
+    (:class:`~torchmist.models.even_directions.EvenDirections`); ``centre`` ``[B]``: the ``t`` that
+    the second network measures from; ``features``: means and deviations of its local statistics
+    ``[B, F]``; ``sizes`` ``[B, 3]``: N, dx and dy.
     """
 
     plain: Tensor
@@ -57,6 +60,8 @@ class Evidence(NamedTuple):
     settled: Tensor
     recognised: Tensor
     turned: Tensor
+    crowded: Tensor
+    folded: Tensor
     sizes: Tensor
 
 

@@ -10,8 +10,10 @@ from torchmist.synthetic.engines.channels import Channels
 from torchmist.synthetic.engines.classes import Classes
 from torchmist.synthetic.engines.codes import Codes
 from torchmist.synthetic.engines.copies import Copies
+from torchmist.synthetic.engines.crowds import Crowds
 from torchmist.synthetic.engines.decisions import Decisions
 from torchmist.synthetic.engines.directions import Directions
+from torchmist.synthetic.engines.evens import Evens
 from torchmist.synthetic.engines.expansions import Expansions
 from torchmist.synthetic.engines.family import Family
 from torchmist.synthetic.engines.functions import Functions
@@ -60,6 +62,8 @@ ENGINES: Mapping[str, Family[Any]] = {
         Regimes(),
         Markers(),
         Shares(),
+        Crowds(),
+        Evens(),
     )
 }
 """Every engine by its name."""
