@@ -103,6 +103,12 @@ def test_components_count_however_a_side_is_ordered_turned_and_bent() -> None:
         torch.testing.assert_close(other.pairs[:, 0], expected.pairs[:, 0])
 
 
+def test_of_many_rows_some_are_asked() -> None:
+    x, y, truth = _edges(4200, 4)
+    found = unmixed_information(x[:1], y[:1])
+    assert float(found[0].amax()) == pytest.approx(truth, rel=0.2)
+
+
 def test_padding_changes_nothing() -> None:
     x, y, _ = _edges(1500, 3)
     expected = unmixed_information(x, y)

@@ -169,7 +169,7 @@ def neighbour_information(
         return torch.zeros_like(own)
     if x.shape[1] > _MOST_ROWS:
         order = sample_order(torch.cat([x, y], -1).mT, mask, float(x.shape[1]))
-        at, mask = even_places(n[:, None], _MOST_ROWS)
+        at, mask = even_places(n[:, None].long(), _MOST_ROWS)
         rows = order.gather(1, at)
         x, y = rows_at(x, rows), rows_at(y, rows)
     real = torch.ones_like(x[..., 0], dtype=torch.bool) if mask is None else mask
