@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import pytest
 import torch
 from torch.utils.checkpoint import checkpoint
@@ -83,6 +85,48 @@ def test_checkpoints_have_the_same_gradient(small) -> None:
         wanted = step(term, sign)[1]
         found = step(lambda z, y: checkpoint(term, z, y, use_reentrant=False), sign)[1]
         torch.testing.assert_close(found, wanted)
+
+
+def test_checkpoints_of_terms_that_take_turns_find_what_they_saved(small) -> None:
+    term = torchmist.MIRegularizer(small)
+    for sign in (-1.0, -1.0, -1.0, 1.0, 1.0):
+        z = Z.clone().requires_grad_()
+        values = [checkpoint(term, k * z, Y, use_reentrant=False) for k in (1.0, 2.0)]
+        (sign * torch.stack(values).sum()).backward()
+        assert z.grad.isfinite().all()
+
+
+class Notes:
+    """What weak references may point to."""
+
+
+class Kept(torch.autograd.Function):
+    """What is as it was, in a graph that keeps ``notes``."""
+
+    @staticmethod
+    def forward(ctx, x, notes):
+        ctx.notes = notes
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad, None
+
+
+def test_a_graph_that_is_not_asked_for_is_let_go_of() -> None:
+    x, y = Z[None].clone().requires_grad_(), Y[None]
+    kept: weakref.WeakSet[Notes] = weakref.WeakSet()
+
+    def read(a, b):
+        notes = Notes()
+        kept.add(notes)
+        return Kept.apply(a, notes).sum((1, 2)), b
+
+    graph = own_graph.own_graph(read, x, y)
+    assert len(kept) == 1
+    graph.unasked()
+    assert len(kept) == 0
+    torch.testing.assert_close(graph.gradients(torch.ones(1))[0], torch.ones_like(x))
 
 
 def test_weights_that_learn_are_in_the_graph_of_the_host(small) -> None:

@@ -14,6 +14,7 @@ from contextlib import nullcontext
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import disable_saved_tensors_hooks
 
 from torchmist.numerics.cache import keepable
 
@@ -45,7 +46,8 @@ class OwnGraph:
         self._built = value if build else None
 
     def unasked(self) -> None:
-        """Note a backward pass that does without the gradient."""
+        """Note a backward pass that does without the gradient, and let go of the graph."""
+        self._built = None
         if len(_unasked) >= _MOST:
             _unasked.clear()
         _unasked[self._sizes] = _unasked.get(self._sizes, 0) + 1
@@ -66,11 +68,20 @@ class OwnGraph:
 
 def own_graph(read: Reader, x: Tensor, y: Tensor) -> OwnGraph | None:
     """The :class:`OwnGraph` of plain float32 sides ``[B, N, d]`` on a CPU, run eagerly; None
-    elsewhere, where it saves less or transforms must see what is computed."""
-    if not (keepable(x) and keepable(y) and x.dtype == y.dtype == torch.float32):
+    elsewhere, where it saves less, or transforms and checkpoints must see what is computed."""
+    if not (keepable(x) and keepable(y) and x.dtype == y.dtype == torch.float32) or _hooked():
         return None
     try:
         leaves = [side.detach().requires_grad_(side.requires_grad) for side in (x, y)]
     except RuntimeError:  # a transform of torch.func
         return None
     return OwnGraph(read, (leaves[0], leaves[1]))
+
+
+def _hooked() -> bool:
+    """Whether hooks take what graphs save: those of checkpoints count it and compute it anew."""
+    try:
+        with disable_saved_tensors_hooks("asked whether there are any"):
+            return False
+    except RuntimeError:
+        return True
