@@ -140,3 +140,12 @@ def test_what_does_not_count_is_not_asked_and_changes_nothing(monkeypatch) -> No
         found = duo(x, y)
         assert bool(asked) == counts
         assert torch.equal(found, duo.arbiter(duo.ask(x, y)))
+
+
+def test_casts_of_the_host_do_not_reach_what_is_asked_late() -> None:
+    duo = load_pretrained("mist-duo-v20")
+    x = torch.randn(1, 1100, 2, generator=torch.Generator().manual_seed(0))
+    wave = (9 * x[..., :1]).sin() + 0.1 * x[..., 1:]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = duo(x, wave)
+    torch.testing.assert_close(found, duo(x, wave), atol=0.1, rtol=0.05)

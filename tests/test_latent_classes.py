@@ -108,6 +108,17 @@ def test_padding_and_other_datasets_change_nothing() -> None:
     torch.testing.assert_close(found[:1], expected, atol=1e-3, rtol=1e-3)
 
 
+def test_a_default_dtype_does_not_reach_into_mixtures() -> None:
+    x, y, _ = _crowd(400, 8, 8)
+    expected = _whole(class_information(x, y))
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = _whole(class_information(x, y))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert expected.any() and torch.equal(found, expected)
+
+
 def test_what_classes_say_rises_along_its_gradient() -> None:
     x, y, _ = _crowd(800, 10, 10)
     x.requires_grad_()

@@ -72,6 +72,17 @@ def test_double_precision_is_read_as_single() -> None:
     torch.testing.assert_close(_whole(found), _whole(settled_information(x, y)))
 
 
+def test_a_default_dtype_does_not_reach_into_distances() -> None:
+    x, y = _pair(600, 2)
+    expected = _whole(settled_information(x, y))
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = _whole(settled_information(x, y))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(found, expected)
+
+
 def test_padding_counts_for_nothing_and_datasets_do_not_mix() -> None:
     x, y = _pair(600, 2)
     other = _pair(700, 2, rho=0.3, seed=3)

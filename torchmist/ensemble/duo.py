@@ -117,11 +117,20 @@ class DuoMIST(QuantileNetwork):
             later = {name: read.pop(name) for name in late if name in read}
             further = {name: torch.cat(found(), -1) for name, found in read.items()}
         evidence = self._of_members(x, y, mask, through)._replace(**further)
+        return self._later(evidence, later, x, y, mask)
+
+    def _later(
+        self, evidence: Evidence, later: dict[str, Callable[[], tuple[Tensor, ...]]],
+        x: Tensor, y: Tensor, mask: Tensor | None,
+    ) -> Evidence:  # fmt: skip
+        """The ``evidence`` with what is read ``later``, where it counts beside the rest."""
         arbiter = self.arbiter
         if "settled" in later and arbiter.settling is not None:
             some = arbiter.trusts(arbiter.settling, evidence)
             if visible(some.any()) is not False:
-                evidence = evidence._replace(settled=torch.cat(later["settled"](), -1))
+                with torch.autocast(x.device.type, enabled=False):
+                    settled = torch.cat(later["settled"](), -1)
+                evidence = evidence._replace(settled=settled)
         if "crowded" in later and arbiter.crowding is not None:
             known = partial(arbiter.before, arbiter.crowding, evidence)
             with torch.autocast(x.device.type, enabled=False):

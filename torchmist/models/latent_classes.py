@@ -164,7 +164,8 @@ def _whitened(within: Tensor, out: Tensor, dx: int) -> _Halves:
     white = []
     for rows, rest in sides:
         with no_gradient():
-            n, eye = rows.shape[1], torch.eye(rows.shape[-1], device=rows.device)
+            n = rows.shape[1]
+            eye = torch.eye(rows.shape[-1], dtype=rows.dtype, device=rows.device)
             gram = rows.mT @ rows / n + _OVER_ROOT * n**-0.5 * eye
             lower = torch.linalg.cholesky_ex(gram).L
             inverse = torch.linalg.solve_triangular(lower, eye.expand_as(lower), upper=False)
@@ -185,7 +186,7 @@ def _normal(rows: _Halves) -> Tensor:
     out = torch.cat([rows.x_out, rows.y_out], -1)
     gram = z.mT @ z / n
     own = torch.arange(gram.shape[-1], device=z.device) < dx
-    eye = torch.eye(gram.shape[-1], device=z.device)
+    eye = torch.eye(gram.shape[-1], dtype=z.dtype, device=z.device)
     found = []
     for share in _TIES:
         each = torch.where(own[:, None] == own, gram, share * gram) + _RIDGE * eye

@@ -122,7 +122,7 @@ def _distances(side: Tensor, present: Tensor) -> Iterator[Tensor]:
     square = side.square().sum(-1, keepdim=True)
     one = torch.ones_like(square)
     left = torch.cat([-2 * side, square, one], -1)
-    right = torch.cat([side, one, square + FAR * ~present[..., None]], -1).mT
+    right = torch.cat([side, one, square + FAR * (~present[..., None]).to(square)], -1).mT
     most = _ON_CPU if side.device.type == "cpu" else _ELSEWHERE
     size = max(1, most // (len(side) * side.shape[1]))
     for start in range(0, side.shape[1], size):
