@@ -99,3 +99,13 @@ def test_what_directions_show_rises_along_its_gradient() -> None:
     assert bool(slope.isfinite().all()) and bool(slope.any())
     moved = (y + 0.3 * slope / slope.abs().amax()).detach()
     assert even_information(x, moved).sum.sum() > before
+
+
+def test_columns_that_are_constant_have_no_gradient_and_spoil_none() -> None:
+    x, y = _modulus(800, 12)
+    still = torch.cat([y, torch.full((1, 800, 2), 3.0)], -1).requires_grad_()
+    found = even_information(x, still)
+    torch.testing.assert_close(_whole(found), _whole(even_information(x, y)))
+    (slope,) = torch.autograd.grad(found.sum.sum(), still)
+    assert bool(slope.isfinite().all()) and bool(slope[..., 0].any())
+    assert not slope[..., 1:].any()

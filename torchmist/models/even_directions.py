@@ -166,7 +166,7 @@ def _waves(y: Tensor) -> Tensor:
     order = torch.arange(1, count + 1, dtype=y.dtype, device=y.device)
     waves = torch.cos(math.pi * order * torch.special.ndtr(y)[..., None]).flatten(-2)
     waves = waves - waves.mean(0)
-    out: Tensor = waves / waves.square().mean(0).sqrt().clamp(min=1e-6)
+    out: Tensor = waves / waves.square().mean(0).clamp(min=1e-12).sqrt()
     return out
 
 
