@@ -10,8 +10,9 @@ from torchmist.ensemble.arbiter import Arbiter
 from torchmist.ensemble.correction import Correction
 from torchmist.ensemble.correction_classifiers import ClassifierCorrection
 from torchmist.ensemble.correction_components import ComponentCorrection
+from torchmist.ensemble.correction_even_directions import EvenDirectionCorrection
+from torchmist.ensemble.correction_latent_classes import LatentClassCorrection
 from torchmist.ensemble.correction_repeats import RepeatCorrection
-from torchmist.ensemble.correction_turned_axes import TurnedAxesCorrection
 from torchmist.ensemble.evidence import Evidence
 from torchmist.quantile_head import quantile_levels
 from training import arbiter as command
@@ -86,7 +87,11 @@ def test_collected_draws_are_those_of_the_recipe(tmp_path) -> None:
     "words", [(), *(("--recipe", f"mist-duo-v{k}") for k in (15, 13, 12, 9))], ids=lambda w: w[1:]
 )
 def test_the_command_collects_draws_of_either_recipe(tmp_path, words, monkeypatch) -> None:
-    for part in (ComponentCorrection, ClassifierCorrection, RepeatCorrection, TurnedAxesCorrection):
+    parts = (
+        ComponentCorrection, ClassifierCorrection, RepeatCorrection, LatentClassCorrection,
+        EvenDirectionCorrection,
+    )  # fmt: skip
+    for part in parts:
         monkeypatch.setattr(part, "may_say_more", staticmethod(Correction.may_say_more))
     stage = load_recipe(words[-1] if words else command.RECIPE).stages[-1]
     options = ["--stage", stage.name, "--minutes", "0", "--folder", str(tmp_path)]
