@@ -81,6 +81,17 @@ def test_directions_count_however_a_sample_is_ordered_and_bent() -> None:
         torch.testing.assert_close(_whole(other), expected, atol=0.01, rtol=0.01)
 
 
+def test_columns_of_one_number_count_once_in_the_sum() -> None:
+    u, noise = _normal(1, 1200, 16), _normal(1, 1200, 6, seed=1)
+    same = 1.6 * u[..., :1].abs() + 0.5 * noise[..., :3]
+    found = even_information(u, torch.cat([same, noise[..., 3:]], -1))
+    torch.testing.assert_close(found.sum, torch.maximum(found.one, found.form))
+    assert float(found.number) == 1
+    apart = 1.6 * u[..., :3].abs() + 0.5 * noise[..., :3]
+    found = even_information(u, torch.cat([apart, noise[..., 3:]], -1))
+    assert float(found.number) == 3 and found.sum > 2 * torch.maximum(found.one, found.form)
+
+
 def test_padding_and_other_datasets_change_nothing() -> None:
     x, y = _modulus(800, 12)
     expected = _whole(even_information(x, y))

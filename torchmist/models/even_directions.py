@@ -43,14 +43,15 @@ _WAVES, _MANY = 2, 16  # waves of a column of the other side, one where it has m
 _CHANCE = 3.0  # deviations of what chance makes, beyond which a column is asked
 _ASKED, _FORM = 6, 4  # columns at most, and directions of a form
 _SURE = 5.0  # standard errors by which a form must go with a wave on rows left out
+_SAME = 0.25  # squared correlation from which two forms are one
 _OVER_ROOT, _HIGHEST = 0.05, 0.9999  # variance added, over the root of the rows; a correlation
 
 
 class EvenDirections(NamedTuple):
     """What a column shares with ``one`` direction of the other side, and with a ``form`` of a few,
-    at most over the columns, the ``sum`` over all columns that are sure, in nats; how ``sure`` the
-    surest is, in standard errors, and the ``number`` of columns that are: ``[B, 1]`` each, and all
-    0 where none is."""
+    at most over the columns, the ``sum`` over all columns that are sure and whose forms differ, in
+    nats; how ``sure`` the surest is, in standard errors, and the ``number`` of columns in the sum:
+    ``[B, 1]`` each, and all 0 where none is."""
 
     one: Tensor
     form: Tensor
@@ -123,12 +124,13 @@ def _shown(x: Tensor, y: Tensor) -> Tensor:
     share = _correlation(form, wave)
     sure = share * math.sqrt(form.shape[0] * form.shape[-1])
     nats = torch.stack([_between(part, column, share) for part in (one, form)])
-    return _numbers(nats, sure, asked // per_column)
+    return _numbers(nats, sure, asked // per_column, _alike(form))
 
 
-def _numbers(nats: Tensor, sure: Tensor, columns: Tensor) -> Tensor:
+def _numbers(nats: Tensor, sure: Tensor, columns: Tensor, alike: Tensor) -> Tensor:
     """The numbers of :class:`EvenDirections` from those of waves, ``[2, c]`` and ``[c]``, each of
-    one of ``columns`` ``[c]``: of two waves of a column the surer counts."""
+    one of ``columns`` ``[c]``: of two waves of a column the surer counts, and in the sum, of
+    columns whose forms are ``alike`` ``[c, c]``, that which shares most."""
     best: dict[int, int] = {}
     each = sure.detach().tolist()
     for place, column in enumerate(columns.tolist()):
@@ -136,9 +138,15 @@ def _numbers(nats: Tensor, sure: Tensor, columns: Tensor) -> Tensor:
             best[column] = place
     if not best:
         return nats.new_zeros(EVEN_COUNT)
-    kept = nats[:, list(best.values())]
-    total = kept.amax(0).clamp(min=0).sum()
-    number = sure.new_tensor(float(len(best)))
+    places = list(best.values())
+    kept = nats[:, places]
+    most = kept.amax(0).clamp(min=0)
+    apart: list[int] = []
+    for k in most.detach().argsort(descending=True).tolist():
+        if not any(bool(alike[places[k], places[other]]) for other in apart):
+            apart.append(k)
+    total = most[sorted(apart)].sum()
+    number = sure.new_tensor(float(len(apart)))
     return torch.stack([*kept.amax(1), total, sure.detach().amax(), number])
 
 
@@ -206,6 +214,15 @@ def _correlation(form: Tensor, wave: Tensor) -> Tensor:
     scale = (a.square().sum((0, 2)) * b.square().sum((0, 2))).clamp(min=1e-12).sqrt()
     out: Tensor = (a * b).sum((0, 2)) / scale
     return out
+
+
+def _alike(form: Tensor) -> Tensor:
+    """Which forms ``[F, c, m]`` are largely the same function, ``[c, c]`` bool."""
+    with no_gradient():
+        a = form - form.mean(-1, keepdim=True)
+        gram = (a @ a.mT).sum(0)
+        size = gram.diagonal().clamp(min=1e-12)
+        return gram.square() > _SAME * size[:, None] * size
 
 
 def _between(values: Tensor, column: Tensor, share: Tensor) -> Tensor:
