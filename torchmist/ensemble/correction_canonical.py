@@ -9,10 +9,11 @@ numbers.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from torchmist.ensemble.correction import OTHERS, Correction, enough, what_others_say
 from torchmist.ensemble.evidence import Evidence, in_t
@@ -31,7 +32,9 @@ _PLAIN = 8  # rows for each column, from which that information is known
 
 
 class CanonicalCorrection(Correction, Standardised):
-    """Quantiles that go on where the answer leaves room for what canonical laws would have."""
+    """Quantiles that go on where the answer leaves room for what canonical laws would have: towards
+    that, and no farther. On data that is neither, as of many classes in few rows, the networks
+    would leave both behind."""
 
     CANDIDATES = 1
     SEEN = MARKS + 2 + OTHERS + NUMBERS
@@ -57,6 +60,22 @@ class CanonicalCorrection(Correction, Standardised):
         known = _knows(*evidence.sizes.split(1, -1)) & (shared <= enough(either))
         known = known & (_is_plain(evidence, median) | ~_is_plain(evidence, middle))
         return median.masked_fill(~known | (median < low) | (median > high), torch.nan)
+
+    def forward(
+        self, each: Tensor, evidence: Evidence, run: Callable[[nn.Module, Tensor], Tensor]
+    ) -> Tensor:
+        """See :meth:`Correction.forward`; unless it learns, the middle of all members stays between
+        that of the answer and the candidate."""
+        found = super().forward(each, evidence, run)
+        if self.learns:
+            return found
+        answer = each.mean(0)
+        candidate = self.candidates(evidence, answer)
+        ends = torch.cat([answer.mean(-1, keepdim=True), candidate], -1)
+        middle = found.mean((0, -1))
+        within = middle.clamp(ends.amin(-1), ends.amax(-1))
+        shift = torch.where(candidate.isnan().squeeze(-1), 0.0, within - middle)
+        return found + shift[:, None]
 
     def reads(self, rows: tuple[int, int], columns: tuple[int, int]) -> bool:
         """See :meth:`Correction.reads`: up to 640 rows, as many columns on both sides, 2 to 32."""
