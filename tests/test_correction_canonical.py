@@ -157,3 +157,18 @@ def test_what_it_says_has_a_gradient(duo: DuoMIST) -> None:
     x.requires_grad_()
     (gradient,) = torch.autograd.grad(duo.ask(x, y).recognised.sum(), x)
     assert gradient.isfinite().all() and gradient.abs().sum() > 0
+
+
+def test_of_classes_that_overlap_the_answer_stays_between_itself_and_what_the_laws_say() -> None:
+    generator = torch.Generator().manual_seed(501)
+    means = [0.9 * torch.randn(20, 8, generator=generator) for _ in range(2)]
+    place = torch.randint(20, (300,), generator=generator)
+    x, y = (m[place] + torch.randn(300, 8, generator=generator) for m in means)
+    duo = load_pretrained("mist")
+    assert isinstance(duo, DuoMIST) and duo.arbiter.recognising is not None
+    evidence = duo.ask(x[None], y[None])
+    before = float(duo.arbiter.before(duo.arbiter.recognising, evidence))
+    ends = sorted([before, float(evidence.recognised.median())])
+    found = float(duo.arbiter.before(duo.arbiter.turning, evidence))
+    assert ends[0] - 0.1 < found < ends[1] + 0.1
+    assert float(duo(x[None], y[None]).mean()) < 2  # the truth is about 1; it read 6
