@@ -70,11 +70,12 @@ class CanonicalCorrection(Correction, Standardised):
         if self.learns:
             return found
         answer = each.mean(0)
-        candidate = self.candidates(evidence, answer)
-        ends = torch.cat([answer.mean(-1, keepdim=True), candidate], -1)
-        middle = found.mean((0, -1))
-        within = middle.clamp(ends.amin(-1), ends.amax(-1))
-        shift = torch.where(candidate.isnan().squeeze(-1), 0.0, within - middle)
+        middle, candidate = answer.mean(-1, keepdim=True), self.candidates(evidence, answer)
+        stays = candidate.isnan()
+        ends = torch.cat([middle, middle.where(stays, candidate)], -1)
+        own = found.mean((0, -1))
+        shift = own.clamp(ends.amin(-1), ends.amax(-1)) - own
+        shift = torch.where(stays.squeeze(-1), 0.0, shift)
         return found + shift[:, None]
 
     def reads(self, rows: tuple[int, int], columns: tuple[int, int]) -> bool:
