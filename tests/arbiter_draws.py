@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 
 from torchmist.ensemble.arbiter import CORRECTIONS, Arbiter
@@ -79,6 +81,23 @@ def heir_of(parent: Arbiter) -> Arbiter:
     arbiter = Arbiter(16, members=2, **dict.fromkeys(CORRECTIONS[:things], True))
     inherit(arbiter, parent)
     return arbiter
+
+
+def assert_goes_on(
+    parent: Arbiter, silent: Iterable[Data], more: Data, bound: torch.Tensor
+) -> None:
+    """An heir says what ``parent`` does of ``silent`` draws, and something else of all that say
+    ``more``: no less than a ``bound`` ``[B]`` in nats, that rows had no part in, allows."""
+    arbiter = heir_of(parent)
+    for less in map(evidence_of, silent):
+        assert not arbiter.says_more(less).any()
+        assert torch.equal(arbiter(less), parent(less))
+    evidence = evidence_of(more)
+    assert arbiter.says_more(evidence).all()
+    assert ((arbiter(evidence) - parent(evidence)).abs().amax(-1) > 1e-3).all()
+    least = bound - 2 / evidence.sizes[:, 0].sqrt()
+    each = arbiter.each(evidence).exp() - 0.2
+    assert (each.amin((0, 2)) > least.clamp(min=-0.19) - 1e-3).all()
 
 
 def assert_learned(parent: Arbiter, data: Data, *, share: float, epochs: int) -> None:

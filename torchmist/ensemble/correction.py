@@ -92,6 +92,11 @@ class Correction(nn.Module):
         to learn from answers of other quality as well."""
         return each
 
+    def limited(self, found: Tensor, answer: Tensor, candidates: Tensor) -> Tensor:
+        """Quantiles ``[M, B, Q]`` that are ``found`` beside the ``answer`` ``[B, Q]`` and the
+        ``candidates`` ``[B, C]``, as far as they may go: as they are, unless a part limits them."""
+        return found
+
     def floor(self, evidence: Evidence) -> Tensor | None:
         """Nats ``[B, 1]`` below which no quantile goes, where it goes on; None for none."""
         return None
@@ -121,6 +126,7 @@ class Correction(nn.Module):
             found = torch.maximum(found, in_t(floor))
         stays = candidates.isnan().all(-1)
         if not self.learns:
+            found = self.limited(found, answer, candidates)
             stays = stays | ~self.trusted(evidence, answer)
         return torch.where(stays[:, None], each, found)
 

@@ -9,11 +9,10 @@ numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from torchmist.ensemble.correction import OTHERS, Correction, enough, what_others_say
 from torchmist.ensemble.evidence import Evidence, in_t
@@ -61,21 +60,13 @@ class CanonicalCorrection(Correction, Standardised):
         known = known & (_is_plain(evidence, median) | ~_is_plain(evidence, middle))
         return median.masked_fill(~known | (median < low) | (median > high), torch.nan)
 
-    def forward(
-        self, each: Tensor, evidence: Evidence, run: Callable[[nn.Module, Tensor], Tensor]
-    ) -> Tensor:
-        """See :meth:`Correction.forward`; unless it learns, the middle of all members stays between
-        that of the answer and the candidate."""
-        found = super().forward(each, evidence, run)
-        if self.learns:
-            return found
-        answer = each.mean(0)
-        middle, candidate = answer.mean(-1, keepdim=True), self.candidates(evidence, answer)
-        stays = candidate.isnan()
-        ends = torch.cat([middle, middle.where(stays, candidate)], -1)
+    def limited(self, found: Tensor, answer: Tensor, candidates: Tensor) -> Tensor:
+        """See :meth:`Correction.limited`: the middle of all members stays between that of the
+        answer and the candidate."""
+        middle = answer.mean(-1, keepdim=True)
+        ends = torch.cat([middle, middle.where(candidates.isnan(), candidates)], -1)
         own = found.mean((0, -1))
         shift = own.clamp(ends.amin(-1), ends.amax(-1)) - own
-        shift = torch.where(stays.squeeze(-1), 0.0, shift)
         return found + shift[:, None]
 
     def reads(self, rows: tuple[int, int], columns: tuple[int, int]) -> bool:

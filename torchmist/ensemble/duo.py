@@ -10,7 +10,7 @@ Legend: ``B`` datasets, ``N`` samples, ``Q`` quantiles.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import cast
 
 import torch
@@ -132,7 +132,7 @@ class DuoMIST(QuantileNetwork):
                     settled = torch.cat(later["settled"](), -1)
                 evidence = evidence._replace(settled=settled)
         if "crowded" in later and arbiter.crowding is not None:
-            known = partial(arbiter.before, arbiter.crowding, evidence)
+            known = cache(partial(arbiter.before, arbiter.crowding, evidence))
             with torch.autocast(x.device.type, enabled=False):
                 found = class_information(x, y, mask, known=known)
             evidence = evidence._replace(crowded=torch.cat(found, -1))

@@ -29,8 +29,8 @@ from torchmist.checks import visible
 from torchmist.copula import normal_scores
 from torchmist.models.folds import FOLDS
 from torchmist.models.kraskov import kraskov
-from torchmist.models.local import sample_order
-from torchmist.models.variates import even_places, rows_at
+from torchmist.models.local import row_counts, sample_order
+from torchmist.models.variates import ordered_rows
 from torchmist.numerics.no_gradient import no_gradient
 
 __all__ = ["EVEN_COUNT", "EvenDirections", "even_information", "many_columns"]
@@ -77,17 +77,12 @@ def even_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> EvenDi
     if wide > _WIDEST or not many_columns(x.shape[1], wide):
         return _parts(out)
     scores = torch.cat([normal_scores(side, mask) for side in (x, y)], -1)
-    real = torch.full((len(x), 1), x.shape[1], device=x.device)
-    real = real if mask is None else mask.sum(-1, keepdim=True)
+    real = row_counts(x, mask)[:, None]
     if visible(real.any()) is not True:
         return _parts(out)
     order = sample_order(scores.mT, mask, real[..., None])
     for place, count in enumerate(real[:, 0].tolist()):
-        rows = order[[place], :count]
-        if count > _MOST_ROWS:
-            at, _ = even_places(real[[place]], _MOST_ROWS)
-            rows = rows.gather(1, at)
-        sides = rows_at(scores[[place]], rows)[0].split(columns, -1)
+        sides = ordered_rows(scores, order, real, place, _MOST_ROWS).split(columns, -1)
         found = [
             _shown(one, other)
             for one, other in (sides, sides[::-1])

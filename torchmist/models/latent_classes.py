@@ -30,8 +30,8 @@ from torchmist.checks import visible
 from torchmist.copula import normal_scores
 from torchmist.models.class_mixtures import ClassMixture, fitted_classes, log_densities
 from torchmist.models.folds import FOLDS
-from torchmist.models.local import sample_order
-from torchmist.models.variates import even_places, rows_at
+from torchmist.models.local import row_counts, sample_order
+from torchmist.models.variates import ordered_rows
 from torchmist.numerics.no_gradient import no_gradient
 
 __all__ = ["CLASSES_COUNT", "CONTRASTED", "LatentClasses", "class_information", "sought"]
@@ -108,20 +108,16 @@ def class_information(
     if not sought(x.shape[1], columns):
         return _parts(out)
     scores = torch.cat([normal_scores(side, mask) for side in (x, y)], -1)
-    real = torch.full((len(x), 1), x.shape[1], device=x.device)
-    real = real if mask is None else mask.sum(-1, keepdim=True)
+    real = row_counts(x, mask)[:, None]
     if visible(real.any()) is not True:
         return _parts(out)
     order = sample_order(scores.mT, mask, real[..., None])
     for place, count in enumerate(real[:, 0].tolist()):
         if not sought(count, columns):
             continue
-        rows = order[[place], :count]
-        if count > _MOST_ROWS:
-            at, _ = even_places(real[[place]], _MOST_ROWS)
-            rows = rows.gather(1, at)
+        rows = ordered_rows(scores, order, real, place, _MOST_ROWS)
         least = None if known is None else partial(_at_least, known, place)
-        found = _by_folds(rows_at(scores[[place]], rows)[0], x.shape[-1], least)
+        found = _by_folds(rows, x.shape[-1], least)
         out = out.index_put((torch.tensor([place], device=x.device),), found[None])
     return _parts(out)
 

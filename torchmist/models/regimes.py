@@ -31,8 +31,8 @@ from torch import Tensor
 from torchmist.checks import visible
 from torchmist.copula import normal_scores
 from torchmist.models.directions import fixed_numbers
-from torchmist.models.local import sample_order
-from torchmist.models.variates import even_places, rows_at
+from torchmist.models.local import row_counts, sample_order
+from torchmist.models.variates import ordered_rows
 from torchmist.numerics.cache import cached
 from torchmist.numerics.no_gradient import no_gradient
 
@@ -90,20 +90,15 @@ def regime_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Regi
     if d > _WIDEST or x.shape[1] < least:
         return _parts(out)
     scores = torch.cat([normal_scores(side, mask) for side in (x, y)], -1)
-    real = torch.full((len(x), 1), x.shape[1], device=x.device)
-    real = real if mask is None else mask.sum(-1, keepdim=True)
+    real = row_counts(x, mask)[:, None]
     some = real[:, 0] >= least
     if visible(some.any()) is not True:
         return _parts(out)
     odd = _odd(scores.detach(), real)
     order = sample_order(scores.mT, mask, real[..., None])
     for place in some.nonzero()[:, 0].tolist():
-        count = int(real[place])
-        rows = order[[place], :count]
-        if count > _MOST_ROWS:
-            at, _ = even_places(real[[place]], _MOST_ROWS)
-            rows = rows.gather(1, at)
-        found = _by_halves(rows_at(scores[[place]], rows)[0], x.shape[-1], bool(odd[place]))
+        rows = ordered_rows(scores, order, real, place, _MOST_ROWS)
+        found = _by_halves(rows, x.shape[-1], bool(odd[place]))
         out = out.index_put((torch.tensor([place], device=x.device),), found[None])
     return _parts(out)
 
