@@ -144,5 +144,6 @@ def test_the_page_shows_the_record_of_discrete_sides() -> None:
     for low, high in BINS:
         rows = [records.row("random tables", f"{low} to {high}", name) for name in ESTIMATORS]
         errors = [float(row["error"]) for row in rows]
-        # a law that the prior knows: wider than need be, for the sake of those that it does not
-        assert errors[0] == min(errors) and 0.9 <= float(rows[0]["coverage"])
+        # a law that the prior knows: of the fewest rows still a little wider than need be
+        assert errors[0] == min(errors)
+        assert 0.9 <= float(rows[0]["coverage"]) <= (0.98 if low == 50 else 0.95)

@@ -39,6 +39,8 @@ _STEPS = (1.0, 0.7, 1.0, 1.0)  # of log epsilon, logit w and log shapes in the f
 _ROUNDS = 4
 _LEAST = 2.0  # the frequent pairs are at least this much more frequent than by chance
 _ELEMENTS = 2_000_000  # of models x groups at once
+_AT_ONCE = 200_000  # the same of moments
+_NO_MOMENTS = torch.zeros(0, 2, dtype=torch.float64, device="cpu")
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,16 +66,21 @@ class Ratios:
     n: float
     sides: int
 
-    def moments(self, k: int) -> tuple[float, float]:
-        """Mean (nats) and variance (nats^2) of I under model ``k``."""
-        parts = _components(self.models[k : k + 1])
+    def moments(self, chosen: list[int]) -> Tensor:
+        """Mean (nats) and variance (nats^2) of I under the ``chosen`` models, ``[M, 2]``."""
+        size = max(1, _AT_ONCE // max(len(c.count) for c in self.cells))
+        parts = self.models[chosen].split(size)
+        return torch.cat([self._moments(part) for part in parts if len(part)] or [_NO_MOMENTS])
+
+    def _moments(self, models: Tensor) -> Tensor:
+        parts = _components(models)
         sums = torch.stack([(_moments(c, parts) * c.times).sum(-1) for c in self.cells]).sum(0)
-        whole, logs, spread, cross, square, totals = sums.tolist()
-        mean = logs / whole - math.log(whole / self.n) - 0.5 * totals / whole
+        whole, logs, spread, cross, square, totals = sums
+        mean = logs / whole - (whole / self.n).log() - 0.5 * totals / whole
         center = 1 + logs / whole
         variance = square - 2 * center * cross + center**2 * spread
-        variance = max(variance - 0.5 * totals**2 / self.sides, 0.02 * variance)
-        return max(mean, 1e-9), max(variance / whole**2, 1e-18)
+        variance = torch.maximum(variance - 0.5 * totals**2 / self.sides, 0.02 * variance)
+        return torch.stack([mean.clamp(min=1e-9), (variance / whole**2).clamp(min=1e-18)], -1)
 
 
 def fit_ratios(table: Table) -> Ratios:
@@ -157,16 +164,16 @@ def _log_likelihoods(
 
 
 def _moments(cells: _Cells, parts: tuple[tuple[Tensor, Tensor, Tensor], ...]) -> Tensor:
-    """Moments of each cell's rate lambda and of lambda log t, t = lambda / mu, ``[6, G]``.
+    """Moments of each cell's rate lambda and of lambda log t, t = lambda / mu, ``[6, M, G]``.
 
     Mean of lambda and of lambda log t; variance of lambda, covariance and variance of lambda log t;
     variance of lambda times ``inverse``.
     """
     n, mu = cells.count, cells.expected
-    weight = torch.cat(_log_likelihoods(cells, parts)).softmax(0)
+    weight = torch.stack(_log_likelihoods(cells, parts)).softmax(0)
     moments = []
     for _, shape, mean in parts:
-        a, scale = n + shape[0], 1 / (1 + shape[0] / (mean[0] * mu))
+        a, scale = n + shape, 1 / (1 + shape / (mean * mu))
         log_scale = scale.log() - mu.log()
         first, second = a * scale, a * (a + 1) * scale.square()
         psi = torch.digamma(a + 1) + log_scale

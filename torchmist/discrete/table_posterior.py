@@ -21,14 +21,8 @@ the variance is that of independent gamma variables to second order, and the law
 law of these moments. Cells that were not seen enter through the totals of their row and column,
 which take few distinct values: time and memory are O(N), whatever the number of classes.
 
-Tables that users have follow laws that no such prior knows: of sparse ones its intervals are far
-too narrow. Quantiles are stretched about the median by the share s of rows that are alone in their
-cell,
-
-.. math:: 1.1 + 1.2\, \frac{s}{s + 0.04} \text{ below}, \qquad
-          1.1 + 2.1\, \frac{s}{s + 0.04} \text{ above},
-
-which was chosen on tables of six laws (``training.table_widths``).
+Quantiles are then stretched about the median, as far as tables of many laws ask for, and drawn in
+where the counts look like those of one concentration (``torchmist.discrete.table_stretch``).
 
 Legend: ``G`` groups of cells seen, ``M`` components of the mixture, ``Q`` quantiles.
 """
@@ -43,8 +37,10 @@ from torch import Tensor
 
 from torchmist.discrete.contingency import Table, group_totals
 from torchmist.discrete.sparse_prior import fit_ratios
+from torchmist.discrete.table_stretch import drawn_in, power_of, prior_misfit, stretch_of
+from torchmist.quantile_head import quantile_levels
 
-__all__ = ["Stretch", "posterior_quantiles", "stretch_of", "table_quantiles"]
+__all__ = ["Posterior", "table_posterior", "table_quantiles"]
 
 _GRID = 32  # concentrations of each base
 _ZOOMS = 4  # most grids, each where the one before has its mass:
@@ -58,16 +54,25 @@ _STEPS = 60  # of the bisection for a quantile
 _MEDIAN = torch.tensor([0.5], dtype=torch.float64, device="cpu")
 
 
-@dataclass(frozen=True)
-class Stretch:
-    """Factors by which quantiles are stretched about their median: ``least``, and how much more
-    ``below`` and ``above`` where most rows are alone in their cell, half of which counts at the
-    share ``half``."""
+@dataclass(frozen=True, eq=False)
+class Posterior:
+    """A mixture of gamma laws of the mutual information, and an atom at 0.
 
-    least: float = 1.1
-    below: float = 1.2
-    above: float = 2.1
-    half: float = 0.04
+    ``weights`` ``[M]`` and ``moments`` ``[M, 2]`` (mean and variance) of the laws; ``spike``: the
+    weight of the atom; ``most``: the entropy of the fewest classes in equal shares; ``alpha``: the
+    geometric mean of the concentration around a uniform base.
+    """
+
+    weights: Tensor
+    moments: Tensor
+    spike: float
+    most: float
+    alpha: float
+
+    def quantiles(self, levels: Tensor) -> Tensor:
+        """Quantiles ``[Q]`` at ``levels``, in nats, not stretched."""
+        found = _mixture_quantiles(self.weights, self.moments, self.spike, levels.double())
+        return found.clamp(max=self.most)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,27 +101,19 @@ def table_quantiles(table: Table, levels: Tensor) -> Tensor:
         >>> bool((q > 1.0).all() and (q <= np.log(3)).all())
         True
     """
-    fewest = min(table.classes)
-    if fewest < 2:
+    if min(table.classes) < 2:
         return torch.zeros_like(levels)
-    found = posterior_quantiles(table, torch.cat([levels.double(), _MEDIAN]))
+    posterior = table_posterior(table)
+    even = quantile_levels(dtype=torch.float64)
+    asked, place = torch.cat([levels.double(), even, _MEDIAN]).unique(return_inverse=True)
+    found, alone = posterior.quantiles(asked)[place], table.singletons / table.n
     away = found[:-1] - found[-1]
-    below, above = stretch_of(table.singletons / table.n)
+    below, above = stretch_of(alone)
     stretched = found[-1] + torch.where(away < 0, below, above) * away
-    return stretched.clamp(0, math.log(fewest)).to(levels)
-
-
-def posterior_quantiles(table: Table, levels: Tensor) -> Tensor:
-    """The same of the posterior as it is, not stretched; of at least two classes on each side."""
-    quantiles = _mixture_quantiles(*_posterior(table), levels.double())
-    return quantiles.clamp(max=math.log(min(table.classes)))
-
-
-def stretch_of(alone: float, stretch: Stretch = Stretch()) -> tuple[float, float]:
-    """Factors below and above the median, for the share of rows that are ``alone`` in their
-    cell."""
-    part = alone / (alone + stretch.half)
-    return stretch.least + stretch.below * part, stretch.least + stretch.above * part
+    wanted, even = stretched.clamp(0, posterior.most).split([len(levels), len(even)])
+    misfit, cells = prior_misfit(table, posterior.alpha), math.prod(table.classes)
+    power = power_of(alone, misfit, posterior.alpha / cells)
+    return drawn_in(wanted, even, power).clamp(max=posterior.most).to(levels)
 
 
 def _bases(table: Table) -> list[_Base]:
@@ -190,8 +187,8 @@ def _concentrations(table: Table, base: _Base) -> tuple[Tensor, Tensor]:
     return grid.exp(), logs + math.log(step) - mass
 
 
-def _posterior(table: Table) -> tuple[Tensor, Tensor, float]:
-    """Weights ``[M]`` and moments ``[M, 2]`` of the components, and the weight of independence."""
+def table_posterior(table: Table) -> Posterior:
+    """The posterior of a table of at least two classes on each side, as it is."""
     bases, ratios = _bases(table), fit_ratios(table)
     grids = [_concentrations(table, base) for base in bases]
     independent = _independent_evidence(table)
@@ -206,17 +203,20 @@ def _posterior(table: Table) -> tuple[Tensor, Tensor, float]:
     )
     weights = logs.softmax(0)
     keep = (weights[:-1] > _NEGLIGIBLE * weights.max()).nonzero().flatten().tolist()
+    plain_ones = [k for k in keep if k < len(bases) * _GRID]
     moments = [
         _moments(table, bases[k // _GRID], float(grids[k // _GRID][0][k % _GRID]))
-        if k < len(bases) * _GRID
-        else ratios.moments(k - len(bases) * _GRID)
-        for k in keep
+        for k in plain_ones
     ]
+    sparse_ones = [k - len(bases) * _GRID for k in keep[len(plain_ones) :]]
     kept = weights[[*keep, -1]] / weights[[*keep, -1]].sum()
-    return (
+    alphas, logs = grids[-1]
+    return Posterior(
         kept[:-1],
-        torch.tensor(moments, dtype=torch.float64, device="cpu").reshape(-1, 2),
+        torch.cat([logs.new_tensor(moments).reshape(-1, 2), ratios.moments(sparse_ones)]),
         float(kept[-1]),
+        math.log(min(table.classes)),
+        math.exp(float((logs.softmax(0) * alphas.log()).sum())),
     )
 
 
