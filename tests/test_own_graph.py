@@ -147,3 +147,31 @@ def test_what_has_no_gradient_is_left_out() -> None:
 def test_other_dtypes_stay_in_the_graph_of_the_host() -> None:
     read = lambda a, b: (a.sum((1, 2)), b)  # noqa: E731
     assert own_graph.own_graph(read, Z[None].double(), Y[None].double()) is None
+
+
+def test_a_gradient_of_0_does_not_reach_the_network(small, monkeypatch) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr(OwnGraph, "gradients", lambda *_, **__: asked.append(True))
+    for scale in (0.0, -0.0):
+        _, gradient = step(torchmist.MIRegularizer(small), scale)
+        torch.testing.assert_close(gradient, torch.zeros_like(Z))
+    assert asked == []
+
+
+def test_a_gradient_of_0_is_0_in_weights_that_learn(small) -> None:
+    small.requires_grad_(True)
+    _, gradient = step(lambda z, y: torchmist.mist_mi(z, y, model=small), 0.0)
+    assert not gradient.any()
+    assert not any(w.grad is not None and w.grad.any() for w in small.parameters())
+
+
+def test_a_weight_that_grows_from_0_has_the_gradient_of_one_graph(small, monkeypatch) -> None:
+    term = torchmist.MIRegularizer(small)
+    for scale in (0.0, 0.0, 0.0, 0.5, 1.0):
+        wanted = with_one_graph(monkeypatch, term, scale)[1]
+        torch.testing.assert_close(step(term, scale)[1], wanted, atol=1e-7, rtol=1e-5)
+
+
+def test_a_gradient_that_is_not_finite_is_not_taken_for_0(small) -> None:
+    _, gradient = step(torchmist.MIRegularizer(small), float("nan"))
+    assert gradient.isnan().all()

@@ -147,3 +147,65 @@ def test_a_first_call_breaks_a_graph_and_says_so_where_it_must_not(monkeypatch) 
     value = torch.compile(step, backend="eager")(X)
     torch.testing.assert_close(value, step(X))
     torch.testing.assert_close(torch.compile(step, fullgraph=True, backend="eager")(X), value)
+
+
+def driven_by(goal: str | None, *, module: bool, model):
+    if not module:
+        return lambda z: torchmist.mist_mi(2.0 * z, Y, model=model, goal=goal)
+    term = torchmist.MIRegularizer(model, goal=goal).eval()
+    return lambda z: term(2.0 * z, Y)
+
+
+@pytest.mark.parametrize("goal", ["auto", "minimize", "maximize", None])
+@pytest.mark.parametrize("module", [False, True])
+@pytest.mark.filterwarnings("ignore:torchmist")
+def test_several_gradients_at_once_are_those_one_by_one(small, goal, module) -> None:
+    small.requires_grad_(False)
+    term = driven_by(goal, module=module, model=small)
+    x, scales = X.clone().requires_grad_(), torch.tensor([1.0, -1.0, 0.0])
+    value = term(x)
+    (found,) = torch.autograd.grad(value, x, scales, is_grads_batched=True, retain_graph=True)
+    each = [torch.autograd.grad(value, x, scale, retain_graph=True)[0] for scale in scales]
+    torch.testing.assert_close(found, torch.stack(each), atol=1e-6, rtol=1e-4)
+    both = lambda z: torch.stack([term(z), -term(z.square())])  # noqa: E731
+    wanted = torch.autograd.functional.jacobian(both, X)
+    for found in (
+        torch.autograd.functional.jacobian(both, X, vectorize=True), torch.func.jacrev(both)(X)
+    ):  # fmt: skip
+        torch.testing.assert_close(found, wanted, atol=1e-6, rtol=1e-4)
+
+
+def test_weights_with_an_arbiter_have_a_jacobian_and_refuse_vmap() -> None:
+    term = lambda z: torchmist.mist_mi(2.0 * z, Y[:30], model="mist")  # noqa: E731
+    x = X[:30]
+    wanted = torch.func.grad(term)(x)
+    torch.testing.assert_close(torch.func.jacrev(term)(x), wanted, atol=1e-6, rtol=1e-4)
+    found = torch.autograd.functional.jacobian(term, x, vectorize=True)
+    torch.testing.assert_close(found, wanted, atol=1e-6, rtol=1e-4)
+    with pytest.raises(RuntimeError, match=r"outside of torch\.func\.vmap.*model='mist-fast'"):
+        torch.func.vmap(term)(x.view(1, 30, 5))
+
+
+def test_a_module_that_learns_refuses_transforms_and_is_as_before(small) -> None:
+    term = torchmist.MIRegularizer(small, goal="minimize")
+    with pytest.raises(RuntimeError, match=r"that learns outside of torch\.func.*\.eval\(\)"):
+        torch.func.grad(lambda z: term(z, Y))(X)
+    for transform in (torch.func.vmap, lambda f: torch.func.vmap(torch.func.grad(f))):
+        with pytest.raises(RuntimeError, match=r"outside of torch\.func\.vmap"):
+            transform(lambda z: term(z, Y))(X.view(1, 40, 5))
+    remembers = torchmist.MIRegularizer(small, memory=80)
+    with pytest.raises(RuntimeError, match=r"memory= and every= outside of torch\.func\.vmap"):
+        torch.func.vmap(lambda z: remembers(z, Y))(X.view(1, 40, 5))
+    assert torch.isfinite(term(X, Y)) and torch.isfinite(remembers(X, Y))
+
+
+@pytest.mark.parametrize("transform", [torch.func.vmap, torch.func.grad, torch.func.jacrev])
+def test_estimates_refuse_transforms(transform) -> None:
+    x = X.view(1, 40, 5) if transform is torch.func.vmap else X
+    for estimate in (
+        lambda z: torchmist.estimate(z, Y).quantiles.mean(),
+        lambda z: torchmist.estimate_conditional(Y, Y, z).quantiles.mean(),
+        lambda z: torch.tensor(torchmist.independence_test(z, Y).pvalue),
+    ):
+        with pytest.raises(RuntimeError, match=r"outside of torch\.func\.vmap, grad and jacrev"):
+            transform(estimate)(x)

@@ -28,7 +28,7 @@ __all__ = [
     "check_side",
     "check_tensors",
     "check_third",
-    "plain_tensor",
+    "check_values",
     "visible",
     "warn_once",
     "warned",
@@ -66,7 +66,7 @@ def check_tensors(*, arrays: str = "torchmist.estimate", **named: Any) -> None:
                 f"expected {name} to be a torch.Tensor, got {type(value).__name__}; "
                 f"convert it with torch.as_tensor({name}){instead}"
             )
-        _check_values(value, name)
+        check_values(value, name)
         if value.layout != torch.strided:
             raise TypeError(
                 f"expected {name} to be a dense tensor, got layout {value.layout}; convert it with "
@@ -79,7 +79,7 @@ def check_tensors(*, arrays: str = "torchmist.estimate", **named: Any) -> None:
             )
 
 
-def _check_values(value: Tensor, name: str) -> None:
+def check_values(value: Tensor, name: str) -> None:
     """Raise ``TypeError`` for a nested tensor, and for one of the meta device."""
     if value.is_nested:
         raise TypeError(
@@ -101,15 +101,6 @@ def check_axis(value: Tensor, name: str) -> None:
             f"expected {name} of shape [N], [N, d] or [B, N, d], got a single number; mutual "
             f"information is a property of a whole sample"
         )
-
-
-def plain_tensor(value: Tensor, name: str) -> Tensor:
-    """A tensor without gradient, dense, and of at least single precision; errors call it so."""
-    _check_values(value, name)
-    value = value.detach()
-    value = value if value.layout == torch.strided else value.to_dense()
-    value = value.dequantize() if value.is_quantized else value
-    return value.float() if value.is_floating_point() and value.itemsize < 4 else value
 
 
 def check_count(value: Any, name: str, least: int) -> int:

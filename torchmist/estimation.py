@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from torchmist.checks import check_level, plain_tensor, warn_once
+from torchmist.checks import check_level, warn_once
 from torchmist.diagnostics.collinear import collinear
 from torchmist.diagnostics.data_notes import data_notes
 from torchmist.diagnostics.rank_resolution import (
@@ -35,6 +35,7 @@ from torchmist.quantile_head import quantile_levels
 from torchmist.samples.column_kinds import SortedPair, countable, network_sample, sort_pair
 from torchmist.samples.columns import Discrete, Side, array_tensor, read_side
 from torchmist.samples.condition import some_rows
+from torchmist.samples.plain_tensors import plain_tensor
 from torchmist.samples.sample import Sample
 
 __all__ = ["MIEstimate", "as_tensor", "estimate", "estimate_checked", "estimate_sides",

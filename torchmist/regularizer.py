@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from torchmist.checks import check_count, check_tensors, visible
+from torchmist.checks import check_count, check_tensors
 from torchmist.critic import CriticConfig
 from torchmist.functional import Model, resolve_model
 from torchmist.gather import gather_samples
@@ -34,7 +34,7 @@ from torchmist.models.network import QuantileNetwork
 from torchmist.samples.class_labels import check_class_number
 from torchmist.samples.sample import Sample, Wrt, check_term, term_sample, without_hidden
 from torchmist.terms.auto_goal import driven_answer, is_computed
-from torchmist.terms.batch_goal import Told, pursued
+from torchmist.terms.batch_goal import Told, all_live, pursued
 from torchmist.terms.frozen_network import Frozen, keeping_dtype
 from torchmist.terms.goal import Goal, check_goal
 from torchmist.terms.label_places import LabelPlaces, labelled
@@ -207,7 +207,7 @@ class MIRegularizer(nn.Module):
         live = live_datasets(a, b, mask, least)
         if a.shape[1] < least:
             return self._nothing(a, b, few_reason(least))
-        whole = visible(live.all()) is not False
+        whole = all_live(live, self.goal)
         if not whole:
             why = why_nothing(a, b, mask, least)
             if not bool(live.any()):

@@ -40,6 +40,7 @@ from torchmist.models.repeated_variates import REPEATED_COUNT, repeated_informat
 from torchmist.models.settled_neighbours import SETTLED_COUNT, settled_information
 from torchmist.models.turned_axes import EXCLUDE, turned
 from torchmist.models.variates import VARIATE_COUNT, variate_opinions, variates
+from torchmist.numerics.vmapped import vmapped
 from torchmist.quantile_head import OFFSET, quantile_levels
 
 __all__ = ["DuoMIST"]
@@ -81,7 +82,16 @@ class DuoMIST(QuantileNetwork):
 
         What chance says of rare columns is taken off, but in graphs and under transforms, which
         cannot see whether there are any: to ask all datasets anew would take three times as long.
+
+        Raises:
+            RuntimeError: under ``torch.func.vmap``, of which its neighbours know nothing.
         """
+        if any(vmapped(visible(side.any()), side) for side in (x, y)):
+            raise RuntimeError(
+                "expected weights with an arbiter, as mist has, outside of torch.func.vmap, got "
+                "values that it hides; pass a batch of datasets [B, N, d] as it is, or "
+                "model='mist-fast'"
+            )
         out: Tensor = self.arbiter(self._seen(x, y, mask, whole=False))
         some = mostly_rare(x, y, mask)
         return self._less_chance(out, x, y, mask, some) if visible(some.any()) else out

@@ -87,7 +87,7 @@ class _KernelTable(torch.autograd.Function):
         scales = rate_x.shape[-1]
         block = min(rows, _rows(size, scales, dx.device))
         a, b = _buffers(block, scales, dx)
-        out = torch.empty_like(dx), torch.empty_like(dy)
+        out: tuple[list[Tensor], list[Tensor]] = [], []
         for start in range(0, rows, block):
             part = slice(start, min(start + block, rows))
             used = part.stop - start
@@ -100,8 +100,8 @@ class _KernelTable(torch.autograd.Function):
                 kernel = own[k][:, :scales]
                 total = (by[k][:, :scales] * kernel).mul_(rate.unsqueeze(-1)).sum(1).neg_()
                 total = total.mul_(shifted[k] > 0).add_(by[k][:, scales + 1])
-                out[k][part] = total
-        return out[0], out[1], None, None, None, None
+                out[k].append(total)
+        return torch.cat(out[0]), torch.cat(out[1]), None, None, None, None
 
 
 def kernel_table(

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from torchmist.checks import FLOATS, UNSIGNED, check_axis, plain_tensor
+from torchmist.checks import FLOATS, UNSIGNED, check_axis
 from torchmist.samples.column_marks import Discrete, column_marks, plain
 from torchmist.samples.object_columns import (
     EXACT,
@@ -30,6 +30,7 @@ from torchmist.samples.object_columns import (
     refusal,
     those_rows,
 )
+from torchmist.samples.plain_tensors import plain_tensor
 
 __all__ = ["Discrete", "Kind", "Side", "array_tensor", "read_side"]
 

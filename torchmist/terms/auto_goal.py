@@ -120,9 +120,11 @@ class _Driven(torch.autograd.Function):
         needed = (ctx.needs_input_grad[1], ctx.needs_input_grad[2])
         with no_gradient():
             share, *found = _directed(grad, value, sides, mask, needed, ctx.least)
-        of_value = None if visible((share != 0).any()) is False else grad * share
+        own = grad * share
+        asked = visible((own != 0).any())
+        of_value = None if asked is False else own
         if ctx.own is not None:
-            found = _with_own(ctx.own, of_value, found)
+            found = _with_own(ctx.own, of_value, found, hidden=asked is None)
             of_value = None
         if torch.is_grad_enabled():
             found = [None if g is None else first_order(g, s) for g, s in zip(found, sides)]
@@ -130,13 +132,14 @@ class _Driven(torch.autograd.Function):
 
 
 def _with_own(
-    own: OwnGraph, of_value: Tensor | None, found: list[Tensor | None]
+    own: OwnGraph, of_value: Tensor | None, found: list[Tensor | None], *, hidden: bool
 ) -> list[Tensor | None]:
-    """The gradients ``found`` in both sides, and those of the value times ``of_value``."""
+    """The gradients ``found`` in both sides, and those of the value times ``of_value``;
+    ``hidden``: whether a vmap hides what that holds."""
     if of_value is None:
         own.unasked()
         return found
-    beside = own.gradients(of_value)
+    beside = own.gradients(of_value, hidden=hidden)
     return [a if a is None or b is None else a + b for a, b in zip(found, beside)]
 
 
@@ -171,7 +174,10 @@ def _directed(
             if gradient is not None:
                 moved[k] = moved[k] + factor[..., None, None] * gradient.view(moved[k].shape)
     n = sides[0].shape[1]
-    back = [side.transpose(1, 2).reshape(len(side), -1, side.shape[-1])[:, :n] for side in moved]
+    back = [
+        side.transpose(1, 2).reshape(len(side), -1, side.shape[-1]).narrow(1, 0, n)
+        for side in moved
+    ]
     return share, back[0] if needed[0] else None, back[1] if needed[1] else None
 
 

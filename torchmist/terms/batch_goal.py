@@ -44,15 +44,16 @@ from torchmist.inference.quantiles import (
 from torchmist.inference.views import whitened_view
 from torchmist.models.network import QuantileNetwork
 from torchmist.numerics.uncompiled import outside_graphs
+from torchmist.numerics.vmapped import vmapped
 from torchmist.samples.sample import Sample
 from torchmist.terms.gaussian_process import PLAIN, SHARP, Pull, kernel_pull, written
 from torchmist.terms.kernel_floor import column_floor
 from torchmist.terms.memory_bank import weighed
 from torchmist.terms.paired_codes import paired_pull
 
-__all__ = ["ROWS", "Pursued", "Told", "check_pursued", "dealt", "guarded_information",
-           "part_shares", "parts_mean", "pull_at", "pulled", "pulled_at", "pursued",
-           "soft_extreme"]  # fmt: skip
+__all__ = ["ROWS", "Pursued", "Told", "all_live", "check_pursued", "dealt",
+           "guarded_information", "part_shares", "parts_mean", "pull_at", "pulled", "pulled_at",
+           "pursued", "soft_extreme"]  # fmt: skip
 
 Pursued = Literal["minimize", "maximize"]
 Told = Pursued | Literal["auto"] | None
@@ -78,6 +79,21 @@ def check_pursued(goal: Told) -> None:
 def pursued(goal: Told) -> Pursued | None:
     """The direction that a term was told, None of ``"auto"`` and of None."""
     return None if goal == "auto" else goal
+
+
+def all_live(live: Tensor, goal: Pursued | None) -> bool:
+    """Whether all of ``live`` ``[B]`` are True, or that cannot be seen.
+
+    Raises:
+        RuntimeError: where ``torch.func.vmap`` hides it and there is a ``goal``.
+    """
+    seen = visible(live.all())
+    if goal is not None and vmapped(seen, live):
+        raise RuntimeError(
+            f"expected goal={goal!r} outside of torch.func.vmap, got values that it hides; pass a "
+            f"batch of datasets [B, N, d] as it is, or goal='auto'"
+        )
+    return seen is not False
 
 
 def soft_extreme(opinions: Tensor, goal: Pursued) -> Tensor:
@@ -156,13 +172,7 @@ def guarded_information(
         sample = sample._replace(x=sample.x.float(), y=sample.y.float(), ranked=None)
         x, y, mask = sample.x, sample.y, sample.mask
         live = live_datasets(x, y, mask, least) & (x.shape[1] >= least)
-        whole = visible(live.all())
-        if whole is None and not (live.is_cuda and torch.cuda.is_current_stream_capturing()):
-            raise RuntimeError(
-                f"expected goal={goal!r} outside of torch.func.vmap, got values that it hides; "
-                f"pass a batch of datasets [B, N, d] as it is, or goal='auto'"
-            )
-        if whole is not False:
+        if all_live(live, goal):
             return _information(sample, network, goal, statistic, plain)
         warn_nothing(why_nothing(x, y, mask, least))
         nothing = touching_zero((x, y), x.device).expand(len(live))

@@ -39,6 +39,7 @@ from torch.nn import functional as F
 
 from torchmist.copula import first_order
 from torchmist.numerics.magnitudes import balanced
+from torchmist.numerics.no_gradient import no_gradient
 
 __all__ = ["PLAIN", "SHARP", "Columns", "Kernels", "Present", "Pull", "Resolution",
            "kernel_gradients", "kernel_information", "kernel_pull", "kernels_of",
@@ -128,7 +129,8 @@ class _Written(torch.autograd.Function):
             if not needed:
                 found.append(None)
                 continue
-            gradient = grad.detach()[:, None, None] * gradient
+            with no_gradient():
+                gradient = grad[:, None, None] * gradient
             found.append(first_order(gradient, side) if torch.is_grad_enabled() else gradient)
         return (*found, None, None, None)
 

@@ -47,6 +47,7 @@ from torchmist.inference.quantiles import (
 from torchmist.inference.views import RunningDirections, whitened_view
 from torchmist.models.network import QuantileNetwork
 from torchmist.numerics.uncompiled import outside_graphs
+from torchmist.samples.plain_tensors import transformed
 from torchmist.samples.sample import Sample
 from torchmist.terms.auto_goal import warns_against
 from torchmist.terms.batch_goal import (
@@ -154,9 +155,18 @@ class Goal(nn.Module):
             targets: ``[B, N, dy]``, ``y`` as the critic reads it: classes at a fixed place.
             plain: whether the columns of ``y`` are classes.
             own: samples of the batch, where others of before stand behind them.
+
+        Raises:
+            RuntimeError: in training mode, in a transform of ``torch.func``.
         """
         self.critic.plain = plain
         learns = self.training and torch.is_grad_enabled()
+        if learns and (transformed(sample.x) or transformed(sample.y)):
+            raise RuntimeError(
+                f"expected a MIRegularizer that learns outside of torch.func, got values that a "
+                f"transform hides; call .eval() of it, or take torchmist.mist_mi(..., "
+                f"goal={self.goal!r}), which learns nothing"
+            )
         with torch.autocast(sample.x.device.type, enabled=False):
             z, y, mask = sample.x.float(), sample.y.float(), sample.mask
             targets, last = targets.float(), self._due() if learns else None

@@ -16,7 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchmist.checks import check_count
+from torchmist.checks import check_count, visible
+from torchmist.numerics.vmapped import vmapped
+from torchmist.samples.plain_tensors import transformed
 
 __all__ = ["Memory", "weighed"]
 
@@ -85,9 +87,18 @@ class Memory:
 
     @torch.no_grad()
     def keep(self, z: Tensor, y: Tensor) -> None:
-        """Add the samples of a batch, and drop the oldest."""
+        """Add the samples of a batch, and drop the oldest.
+
+        Raises:
+            RuntimeError: under ``torch.func.vmap``, after which they are no batch.
+        """
         if not self.size:
             return
+        if any(transformed(side) and vmapped(visible(side.any()), side) for side in (z, y)):
+            raise RuntimeError(
+                "expected memory= and every= outside of torch.func.vmap, got values that it hides; "
+                "call .eval() of the term, or loop over the datasets"
+            )
         kept = self.kept(z, y)
         pair = (z.detach().clone(), y.detach().clone())
         if kept is not None:

@@ -52,13 +52,18 @@ class OwnGraph:
             _unasked.clear()
         _unasked[self._sizes] = _unasked.get(self._sizes, 0) + 1
 
-    def gradients(self, grad: Tensor) -> list[Tensor | None]:
-        """Those in both sides, None in one without, of the value times ``grad`` ``[B]``."""
+    def gradients(self, grad: Tensor, *, hidden: bool = False) -> list[Tensor | None]:
+        """Those in both sides, None in one without, of the value times ``grad`` ``[B]``;
+        ``hidden``: whether that stands for several in the vmap of ``is_grads_batched``."""
         _unasked.pop(self._sizes, None)
         value, self._built = self._built, None  # a graph is used up by one pass
         if value is None:
             with torch.enable_grad():
                 value, _ = self._read(*self._leaves)
+        if hidden:  # where torch refuses the other way
+            named = [leaf for leaf in self._leaves if leaf.requires_grad]
+            each = iter(torch.autograd.grad(value, named, grad, allow_unused=True))
+            return [next(each) if leaf.requires_grad else None for leaf in self._leaves]
         value.backward(grad)  # to name the leaves would cost a look at all of the graph
         found = [leaf.grad for leaf in self._leaves]
         for leaf in self._leaves:
