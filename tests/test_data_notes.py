@@ -140,3 +140,37 @@ def test_repeated_and_shared_columns_are_named(small: MIST) -> None:
     assert any("1 column of x is the same as another of its columns" in note for note in repeated)
     shared = torchmist.estimate(X, np.c_[Y, X[:, 1:2]], model=small).warnings
     assert any("1 column of y is a column of x as well" in note for note in shared)
+
+
+@pytest.mark.parametrize(
+    ("bring", "where"),
+    [
+        (np.asarray, "y"),
+        (torch.as_tensor, "y"),
+        (lambda y: {"a": y, "b": Y[:, 0]}, "column a of y"),
+        (lambda y: y.astype(object), "y"),
+    ],
+)
+def test_labels_that_losses_ignore_are_named(small: MIST, bring, where: str) -> None:
+    torchmist.checks._warned.clear()
+    labels = np.where(RNG.random(200) < 0.2, -100, RNG.integers(4, size=200))
+    note = f"{where} holds the label -100, here a class like others"
+    with pytest.warns(UserWarning, match=note):
+        r = torchmist.estimate(X, bring(labels), model=small)
+    assert any(text.startswith(note) for text in r.warnings)
+    beside = torchmist.estimate(RNG.integers(3, size=200), bring(labels), model=small)
+    assert any(text.startswith(note) for text in beside.warnings)
+
+
+def test_minus_100_among_other_numbers_below_0_is_no_label_to_ignore(small: MIST) -> None:
+    values = np.array([-100, -50, 0, 50])[RNG.integers(4, size=200)]
+    marked = {"discrete_y": True}
+    for y, options in ((values, marked), (values, {}), (values.astype(float), marked)):
+        found = torchmist.estimate(X, y, model=small, **options)
+        assert not any("-100" in note for note in found.warnings)
+
+
+def test_marked_columns_of_frames_name_labels_that_losses_ignore(small: MIST) -> None:
+    labels = np.where(RNG.random(200) < 0.2, -100, RNG.integers(4, size=200))
+    found = torchmist.estimate(X, {"a": labels}, model=small, discrete_y=True)
+    assert any("column a of y holds the label -100" in note for note in found.warnings)

@@ -16,6 +16,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import torchmist
 from torchmist.scores import read_table, score_columns
+from torchmist.scoring.parallel import _received, _sent
 from torchmist.sklearn import MutualInfoSelector, mutual_info
 
 
@@ -278,3 +279,23 @@ def test_dicts_structured_arrays_and_half_precision_are_tables(table) -> None:
 def test_notes_name_the_argument_of_the_scores(table) -> None:
     with pytest.warns(UserWarning, match="then pass discrete_features=False"):
         mutual_info(table[0], table[1] > 0, discrete_features=[0], max_samples=313)
+
+
+def test_notes_of_other_processes_name_the_argument_and_the_column(table) -> None:
+    torchmist.checks._warned.clear()
+    columns = {"code": table[0][:, 0], "other": table[0][:, 1]}
+    note = "column code of X: .* then pass discrete_features=False"
+    with joblib.parallel_config(backend="threading"), pytest.warns(UserWarning, match=note):
+        mutual_info(columns, table[1] > 0, discrete_features=["code"], max_samples=331, n_jobs=2)
+    torchmist.checks._warned.clear()
+    with joblib.parallel_config(backend="threading"), pytest.warns(UserWarning, match=note):
+        MutualInfoSelector(1, discrete_features=["code"], n_jobs=2, max_samples=331).fit(
+            pd.DataFrame(columns), table[1] > 0
+        )
+
+
+def test_tables_reach_other_processes_whole(table) -> None:
+    sent = read_table({"a": table[0][:, 0]}, "X", ["a"], argument="discrete_features")
+    received = _received(_sent(sent))
+    assert vars(received) | {"values": 0} == vars(sent) | {"values": 0}
+    torch.testing.assert_close(received.values, sent.values)

@@ -11,15 +11,16 @@ from torch.nn import functional as F
 
 from torchmist.checks import INTEGERS, visible, warned
 
-__all__ = ["check_class_number", "check_num_classes", "fixed_one_hot", "ignored_note", "one_hot",
-           "table_note"]  # fmt: skip
+__all__ = ["IGNORED", "check_class_number", "check_num_classes", "fixed_one_hot",
+           "ignored_note", "one_hot", "table_note"]  # fmt: skip
 
 _TABLE = (
     "both sides are classes, as one-hot columns or labels: of such tables the value of this term "
     "can be several times too high; it is better had from torchmist.estimate, which counts labels, "
     ".argmax(-1) of one-hot columns"
 )
-_IGNORED = -100  # what losses of torch leave out
+IGNORED = -100
+"""The label that losses of torch leave out."""
 _UNCOUNTED = "leave out rows without a label with mask={} != -100"
 _NEAR = 0.01  # of 0 or 1: what straight-through codes are off by in half precision
 
@@ -54,7 +55,7 @@ def check_num_classes(num_classes: int | None, **named: Tensor) -> None:
             raise ValueError(
                 f"expected labels {name} in 0 to {num_classes - 1}, as num_classes={num_classes} "
                 f"says, got {int(value.min())} to {int(value.max())}"
-                + (f"; {_UNCOUNTED.format(name)}" if int(value.min()) == _IGNORED else "")
+                + (f"; {_UNCOUNTED.format(name)}" if int(value.min()) == IGNORED else "")
             )
 
 
@@ -62,7 +63,7 @@ def ignored_note(name: str, value: Tensor) -> str:
     """What is to be said of labels with -100, which ``cross_entropy`` leaves out; else ``""``."""
     if value.dtype not in INTEGERS or value.dtype in (torch.bool, torch.uint8):
         return ""
-    if torch.compiler.is_compiling() or visible((value == _IGNORED).any()) is not True:
+    if torch.compiler.is_compiling() or visible((value == IGNORED).any()) is not True:
         return ""
     return f"{name} holds the label -100, here a class like others; {_UNCOUNTED.format(name)}"
 

@@ -224,7 +224,7 @@ def settle_sparse(x: Sorted, y: Sorted) -> tuple[Sorted, Sorted, list[str]]:
         out.append(replace(side, label=label, codes=None, declared=False))
         argument = side.side.argument
         notes.append(
-            f"{_counted(sum(integers), argument[-1])} taken as numbers: as labels, both sides "
+            f"{_counted(sum(integers), side.side.name)} taken as numbers: as labels, both sides "
             f"would make a table of more cells than rows; if they hold class labels, "
             f"pass {argument}=True"
         )
@@ -271,7 +271,7 @@ def network_columns(sorted_: Sorted) -> tuple[Tensor, list[str]]:
         total = sum(min(_CLASSES, _distinct(values[..., k])) for k in auto)
         if total > _CLASSES:
             notes.append(
-                f"{len(auto)} integer columns of {side.argument[-1]} are taken as numbers; if they "
+                f"{len(auto)} integer columns of {side.name} are taken as numbers; if they "
                 f"hold class labels, pass {side.argument}=True"
             )
             label = [mark and k not in auto for k, mark in enumerate(label)]

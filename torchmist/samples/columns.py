@@ -51,6 +51,11 @@ class Side:
     names: tuple[str, ...]
     argument: str
 
+    @property
+    def name(self) -> str:
+        """What messages call the side as a whole."""
+        return self.names[0].split(" of ")[-1]
+
 
 def read_side(
     value: Any, name: str, discrete: Discrete = "auto", argument: str | None = ""
@@ -264,7 +269,7 @@ def _column(
             f"expected {where} as one value for each row, got {list(array.shape)}; pass several "
             f"columns by a name of their own each"
         )
-    if marked and array.dtype.kind not in "f":
+    if marked and array.dtype.kind not in "biuf":  # integers stay, as labels of -100 are named
         return object_codes(array, where), "label"
     if array.dtype.kind in "biuf":
         kind: Kind = "number" if array.dtype.kind == "f" else "integer"

@@ -24,7 +24,7 @@ from torchmist.scoring.many_rows import refined
 __all__ = ["check_jobs", "parallel_joint", "parallel_scores"]
 
 _PARTS = 2  # for each process, so that a slow one holds up little
-_Sent = tuple[NDArray[Any], tuple[Taken, ...], tuple[int, ...]]
+_Sent = tuple[NDArray[Any], tuple[str, ...], tuple[Taken, ...], tuple[int, ...], str]
 
 
 def check_jobs(n_jobs: int | None) -> None:
@@ -89,12 +89,13 @@ def parallel_joint(
 
 
 def _sent(columns: Columns) -> _Sent:
-    return columns.values.cpu().numpy(), columns.taken, columns.classes
+    values = columns.values.cpu().numpy()
+    return values, columns.names, columns.taken, columns.classes, columns.argument
 
 
 def _received(sent: _Sent) -> Columns:
-    values, taken, classes = sent
-    return Columns(torch.from_numpy(np.array(values)), ("",) * len(taken), taken, classes)
+    values, names, taken, classes, argument = sent
+    return Columns(torch.from_numpy(np.array(values)), names, taken, classes, argument)
 
 
 def _scores(
