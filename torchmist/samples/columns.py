@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from torchmist.checks import FLOATS, UNSIGNED, check_axis
+from torchmist.samples.arrow_columns import dictionary_codes, is_arrow, wide_integers
 from torchmist.samples.column_marks import Discrete, column_marks, plain
 from torchmist.samples.object_columns import (
     EXACT,
@@ -172,8 +173,8 @@ def _named_columns(value: Any) -> list[tuple[Any, Any]] | None:
 
 
 def _is_series(value: Any) -> bool:
-    if isinstance(value, (Tensor, np.ndarray)):
-        return False
+    if isinstance(value, (Tensor, np.ndarray)) or is_arrow(value):
+        return is_arrow(value)
     return hasattr(value, "dtype") and (hasattr(value, "to_numpy") or hasattr(value, "codes"))
 
 
@@ -255,11 +256,14 @@ def _column(
     if isinstance(column, np.ma.MaskedArray):
         column = _array(column, where)
     counter = getattr(column, "isna", getattr(column, "null_count", None))
-    missing = int(np.sum(counter())) if callable(counter) else 0
+    missing = int(np.sum(counter() if callable(counter) else counter or 0))
     dtype = getattr(getattr(column, "dtype", None), "numpy_dtype", None)
     if missing and (dtype is not None or not hasattr(column, "isna")):
         raise ValueError(missing_values(where, missing))
-    if hasattr(column, "to_numpy"):
+    wide = wide_integers(column)
+    if wide is not None:
+        array = wide
+    elif hasattr(column, "to_numpy") and not is_arrow(column):
         array = column.to_numpy() if dtype is None else column.to_numpy(dtype=dtype)
     else:
         array = _tensor_array(column, where) if isinstance(column, Tensor) else np.array(column)
@@ -280,6 +284,9 @@ def _column(
 
 def _category_codes(column: Any) -> NDArray[np.int64] | None:
     """Codes of a categorical column, -1 where missing; None for other columns."""
+    codes = dictionary_codes(column)
+    if codes is not None:
+        return codes
     if hasattr(column, "codes") and hasattr(column, "categories"):
         return np.asarray(column.codes).astype(np.int64)
     dtype = str(getattr(column, "dtype", "")).lower()
