@@ -20,7 +20,10 @@ BAD[3, 1] = float("nan")
     [
         (Z.numpy(), Z, TypeError, "expected z to be a torch.Tensor, got ndarray.*torch.as_tensor"),
         (Z, [1.0, 2.0], TypeError, "expected y to be a torch.Tensor, got list"),
-        (Z, Z.to(torch.complex64), TypeError, r"expected y .*complex64; pass.*view_as_real\(y\)"),
+        (Z, Z.to(torch.complex64), TypeError, r"y .*complex64; pass.*real\(y\)\.flatten\(-2\)"),
+        (Z[:, 0].to(torch.complex64), Z, TypeError, r"as two columns, torch\.view_as_real\(z\)$"),
+        (Z.to(torch.float8_e4m3fn), Z, TypeError, r"got torch.float8_e4m3fn; .* z\.float\(\)"),
+        (Z.mT, Z, ValueError, "so transpose z if each of its rows is a column"),
         (Z, torch.zeros(20, dtype=torch.uint16), TypeError, r"got torch.uint16; .* y.long\(\)"),
         (Z.to("meta"), Z, TypeError, "expected z to hold values, got a tensor on the meta device"),
         (BAD, Z, ValueError, "expected finite values, got 1 NaN or infinite entries in z"),
@@ -34,8 +37,8 @@ BAD[3, 1] = float("nan")
         (Z, torch.zeros(20, 3, dtype=torch.long), ValueError,
          r"class labels of shape.*y\.argmax\(-1\).*y\[\.\.\., None\].*y\.float\(\)"),
     ],
-    ids=["array", "list", "complex", "unsigned", "meta", "nan", "inf", "lengths", "batched",
-         "batches", "rank 4", "rank 0", "no columns", "labels"],
+    ids=["array", "list", "complex", "complex column", "float8", "turned", "unsigned", "meta",
+         "nan", "inf", "lengths", "batched", "batches", "rank 4", "rank 0", "no columns", "labels"],
 )  # fmt: skip
 def test_bad_pairs_are_refused(small, z, y, error, match) -> None:
     for term in (

@@ -290,3 +290,26 @@ def test_fields_of_a_structured_array_are_columns(tmp_path: Path, capsys) -> Non
     assert main([*command, "--x", "a", "--y", "b"]) == 0
     expected = torchmist.estimate(*values.T, model="mist-fast").mean
     assert json.loads(capsys.readouterr().out)["mean"] == pytest.approx(expected)
+
+
+def test_rows_with_more_fields_than_names_are_not_shifted(tmp_path, capsys) -> None:
+    pytest.importorskip("pandas")
+    x, y = np.random.default_rng(0).normal(size=(2, 60)).round(4)
+    y = (x + y).round(4)
+    path = tmp_path / "t.csv"
+
+    def found(lines: list[str], code: int = 0) -> str:
+        path.write_text("\n".join(["a,b", *lines]) + "\n")
+        command = ["estimate", str(path), "--x", "a", "--y", "b", "--model", "mist-fast"]
+        assert main(command) == code
+        return "".join(capsys.readouterr())
+
+    plain = [f"{u},{v}" for u, v in zip(x, y)]
+    wanted = found(plain)
+    assert found([f"{line}," for line in plain]) == found([f"{line},," for line in plain]) == wanted
+    for start, form in ((0, "{},{}"), (1, "{},{}"), (1, "row {},{}")):  # as R names rows
+        named = [form.format(k, line) for k, line in enumerate(plain, start)]
+        assert found(named) == wanted
+    for line in ("{},7", "{},7,8", "7,{}"):
+        text = found([line.format(row) for row in plain], code=2)
+        assert "expected a name for each field of t.csv, found 2 names and" in text

@@ -38,3 +38,24 @@ def test_weighed_changes_the_gradient_alone() -> None:
     out = weighed(x, 2.5)
     out.sum().backward()
     assert torch.equal(out, x) and x.grad.tolist() == [2.5] * 3
+
+
+def kept_twice(y: torch.Tensor, recwarn) -> bool:
+    """Whether batches of 20 out of ``y``, epoch after epoch, are said to be kept already."""
+    torchmist.checks._warned.clear()
+    memory, generator = Memory(400), torch.Generator().manual_seed(0)
+    for _ in range(6):
+        for rows in torch.randperm(len(y), generator=generator).split(20):
+            memory.beside(rows[:, None].float(), y[rows])
+            memory.keep(rows[:, None].float(), y[rows])
+    return any("stand in the memory already" in str(w.message) for w in recwarn.list)
+
+
+def test_rows_that_are_kept_twice_are_named(recwarn) -> None:
+    assert kept_twice(Y.new_tensor(range(200))[:, None].sin(), recwarn)
+
+
+def test_rows_of_more_data_than_are_kept_and_repeated_values_are_not(recwarn) -> None:
+    codes = torch.arange(200) % 9
+    for y in (torch.arange(2000).sin(), codes, codes.float()):
+        assert not kept_twice(y, recwarn)

@@ -148,7 +148,10 @@ def _dataset(value: Tensor, name: str) -> Tensor:
     elif value.dtype not in FLOATS:
         fix = f"convert it with {name}.{'long' if value.dtype in UNSIGNED else 'float'}()"
         if value.is_complex():
-            fix = f"pass real and imaginary part as two columns, torch.view_as_real({name})"
+            columns = f"torch.view_as_real({name})" + (".flatten(-2)" if value.dim() > 1 else "")
+            fix = f"pass real and imaginary part as two columns, {columns}"
+        elif value.is_quantized:
+            fix = f"convert it with {name}.dequantize()"
         raise TypeError(
             f"expected {name} to be floating point, or integer class labels, got {value.dtype}; "
             f"{fix}"
@@ -262,9 +265,12 @@ def check_pair(
     if a.dim() == 2:
         a, b = a.unsqueeze(0), b.unsqueeze(0)
     if a.shape[:2] != b.shape[:2]:
+        turned = [name for name, one, two in zip(names, (a, b), (b, a))
+                  if one.shape[2] == two.shape[1]]  # fmt: skip
+        fix = f", so transpose {turned[0]} if each of its rows is a column" if turned else ""
         raise ValueError(
             f"expected {names[0]} and {names[1]} to have the same number of datasets and samples, "
-            f"got shapes {list(x.shape)} and {list(y.shape)}; row i of both is one sample"
+            f"got shapes {list(x.shape)} and {list(y.shape)}; row i of both is one sample{fix}"
         )
     _check_count(a, least)
     _check_device(a, b, names)

@@ -171,6 +171,7 @@ def _table(path: Path) -> dict[str, Any]:
             f"expected commas between the columns of {path.name}, found {marks[0]!r}; save it with "
             f"commas and decimal points"
         )
+    frame = _unshifted(path, frame) if path.suffix.lower() == ".csv" else frame
     heads = [str(key).strip() for key in frame.columns]
     _check_repeats(_csv_heads(path) if path.suffix.lower() == ".csv" else heads, path)
     for place, name in enumerate(heads):
@@ -184,6 +185,27 @@ def _table(path: Path) -> dict[str, Any]:
         else:
             columns[name] = column.to_numpy() if plain is None else column.to_numpy(plain)
     return columns
+
+
+def _unshifted(path: Path, frame: Any) -> Any:
+    """A CSV file as a frame whose columns stand under their names.
+
+    Where rows hold more fields than the first line, pandas takes the first ones for names of rows,
+    as R writes them. Commas at the ends of lines are no fields; others must look like such names.
+    """
+    import pandas
+
+    more = 0 if isinstance(frame.index, pandas.RangeIndex) else frame.index.nlevels
+    if more and bool(frame.iloc[:, -more:].isna().all(axis=None)):
+        return pandas.read_csv(path, index_col=False, usecols=range(frame.shape[1]))
+    text = more == 1 and frame.index.dtype == object and frame.index.is_unique
+    counts = (np.arange(k, len(frame) + k) for k in (0, 1))
+    if more and not (text or any(np.array_equal(frame.index, count) for count in counts)):
+        raise _FileError(
+            f"expected a name for each field of {path.name}, found {frame.shape[1]} names and "
+            f"{frame.shape[1] + more} fields in a row; name each column in the first line"
+        )
+    return frame
 
 
 def _csv_heads(path: Path) -> list[str]:

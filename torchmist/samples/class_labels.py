@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from torchmist.checks import INTEGERS, visible, warned
+from torchmist.checks import FLOATS, INTEGERS, visible, warned
 
 __all__ = ["IGNORED", "check_class_number", "check_num_classes", "fixed_one_hot",
            "ignored_note", "one_hot", "table_note"]  # fmt: skip
@@ -83,7 +83,7 @@ def one_hot(value: Tensor) -> bool:
     False where the values are not at hand (``torch.compile``, ``vmap``). The first row is looked at
     first, which is the only one for codes that are no classes.
     """
-    columns = value.is_floating_point() and value.dim() > 1 and value.shape[-1] > 1
+    columns = value.dtype in FLOATS and value.dim() > 1 and value.shape[-1] > 1
     if not columns or not value.numel() or torch.compiler.is_compiling():
         return False
     value = value.detach()

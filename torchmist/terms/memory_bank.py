@@ -16,11 +16,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchmist.checks import check_count, visible
+from torchmist.checks import check_count, visible, warn_once
 from torchmist.numerics.vmapped import vmapped
 from torchmist.samples.plain_tensors import transformed
 
 __all__ = ["Memory", "weighed"]
+
+_LOOK = 16  # rows of a batch that are looked for among those kept
+_SAME = 0.5  # share of them, above which they are the same rows again
 
 
 class _Scaled(torch.autograd.Function):
@@ -53,7 +56,8 @@ class Memory:
     """The last ``size`` samples of both sides, in the order in which they came.
 
     It is no part of a ``state_dict``: after a restart it fills within ``size / N`` steps. Samples
-    of other columns, types or devices than those before empty it first.
+    of other columns, types or devices than those before empty it first. The same rows twice look
+    like dependence: where numbers ``y`` of a batch are kept already, a warning says so.
 
     Args:
         size: the most samples that are kept; 0 keeps none.
@@ -70,6 +74,7 @@ class Memory:
     def __init__(self, size: int) -> None:
         self.size = check_count(size, "memory", 0)
         self._kept: tuple[Tensor, Tensor] | None = None
+        self._calls = 0  # that found samples of before
 
     def __len__(self) -> int:
         return 0 if self._kept is None else len(self._kept[0])
@@ -83,7 +88,26 @@ class Memory:
         kept = self.kept(z, y)
         if kept is None or not len(z):
             return z, y
+        if not torch.compiler.is_compiling():
+            self._look_for(y, kept[1])
         return torch.cat([z, kept[0]]), torch.cat([y, kept[1]])
+
+    @torch.no_grad()
+    def _look_for(self, y: Tensor, kept: Tensor) -> None:
+        """Warn of a batch that is kept already, by its numbers; looked for at the calls 1, 2, 4,
+        8 and so on."""
+        self._calls += 1
+        if self._calls & (self._calls - 1) or len(y) < _LOOK or not y.is_floating_point():
+            return
+        some = y[:_LOOK].reshape(_LOOK, 1, -1)
+        within, before = ((some == v.reshape(len(v), -1)).all(-1) for v in (y, kept))
+        alone = (within.sum(1) == 1).all()  # numbers that repeat by themselves show nothing
+        if visible(alone & (before.any(1).float().mean() > _SAME)):
+            warn_once(
+                "torchmist: most rows of y in this batch stand in the memory already, and the same "
+                "rows at several stages of an encoder look like dependence: take memory= smaller "
+                "than the data, by several batches"
+            )
 
     @torch.no_grad()
     def keep(self, z: Tensor, y: Tensor) -> None:
