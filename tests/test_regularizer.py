@@ -181,3 +181,30 @@ def test_short_batches_are_checked_like_others(small) -> None:
         term(Z[:3], Y[:2])
     with pytest.raises(ValueError, match="NaN or infinite"):
         term(Z[:3] / 0, Y[:3])
+
+
+@pytest.mark.parametrize("goal", ["minimize", "maximize"])
+@pytest.mark.parametrize("wide", [False, True])
+def test_a_state_of_before_the_first_call_begins_anew(small, goal, wide) -> None:
+    z, y = Z, torch.randn(30, 40, generator=torch.Generator().manual_seed(2)) if wide else Y
+    term = torchmist.MIRegularizer(small, goal=goal)
+    before = term.state_dict()
+    first = [term(z, y).item() for _ in range(3)]
+    assert len(term.state_dict()) > len(before)
+    other = torch.nn.Linear(2, 2).state_dict()
+    assert term.load_state_dict(other, strict=False).missing_keys and term.pursuit.critic.taken
+    file = io.BytesIO()
+    torch.save(before, file)
+    file.seek(0)
+    term.load_state_dict(torch.load(file, weights_only=True))
+    assert term.pursuit.critic.taken == 0
+    assert [term(z, y).item() for _ in range(3)] == first
+
+
+def test_a_mask_that_leaves_too_few_samples_is_not_called_constant(small) -> None:
+    torchmist.checks._warned.clear()
+    for rows in (0, 1, 3):
+        mask = torch.arange(len(Z)) < rows
+        with pytest.warns(UserWarning, match="a batch of fewer than 4 samples has no mutual"):
+            assert torchmist.MIRegularizer(small)(Z, Y, mask=mask) == 0
+        torchmist.checks._warned.clear()

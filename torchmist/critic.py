@@ -281,13 +281,19 @@ class Critic(nn.Module):
                 setattr(self, name, getattr(self, name).to(device))
         return self
 
-    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+    def _load_from_state_dict(
+        self, state_dict: Any, prefix: str, metadata: Any, *args: Any
+    ) -> None:
         found = state_dict.get(prefix + "weights")
+        if metadata and not any(prefix + name in state_dict for name in _STATE):
+            self._dims = None  # the state is one of before the first call
+            for name in _STATE:
+                setattr(self, name, None)
         if found is not None and (self.weights is None or self.weights.shape != found.shape):
             for name in _STATE:
                 like = state_dict.get(prefix + name)
                 setattr(self, name, None if like is None else torch.zeros_like(like).float())
-        super()._load_from_state_dict(state_dict, prefix, *args)
+        super()._load_from_state_dict(state_dict, prefix, metadata, *args)
         self.taken = 0 if self.steps is None else int(self.steps)
 
 

@@ -97,7 +97,10 @@ def live_datasets(
 
 def why_nothing(x: Tensor, y: Tensor, mask: Tensor | None, least: int) -> str:
     """Why not all of the datasets ``[B, N, d]`` are live: too few samples, or a constant side."""
-    few = x.shape[1] < least or bool(varies(x, y, mask).all())
+    constant = varies(x, y, mask) == 0
+    if mask is not None:
+        constant = constant & (mask.sum(-1) >= least)
+    few = x.shape[1] < least or not bool(constant.any())
     return few_reason(least) if few else CONSTANT
 
 

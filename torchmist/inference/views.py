@@ -159,12 +159,17 @@ class RunningDirections(nn.Module):
                 setattr(self, name, value.to(device))
         return self
 
-    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+    def _load_from_state_dict(
+        self, state_dict: Any, prefix: str, metadata: Any, *args: Any
+    ) -> None:
+        if metadata and not any(prefix + name in state_dict for name in _STATE):
+            for name in _STATE:  # the state is one of before the first wide sides
+                setattr(self, name, None)
         for name in _STATE:
             found, own = state_dict.get(prefix + name), getattr(self, name)
             if found is not None and (own is None or own.shape != found.shape):
                 setattr(self, name, torch.zeros_like(found).float())
-        super()._load_from_state_dict(state_dict, prefix, *args)
+        super()._load_from_state_dict(state_dict, prefix, metadata, *args)
         self.batches = 0 if self.seen is None else int(self.seen)
 
 

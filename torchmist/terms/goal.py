@@ -227,7 +227,7 @@ class Goal(nn.Module):
 
     def _load_from_state_dict(self, *args: Any) -> None:
         super()._load_from_state_dict(*args)
-        self._calls, self._last = 0, None
+        self._turn, self._calls, self._last = 0, 0, None
 
     def _lifted(
         self, sample: Sample, extra: tuple[Tensor, ...], network: QuantileNetwork, plain: bool
