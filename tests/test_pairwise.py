@@ -150,3 +150,14 @@ def test_rows_are_drawn_as_scikit_learn_draws_them(kind) -> None:
     one, again = (pairwise(table, max_samples=30, random_state=kind(3)) for _ in range(2))
     assert np.array_equal(one.estimate, again.estimate)
     assert pairwise(table, max_samples=30, random_state=None).estimate.shape == (2, 2)
+
+
+def test_names_are_those_of_the_table_whatever_it_is() -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    values = np.random.default_rng(0).normal(size=(2, 60))
+    named = dict(zip(("a of b", "column c"), values))
+    fields = np.rec.fromarrays(values, names="a of b,column c")
+    for table in (named, pd.DataFrame(named), pyarrow.table(named), fields):
+        assert torchmist.pairwise(table).names == ("a of b", "column c")
+    assert torchmist.pairwise(values.T).names == ("0", "1")
+    assert torchmist.pairwise(pd.DataFrame(values.T)).names == ("0", "1")

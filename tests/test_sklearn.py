@@ -299,3 +299,16 @@ def test_tables_reach_other_processes_whole(table) -> None:
     received = _received(_sent(sent))
     assert vars(received) | {"values": 0} == vars(sent) | {"values": 0}
     torch.testing.assert_close(received.values, sent.values)
+
+
+def test_tables_of_pyarrow_with_equal_columns_have_names_of_their_own(table) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    data = pyarrow.table({"a": table[0][:, 0], "b": table[0][:, 0], "c": table[0][:, 4]})
+    assert MutualInfoSelector(2).fit(data, table[1]).get_support().tolist() == [True, True, False]
+
+
+def test_lazy_frames_are_fitted_and_transformed(table) -> None:
+    polars = pytest.importorskip("polars")
+    data = polars.DataFrame({"a": table[0][:, 0], "b": table[0][:, 4], "t": ["a", "b"] * 300})
+    selector = MutualInfoSelector(1, discrete_features=["t"]).fit(data.lazy(), table[1])
+    np.testing.assert_array_equal(selector.transform(data.lazy()), selector.transform(data))

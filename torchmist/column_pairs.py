@@ -159,7 +159,7 @@ def pairwise(
                 found = score_columns(rest, columns.pick([k]), model=model, step=bar.step)
                 out[:, k, k + 1 :] = (found.mean, *found.interval(level))
                 out[:, k + 1 :, k] = out[:, k, k + 1 :]
-    kinds, names = tuple(columns.taken), _plain_names(table, columns)
+    kinds, names = tuple(columns.taken), _plain_names(columns)
     return Pairwise(out[0], out[1], out[2], names, kinds, entropies, level)
 
 
@@ -172,11 +172,9 @@ def _sampled(columns: Columns, most: int | None, seed: int) -> Columns:
     return columns.rows(rows.to(columns.values.device))
 
 
-def _plain_names(table: Any, columns: Columns) -> tuple[str, ...]:
+def _plain_names(columns: Columns) -> tuple[str, ...]:
     """Names as the table has them."""
-    keys = table.keys() if isinstance(table, dict) else getattr(table, "columns", None)
-    names = [str(k) for k in range(len(columns))] if keys is None else [str(key) for key in keys]
-    return tuple(names) if len(names) == len(columns) else columns.names
+    return tuple(name.removeprefix("column ").removesuffix(" of table") for name in columns.names)
 
 
 def _leaves(distance: NDArray[np.float64]) -> list[int]:

@@ -101,7 +101,7 @@ def mutual_info(
         1
     """
     check_jobs(n_jobs)
-    X = X.collect() if hasattr(X, "collect") else X  # a lazy frame
+    X = _collected(X)
     count, features = table_shape(X)
     order_notes(X=X, y=y)
     target = read_target(y, discrete_target)
@@ -115,6 +115,11 @@ def mutual_info(
         for table in feature_tables(X, features, discrete_features, target):
             out.append(parallel_scores(*chosen_rows(rows, table, target), model, n_jobs, bar))
     return np.concatenate(out)
+
+
+def _collected(X: Any) -> Any:
+    """A table as it is, a lazy frame of polars as a frame."""
+    return X.collect() if hasattr(X, "collect") else X
 
 
 class MutualInfoSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]
@@ -194,6 +199,7 @@ class MutualInfoSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]
         if self.method not in ("relevance", "mrmr", "joint"):
             raise ValueError(f"expected method 'relevance', 'mrmr' or 'joint', got {self.method!r}")
         check_jobs(self.n_jobs)
+        X = _collected(X)
         order_notes(X=X, y=y)
         frame = hasattr(X, "columns")  # whose columns have types of their own
         if frame:
@@ -231,6 +237,7 @@ class MutualInfoSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]
         Of frames with text or categories a frame keeps the types of its columns, and an array
         holds objects where the chosen columns are not numbers alone.
         """
+        X = _collected(X)
         if not mixed_frame(X):
             return super().transform(X)
         check_is_fitted(self, "ranking_")

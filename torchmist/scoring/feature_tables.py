@@ -46,7 +46,7 @@ def table_shape(X: Any) -> tuple[int, int]:
 
 def check_names(frame: Any) -> None:
     """Raise unless the names of a frame differ, as those of selected features have to."""
-    counts = Counter(str(name) for name in frame.columns)
+    counts = Counter(str(name) for name in getattr(frame, "column_names", frame.columns))
     twice = [name for name, count in counts.items() if count > 1]
     if twice:
         raise ValueError(
