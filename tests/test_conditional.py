@@ -297,3 +297,17 @@ def test_an_open_chain_leaves_the_other_to_count() -> None:
     assert np.isfinite(found.interval(0.9)[1]) and found.mean < 0.1
     assert not [note for note in found.warnings if "of the interval is open" in note]
     assert "of the chain rule from y, whose upper end is open, nothing is taken" in found.warnings
+
+
+@pytest.mark.parametrize("place", ["x", "y", "given"])
+def test_labels_that_losses_ignore_are_named(small, place) -> None:
+    draw = torch.Generator().manual_seed(0)
+    sides = {name: torch.randn(120, 1, generator=draw) for name in ("x", "y", "given")}
+    sides[place] = torch.randint(3, (120,), generator=draw)
+    sides[place][sides[place] == 0] = -100
+    note = f"{place} holds the label -100, here a class like others; leave rows without a label"
+    torchmist.checks._warned.clear()
+    with pytest.warns(UserWarning, match=note):
+        torchmist.conditional_mi(**sides, model=small)
+    found = torchmist.estimate_conditional(**sides, model=small)
+    assert any(note in text for text in found.warnings)

@@ -29,6 +29,7 @@ __all__ = [
     "check_tensors",
     "check_third",
     "check_values",
+    "real_columns",
     "visible",
     "warn_once",
     "warned",
@@ -141,6 +142,12 @@ def _labels(value: Tensor, name: str) -> Tensor:
     return columns
 
 
+def real_columns(value: Tensor, name: str) -> str:
+    """What to do about a complex tensor."""
+    columns = ".flatten(-2)" if value.dim() > 1 else ""
+    return f"pass real and imaginary part as two columns, torch.view_as_real({name}){columns}"
+
+
 def _dataset(value: Tensor, name: str) -> Tensor:
     """``value`` as ``[N, d]`` or ``[B, N, d]`` floating point."""
     if value.dtype in INTEGERS:
@@ -148,8 +155,7 @@ def _dataset(value: Tensor, name: str) -> Tensor:
     elif value.dtype not in FLOATS:
         fix = f"convert it with {name}.{'long' if value.dtype in UNSIGNED else 'float'}()"
         if value.is_complex():
-            columns = f"torch.view_as_real({name})" + (".flatten(-2)" if value.dim() > 1 else "")
-            fix = f"pass real and imaginary part as two columns, {columns}"
+            fix = real_columns(value, name)
         elif value.is_quantized:
             fix = f"convert it with {name}.dequantize()"
         raise TypeError(

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from torchmist.checks import check_side, check_tensors, check_third, warn_once
+from torchmist.checks import check_side, check_tensors, check_third, real_columns, warn_once
 from torchmist.diagnostics.rank_resolution import OPEN_END
 from torchmist.diagnostics.row_order import order_notes
 from torchmist.estimation import MIEstimate, estimate_checked, has_open_end
@@ -35,6 +35,7 @@ from torchmist.inference.quantiles import (
     reduce_quantiles,
 )
 from torchmist.quantile_head import QUANTILES, quantile_levels
+from torchmist.samples.class_labels import ignored_note
 from torchmist.samples.column_kinds import joint_codes
 from torchmist.samples.columns import Discrete, Side, read_side
 from torchmist.samples.condition import (
@@ -93,7 +94,7 @@ def _check_part(part: Tensor, name: str, x: Tensor) -> None:
     if part.is_complex():
         raise TypeError(
             f"expected {name} to be floating point, or integer class labels, got {part.dtype}; "
-            f"pass real and imaginary part as two columns, torch.view_as_real({name})"
+            f"{real_columns(part, name)}"
         )
 
 
@@ -142,6 +143,10 @@ def conditional_mi(
         raise ValueError(f"expected x of shape [N] or [N, d], got {list(x.shape)}")
     network = resolve_model(model, sample.x.device)
     labels, numbers = _split_given(given, x)
+    for name, side in (("x", x), ("y", y), *(("given", part) for part in labels)):
+        note = ignored_note(name, side, "leave rows without a label out of x, y and given")
+        if note:
+            warn_once(f"torchmist: {note}")
     c = check_third(torch.cat(numbers, -1), "given", sample.x) if numbers else None
     flat_x, flat_y = (side.detach().reshape(len(x), -1) for side in (x, y))
     why = told_by_given(

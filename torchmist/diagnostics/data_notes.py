@@ -12,7 +12,7 @@ from torch import Tensor
 
 from torchmist.diagnostics.copied_rows import copied_share, row_keys
 from torchmist.numerics.ranked import Ranked
-from torchmist.samples.class_labels import IGNORED
+from torchmist.samples.class_labels import ignored_notes
 from torchmist.samples.column_kinds import Sorted
 
 __all__ = ["data_notes"]
@@ -41,7 +41,8 @@ def data_notes(
     notes: list[str] = []
     ranked = x.ranked, y.ranked
     for side, name in zip((x, y), names):
-        notes += _constant_notes(side.ranked, name) + _single_notes(side) + _ignored_notes(side)
+        notes += _constant_notes(side.ranked, name) + _single_notes(side)
+        notes += ignored_notes(side.values, side.label, side.side.names)
         if not counted:
             notes += _code_notes(side, name) or ([] if ties else _tie_notes(side, name))
     both = torch.cat([x.values.double(), y.values.double()], -1)
@@ -76,20 +77,6 @@ def _single_notes(sorted_: Sorted) -> list[str]:
         for name, single, label in zip(side.names, alone, sorted_.label)
         if single and label
     ]
-
-
-def _ignored_notes(sorted_: Sorted) -> list[str]:
-    """Columns of labels in which -100, what losses of torch leave out, is the one below 0."""
-    notes = []
-    for k, name in enumerate(sorted_.side.names):
-        column = sorted_.values[..., k]
-        ignored = column == IGNORED
-        if sorted_.label[k] and bool(ignored.any()) and bool(((column < 0) == ignored).all()):
-            notes.append(
-                f"{name} holds the label {IGNORED}, here a class like others; leave rows without "
-                f"a label out of both sides"
-            )
-    return notes
 
 
 def _code_notes(sorted_: Sorted, name: str) -> list[str]:

@@ -5,22 +5,23 @@ Legend: ``B`` datasets, ``N`` samples, ``C`` columns.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from torchmist.checks import FLOATS, INTEGERS, visible, warned
 
-__all__ = ["IGNORED", "check_class_number", "check_num_classes", "fixed_one_hot",
-           "ignored_note", "one_hot", "table_note"]  # fmt: skip
+__all__ = ["check_class_number", "check_num_classes", "fixed_one_hot", "ignored_note",
+           "ignored_notes", "one_hot", "table_note"]  # fmt: skip
 
 _TABLE = (
     "both sides are classes, as one-hot columns or labels: of such tables the value of this term "
     "can be several times too high; it is better had from torchmist.estimate, which counts labels, "
     ".argmax(-1) of one-hot columns"
 )
-IGNORED = -100
-"""The label that losses of torch leave out."""
+_IGNORED = -100  # what losses of torch leave out
 _UNCOUNTED = "leave out rows without a label with mask={} != -100"
 _NEAR = 0.01  # of 0 or 1: what straight-through codes are off by in half precision
 
@@ -55,17 +56,33 @@ def check_num_classes(num_classes: int | None, **named: Tensor) -> None:
             raise ValueError(
                 f"expected labels {name} in 0 to {num_classes - 1}, as num_classes={num_classes} "
                 f"says, got {int(value.min())} to {int(value.max())}"
-                + (f"; {_UNCOUNTED.format(name)}" if int(value.min()) == IGNORED else "")
+                + (f"; {_UNCOUNTED.format(name)}" if int(value.min()) == _IGNORED else "")
             )
 
 
-def ignored_note(name: str, value: Tensor) -> str:
-    """What is to be said of labels with -100, which ``cross_entropy`` leaves out; else ``""``."""
+def ignored_note(name: str, value: Tensor, fix: str = _UNCOUNTED) -> str:
+    """What is to be said of labels with -100, which ``cross_entropy`` leaves out, and what to do;
+    else ``""``."""
     if value.dtype not in INTEGERS or value.dtype in (torch.bool, torch.uint8):
         return ""
-    if torch.compiler.is_compiling() or visible((value == IGNORED).any()) is not True:
+    if torch.compiler.is_compiling() or visible((value == _IGNORED).any()) is not True:
         return ""
-    return f"{name} holds the label -100, here a class like others; {_UNCOUNTED.format(name)}"
+    return f"{name} holds the label -100, here a class like others; {fix.format(name)}"
+
+
+def ignored_notes(values: Tensor, label: Sequence[bool], names: Sequence[str]) -> list[str]:
+    """What is to be said of columns of an estimate, ``[..., d]``, that are labels in which -100 is
+    the one below 0; ``label``, ``names`` ``[d]``: which are, and what they are called."""
+    notes = []
+    for k, name in enumerate(names):
+        column = values[..., k]
+        ignored = column == _IGNORED
+        if label[k] and bool(ignored.any()) and bool(((column < 0) == ignored).all()):
+            notes.append(
+                f"{name} holds the label {_IGNORED}, here a class like others; leave rows without "
+                f"a label out of all sides"
+            )
+    return notes
 
 
 def fixed_one_hot(labels: Tensor, num_classes: int) -> Tensor:

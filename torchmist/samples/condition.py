@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from torchmist.checks import MIN_SAMPLES, visible, warn_once
+from torchmist.samples.class_labels import ignored_notes
 from torchmist.samples.column_kinds import (
     Sorted,
     joint_codes,
@@ -47,6 +48,7 @@ def sort_given(*sides: tuple[Side, Tensor]) -> SortedGiven:
     """
     (a, of_a), (b, of_b), (c, of_c) = (sort_kinds(*side) for side in sides)
     c, _, of_order = settle_integers(c, b)
+    of_c += ignored_notes(c.values, c.label, c.side.names)
     pair = settled_pair(a, b)
     return SortedGiven(pair.x, pair.y, c, (*of_a, *of_b, *of_c, *of_order, *pair.notes))
 
