@@ -58,6 +58,36 @@ def test_an_interaction_of_two_conditions_is_predicted() -> None:
     assert float(left.features[0].square().sum()) < 0.1 * float(product.square().sum())
 
 
+@pytest.mark.parametrize("kind", ["label", "number"])
+def test_slopes_that_change_with_a_condition_reach_to_its_edge(kind: str) -> None:
+    z, g = _normal(600, 1), torch.Generator().manual_seed(1)
+    classes = torch.randint(3, (600,), generator=g)
+    other = torch.nn.functional.one_hot(classes).float() - 1 / 3 if kind == "label" else _normal(
+        600, 1, seed=2)  # fmt: skip
+    slope = torch.tensor([1.0, -1.0, 0.3])[classes][:, None] if kind == "label" else other
+    said = (slope * z).double()
+    noisy = said + 0.3 * _normal(600, 1, seed=3)
+    found = Smoother([other, z]).predicted(noisy - noisy.mean()) + noisy.mean()
+    edge = said.abs() > 2.5 if kind == "number" else (z.abs() > 2) & (said.abs() > 1)
+    assert edge.sum() >= 15
+    assert float((found - said)[edge].abs().mean()) < 0.1 * float(said[edge].abs().mean())
+
+
+@pytest.mark.parametrize("kind", ["label and numbers", "numbers"])
+def test_confounding_by_slopes_that_change_with_a_condition_is_no_dependence(kind: str) -> None:
+    rejected = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        group, (a, b), (e, f) = rng.integers(0, 3, 600), *rng.normal(size=(2, 2, 600))
+        slope = np.array([1.0, -1.0, 0.5])[group] if kind != "numbers" else b
+        x, y = slope * a + b + 0.5 * e, slope * a - b + 0.5 * f
+        condition = {"group": group, "a": a, "b": b} if kind != "numbers" else np.c_[a, b]
+        rejected += conditional_independence_test(
+            x, y, condition, model=None, permutations=39, stop=4
+        ).p_value <= 0.05  # fmt: skip
+    assert rejected <= 4  # 1 expected
+
+
 def test_rows_of_other_labels_are_not_near() -> None:
     label = torch.nn.functional.one_hot(torch.tensor([0, 1, 0])).float()
     found = near([label, torch.tensor([[0.0], [0.0], [1.5]])])

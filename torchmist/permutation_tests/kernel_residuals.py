@@ -5,14 +5,21 @@ label, Gaussian kernels of two widths. Each is held as features :math:`\Phi` ``[
 :math:`K \approx \Phi \Phi^T` (Nyström, on at most 100 rows). Kernel ridge regression :math:`W` on
 the condition leaves :math:`(1 - W) \Phi` (Zhang et al. 2011), whose products with those of another
 side have mean 0 where both are independent given the condition, also where one of the two
-regressions is somewhat off (Shah and Peters 2020). The kernel of the condition is the sum of a
-line, the mean of the kernels :math:`k_g` of its variables, and :math:`\prod_g (1 + k_g) - 1`, which
-holds their interactions; its ridge is that of the highest marginal likelihood of a Gaussian process
-for the features of a kernel. Of several variables, what they predict of the columns of a side, the
-index, is one more for that side: where a column is a function of them and noise, its features
-depend on them through the index alone, and few rows tell how. Sides of numbers have two more
-Gaussian kernels, of what the condition leaves of the numbers themselves: what two sides share in
-their noise is plain there, where a wide condition hides it from kernels of the numbers.
+regressions is somewhat off (Shah and Peters 2020). The kernel of the condition is
+
+.. math:: \sum_g l_g + \frac1G \sum_g k_g + \frac{1}{2^G - 1}
+          \Big( \prod_g (1 + k_g + l_g) - 1 - \sum_g l_g \Big),
+
+with a line :math:`l_g` and Gaussian kernels :math:`k_g` of each of its :math:`G` variables; the
+product holds their interactions. Lines take part in it, as slopes that change with a label or with
+another number go on to the edge of the condition, where Gaussian kernels end: what a regression
+leaves there of both sides would look like dependence. The ridge is that of the highest marginal
+likelihood of a Gaussian process for the features of a kernel. Of several variables, what they
+predict of the columns of a side, the index, is one more for that side, without interactions: where
+a column is a function of them and noise, its features depend on them through the index alone, and
+few rows tell how. Sides of numbers have two more Gaussian kernels, of what the condition leaves of
+the numbers themselves: what two sides share in their noise is plain there, where a wide condition
+hides it from kernels of the numbers.
 
 Legend: ``m`` rows, ``K`` columns of a side, ``G`` variables, ``S`` kernels, ``r`` features,
 ``q`` directions of the condition.
@@ -124,21 +131,24 @@ class Smoother:
 
     Args:
         groups: one ``[m, k]`` for each variable of the condition, as for :func:`features`.
+        index: further variables, which have no interactions.
     """
 
-    def __init__(self, groups: Sequence[Tensor]) -> None:
+    def __init__(self, groups: Sequence[Tensor], index: Sequence[Tensor] = ()) -> None:
         self._groups = tuple(groups)
-        rows = [group.double() for group in groups]
+        rows = [group.double() for group in (*groups, *index)]
         places = _landmarks(len(rows[0])).to(rows[0].device)
-        total = rows[0].new_zeros(len(rows[0]), len(places))
-        product, line = torch.ones_like(total), torch.zeros_like(total)
-        for group in rows:
+        alone = rows[0].new_zeros(len(rows[0]), len(places))
+        product, lines = torch.ones_like(alone), torch.zeros_like(alone)
+        for place, group in enumerate(rows):
             marks = group[places]
             pairs = zip(_SHARES, _WIDTHS)
             kernel = torch.stack([s * _gaussian(group, marks, width) for s, width in pairs]).sum(0)
-            total, product = total + kernel / len(rows), product * (1 + kernel)
-            line = line + _LINE * group @ marks.mT
-        kernel = total + (product - 1) / (2 ** len(rows) - 1) + line
+            line = _LINE * group @ marks.mT
+            alone = alone + kernel / len(rows) + line
+            if place < len(self._groups):
+                product, lines = product * (1 + kernel + line), lines + line
+        kernel = alone + (product - 1 - lines) / (2 ** len(rows) - 1)
         self.vectors, self._values = _factor(kernel, places, _CUT_GIVEN)
 
     def left(self, kernels: Sequence[Tensor]) -> Left:
@@ -170,7 +180,7 @@ class Smoother:
             size = found.square().mean(0).sum().sqrt()
             if size > _FLAT:
                 index.append(found / size)
-        return Smoother([*self._groups, *index]) if index else self
+        return Smoother(self._groups, index) if index else self
 
     def noise(self, side: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Features of the Gaussian kernels of what this leaves of the numbers of a side."""
