@@ -12,6 +12,7 @@ from torchmist.ensemble.correction_classifiers import ClassifierCorrection
 from torchmist.ensemble.correction_components import ComponentCorrection
 from torchmist.ensemble.correction_even_directions import EvenDirectionCorrection
 from torchmist.ensemble.correction_latent_classes import LatentClassCorrection
+from torchmist.ensemble.correction_manifolds import ManifoldCorrection
 from torchmist.ensemble.correction_repeats import RepeatCorrection
 from torchmist.ensemble.evidence import Evidence
 from torchmist.quantile_head import quantile_levels
@@ -89,7 +90,7 @@ def test_collected_draws_are_those_of_the_recipe(tmp_path) -> None:
 def test_the_command_collects_draws_of_either_recipe(tmp_path, words, monkeypatch) -> None:
     parts = (
         ComponentCorrection, ClassifierCorrection, RepeatCorrection, LatentClassCorrection,
-        EvenDirectionCorrection,
+        EvenDirectionCorrection, ManifoldCorrection,
     )  # fmt: skip
     for part in parts:
         monkeypatch.setattr(part, "may_say_more", staticmethod(Correction.may_say_more))

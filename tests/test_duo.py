@@ -19,6 +19,7 @@ from torchmist.models.even_directions import EVEN_COUNT
 from torchmist.models.independent_components import UNMIXED_COUNT
 from torchmist.models.label_classifiers import TOLD_SIZES
 from torchmist.models.latent_classes import CLASSES_COUNT
+from torchmist.models.manifold_dimensions import DIMENSION_COUNT
 from torchmist.models.mist import MIST, MISTConfig
 from torchmist.models.neighbourhood import FEATURE_COUNT, OPINION_COUNT
 from torchmist.models.regimes import REGIMES_COUNT
@@ -106,9 +107,8 @@ def evidence(opinions: float) -> Evidence:
     found += [torch.zeros(1, count) for count in (VARIATE_COUNT, SHARPNESS_COUNT)]
     found += [torch.full((1, 1), opinions), torch.zeros(1, 3), torch.zeros(1, CROSSED_COUNT)]
     counts = UNMIXED_COUNT, sum(TOLD_SIZES), REPEATED_COUNT, REGIMES_COUNT, SETTLED_COUNT
-    found += [
-        torch.zeros(1, k) for k in (*counts, 24, TURNED_COUNT + 24, CLASSES_COUNT, EVEN_COUNT)
-    ]
+    later = TURNED_COUNT + 24, CLASSES_COUNT, EVEN_COUNT, DIMENSION_COUNT
+    found += [torch.zeros(1, k) for k in (*counts, 24, *later)]
     features = torch.zeros(1, FEATURE_COUNT)
     return Evidence(plain, local, said, torch.zeros(1), features, *found, sizes)
 

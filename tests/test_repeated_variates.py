@@ -108,3 +108,10 @@ def test_what_is_said_once_rises_along_its_gradient() -> None:
     assert bool(slope.isfinite().all()) and bool(slope.any())
     moved = (x + 0.3 * slope / slope.abs().amax()).detach()
     assert repeated_information(moved, y).once.sum() > before
+
+
+def test_rows_of_which_no_regression_can_be_solved_repeat_nothing() -> None:
+    x = torch.zeros(1, 200, 20)
+    x[:, :2] = torch.tensor([[1.0], [-1.0]])
+    found = torch.cat(repeated_information(x, x.clone()), -1)
+    assert found.isfinite().all()

@@ -21,7 +21,8 @@ From there, corrections (``torchmist.ensemble.correction``) go on, in this order
 * where few rows may be of canonical laws, a :class:`CanonicalCorrection`;
 * where the columns of a side exclude each other, a :class:`TurnedAxesCorrection`;
 * where many classes say more, a :class:`LatentClassCorrection`;
-* where even functions of few directions do, an :class:`EvenDirectionCorrection`.
+* where even functions of few directions do, an :class:`EvenDirectionCorrection`;
+* where both sides are of fewer dimensions than columns, a :class:`ManifoldCorrection`.
 
 All that is read is free of the order of samples and columns and of the swap of the sides. Legend:
 ``B`` datasets, ``Q`` quantiles, ``C`` candidates.
@@ -40,6 +41,7 @@ from torchmist.ensemble.correction_classifiers import ClassifierCorrection
 from torchmist.ensemble.correction_components import ComponentCorrection
 from torchmist.ensemble.correction_even_directions import EvenDirectionCorrection
 from torchmist.ensemble.correction_latent_classes import LatentClassCorrection
+from torchmist.ensemble.correction_manifolds import ManifoldCorrection
 from torchmist.ensemble.correction_neighbours import NeighbourCorrection
 from torchmist.ensemble.correction_pairs import PairCorrection
 from torchmist.ensemble.correction_regimes import RegimeCorrection
@@ -57,7 +59,7 @@ __all__ = ["CORRECTIONS", "Arbiter"]
 
 CORRECTIONS = (
     "further", "unmixed", "told", "repeated", "regimes", "settled", "recognised", "turned",
-    "crowded", "folded",
+    "crowded", "folded", "curved",
 )  # fmt: skip
 """Arguments of :class:`Arbiter`: the corrections of its answer, one after the other."""
 
@@ -79,6 +81,7 @@ class Arbiter(Standardised):
         turned: whether turned axes are read where columns of a side exclude each other.
         crowded: whether mixtures of many classes are read where they say more.
         folded: whether even functions of few directions are read where they say more.
+        curved: whether dimensions of both sides are read where they are fewer than columns.
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class Arbiter(Standardised):
         unmixed: bool = False, told: bool = False, repeated: bool = False,
         regimes: bool = False, settled: bool = False, recognised: bool = False,
         turned: bool = False, crowded: bool = False, folded: bool = False,
+        curved: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
         self.width, self.quantiles = width, quantiles
@@ -106,6 +110,7 @@ class Arbiter(Standardised):
         self.turning = TurnedAxesCorrection(members, quantiles) if turned else None
         self.crowding = LatentClassCorrection(members, quantiles) if crowded else None
         self.folding = EvenDirectionCorrection(members, quantiles) if folded else None
+        self.curving = ManifoldCorrection(members, quantiles) if curved else None
 
     def corrections(self) -> list[Correction]:
         """The corrections of its members' answer, in order."""
@@ -114,7 +119,8 @@ class Arbiter(Standardised):
     def _parts(self) -> tuple[Correction | None, ...]:
         """The corrections, as :data:`CORRECTIONS` names them."""
         first = (self.further, self.unmixing, self.telling, self.repeating, self.parting)
-        return *first, self.settling, self.recognising, self.turning, self.crowding, self.folding
+        then = (self.settling, self.recognising, self.turning, self.crowding)
+        return *first, *then, self.folding, self.curving
 
     def networks(self) -> nn.ModuleList:
         """All small networks: its own members and those of its corrections."""

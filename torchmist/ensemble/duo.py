@@ -31,6 +31,7 @@ from torchmist.models.label_classifiers import TOLD_SIZES, told_of_labels
 from torchmist.models.latent_classes import CLASSES_COUNT, class_information
 from torchmist.models.lengths import with_lengths
 from torchmist.models.linear import SHARE, linear_information
+from torchmist.models.manifold_dimensions import DIMENSION_COUNT, manifold_dimensions
 from torchmist.models.matched_columns import matched_information
 from torchmist.models.mist import MIST
 from torchmist.models.network import QuantileNetwork
@@ -187,6 +188,7 @@ class DuoMIST(QuantileNetwork):
             "told": sum(TOLD_SIZES), "repeated": REPEATED_COUNT, "regimes": REGIMES_COUNT,
             "settled": SETTLED_COUNT, "recognised": quantiles, "turned": TURNED_COUNT + quantiles,
             "crowded": CLASSES_COUNT, "folded": EVEN_COUNT,
+            "curved": DIMENSION_COUNT,
         }  # fmt: skip
 
     def _read(
@@ -209,6 +211,7 @@ class DuoMIST(QuantileNetwork):
             "turned": (arbiter.turning, lambda: (self._turned(x, y, mask),)),
             "crowded": (arbiter.crowding, lambda: class_information(x, y, mask)),
             "folded": (arbiter.folding, lambda: even_information(x, y, mask)),
+            "curved": (arbiter.curving, lambda: manifold_dimensions(x, y, mask)),
         }
         return {
             name: read

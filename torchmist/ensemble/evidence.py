@@ -37,7 +37,9 @@ class Evidence(NamedTuple):
     axes (:class:`~torchmist.ensemble.correction_turned_axes.Turned`); ``crowded`` ``[B, K]``: what
     mixtures of many classes say (:class:`~torchmist.models.latent_classes.LatentClasses`);
     ``folded`` ``[B, E]``: what even functions of few directions show
-    (:class:`~torchmist.models.even_directions.EvenDirections`); ``centre`` ``[B]``: the ``t`` that
+    (:class:`~torchmist.models.even_directions.EvenDirections`); ``curved`` ``[B, D]``: of how many
+    dimensions both sides are (:class:`~torchmist.models.manifold_dimensions.ManifoldDimensions`);
+    ``centre`` ``[B]``: the ``t`` that
     the second network measures from; ``features``: means and deviations of its local statistics
     ``[B, F]``; ``sizes`` ``[B, 3]``: N, dx and dy.
     """
@@ -62,6 +64,7 @@ class Evidence(NamedTuple):
     turned: Tensor
     crowded: Tensor
     folded: Tensor
+    curved: Tensor
     sizes: Tensor
 
 

@@ -124,7 +124,7 @@ def _features(f: Tensor, centres: Tensor, there: Tensor, mask: Tensor | None) ->
 
 def _left(features: Tensor, target: Tensor) -> Tensor:
     """Share ``[B, t]`` of targets ``[B, K, m, t]`` that a ridge regression on ``[B, K, m, p]``,
-    fitted on other folds, does not predict."""
+    fitted on other folds, does not predict: all of it where no regression can be solved."""
     gram, cross = ((features.mT @ side).double() for side in (features, target))
     rows = (target.abs().sum(-1) > 0).sum((1, 2))[:, None, None, None]
     penalty = _PENALTY * rows.to(gram.dtype).sqrt()
@@ -134,4 +134,5 @@ def _left(features: Tensor, target: Tensor) -> Tensor:
         cross.sum(1, keepdim=True) - cross, torch.linalg.cholesky_ex(others).L
     )
     left = (target - features @ weight.to(target.dtype)).square().sum((1, 2))
-    return (left / target.square().sum((1, 2)).clamp(min=1e-6)).clamp(max=1)
+    share = left / target.square().sum((1, 2)).clamp(min=1e-6)
+    return share.nan_to_num(1.0).clamp(max=1)

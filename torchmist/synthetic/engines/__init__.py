@@ -25,6 +25,7 @@ from torchmist.synthetic.engines.lifts import Lifts
 from torchmist.synthetic.engines.markers import Markers
 from torchmist.synthetic.engines.mixes import Mixes
 from torchmist.synthetic.engines.pictures import Pictures
+from torchmist.synthetic.engines.redundant import Redundant
 from torchmist.synthetic.engines.regimes import Regimes
 from torchmist.synthetic.engines.shares import Shares
 from torchmist.synthetic.engines.signals import Signals
@@ -64,6 +65,7 @@ ENGINES: Mapping[str, Family[Any]] = {
         Shares(),
         Crowds(),
         Evens(),
+        Redundant(),
     )
 }
 """Every engine by its name."""

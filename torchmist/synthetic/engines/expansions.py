@@ -96,9 +96,22 @@ class Expansions(Family[ExpansionParameters]):
         """Draw the parameters of ``batch`` distributions of ``dx`` and ``dy`` columns."""
         check_sizes(batch=batch, dx=dx, dy=dy)
         random = Random(batch, generator)
-        k = 1 + int(random.choices(1)[0] * min(_MOST_LATENT, dx, dy) * 0.999)
-        pair = draw_pairs(random, k)
-        return ExpansionParameters(pair, *(_draw_side(random, k, d) for d in (dx, dy)))
+        pair = self.draw_latent(random, min(dx, dy))
+        k = pair.rho.shape[-1]
+        first = self.draw_kind(random)
+        x = _draw_side(random, k, dx, first)
+        return ExpansionParameters(
+            pair, x, _draw_side(random, k, dy, self.draw_kind(random, first))
+        )
+
+    def draw_latent(self, random: Random, most: int) -> PairParameters:
+        """Random pairs of latent numbers, at most so many."""
+        return draw_pairs(random, 1 + int(random.choices(1)[0] * min(_MOST_LATENT, most) * 0.999))
+
+    def draw_kind(self, random: Random, other: list[float] | None = None) -> list[float]:
+        """Three numbers between 0 and 1 that choose the functions of a side, after those of the
+        ``other``."""
+        return random.choices(3)
 
     def sample_from(
         self, parameters: ExpansionParameters, n: int, *, generator: torch.Generator
@@ -120,9 +133,8 @@ class Expansions(Family[ExpansionParameters]):
         return mi, torch.zeros_like(mi)
 
 
-def _draw_side(random: Random, k: int, d: int) -> Expansion:
-    """Random functions of ``k`` latent numbers, in ``d`` columns."""
-    u = random.choices(3)
+def _draw_side(random: Random, k: int, d: int, u: list[float]) -> Expansion:
+    """Random functions of ``k`` latent numbers, in ``d`` columns, of a kind that ``u`` chooses."""
     scale = random.log_uniform(0.3, 3.0, 1, d)
     turn = draw_rotation(random, d, random.coin(_TURNED, 1, 1)) if d > 1 else None
     if d == k:

@@ -24,7 +24,14 @@ from torchmist.synthetic.general.canonical import (
     sample_canonical,
 )
 
-__all__ = ["PairParameters", "draw_pairs", "pairs_information", "sample_pairs", "wrapped_mi"]
+__all__ = [
+    "PairParameters",
+    "draw_pairs",
+    "pairs_information",
+    "pairs_of",
+    "sample_pairs",
+    "wrapped_mi",
+]
 
 _SCALE = 0.7  # of the MI of draw_correlations, which goes to 12 nats
 _POINTS, _WRAPS = 256, 6
@@ -51,6 +58,12 @@ def draw_pairs(random: Random, k: int) -> PairParameters:
     """Random pairs: four in ten of angles, two uniform, the rest Gaussian, a quarter of them
     Student. The total is log-uniform up to about 8 nats, with at most 3.5 in one dimension."""
     rho = draw_correlations(random.batch, k, k, generator=random.generator, scale=_SCALE)
+    return pairs_of(random, rho)
+
+
+def pairs_of(random: Random, rho: Tensor) -> PairParameters:
+    """The same, of Gaussian information with correlations ``rho`` ``[B, k]`` float64."""
+    k = rho.shape[-1]
     independent = random.coin(_INDEPENDENT)
     rho = torch.where(independent[:, None], 0.0, rho)
     nats = -0.5 * torch.log1p(-rho.square())

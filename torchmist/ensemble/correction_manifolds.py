@@ -1,0 +1,85 @@
+r"""What is left of an answer where both sides are of fewer dimensions than columns
+(``torchmist.models.manifold_dimensions``).
+
+Legend: ``B`` datasets, ``Q`` quantiles, ``C`` candidates, ``R`` numbers.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from torchmist.ensemble.correction import OTHERS, Correction, enough, what_others_say
+from torchmist.ensemble.evidence import Evidence, in_t
+from torchmist.models.label_classifiers import TOLD_SIZES
+from torchmist.models.manifold_dimensions import (
+    DIMENSION_COUNT,
+    ManifoldDimensions,
+    manifold_dimensions,
+    measured,
+)
+from torchmist.quantile_head import to_nats
+
+__all__ = ["ManifoldCorrection"]
+
+_FEWER = 0.8  # share of the dimensions of normal columns, below which sides are curved
+_ABOVE = 1.25  # times what all columns share linearly, up to which an answer may count it
+_LEAST, _TINY = 0.1, 0.02  # nats beside that, and of a share
+
+
+class ManifoldCorrection(Correction):
+    """Quantiles that go back where the answer counts more than the dimensions of both sides."""
+
+    CANDIDATES = 3
+    SEEN = DIMENSION_COUNT + 4 + OTHERS
+
+    def candidates(self, evidence: Evidence, answer: Tensor) -> Tensor:
+        """See :meth:`Correction.candidates`: what all columns share linearly times the dimensions
+        of either side over those of normal columns, and what variates say once.
+
+        They go beyond an answer that is more than the larger of the first two and may count what
+        is linear: one far above it knows of something else. Labels are left to others.
+        """
+        found = _found(evidence)
+        linear = evidence.linear.clamp(min=0)
+        middle = to_nats(answer).mean(-1, keepdim=True)
+        curved = (found.most > 0) & (found.most < _FEWER)
+        less = (middle > enough(linear * found.most)) & (middle < _ABOVE * linear + _LEAST)
+        _, _, entropy, _ = evidence.told.split(TOLD_SIZES, -1)
+        less = curved & less & (entropy == 0)
+        _, _, once, _, _ = evidence.repeated.split(1, -1)
+        nats = torch.cat([linear * found.most, linear * found.least, once], -1)
+        return in_t(nats).masked_fill(~less, torch.nan)
+
+    def limited(self, found: Tensor, answer: Tensor, candidates: Tensor) -> Tensor:
+        """See :meth:`Correction.limited`: the middle of all members stays between that of the
+        answer and the least candidate."""
+        middle = answer.mean(-1)
+        least = torch.where(candidates.isnan().all(-1), middle, candidates.nan_to_num(9).amin(-1))
+        own = found.mean((0, -1))
+        shift = own.clamp(torch.minimum(least, middle), middle) - own
+        return found + shift[:, None]
+
+    def reads(self, rows: tuple[int, int], columns: tuple[int, int]) -> bool:
+        """See :meth:`Correction.reads`."""
+        return measured(rows[1], columns)
+
+    def seen(self, evidence: Evidence, candidates: Tensor, middle: Tensor) -> Tensor:
+        """See :meth:`Correction.seen`: the dimensions, what is linear and what of it is new,
+        and what others say."""
+        found = torch.cat(_found(evidence), -1).clamp(min=_TINY).log()
+        linear, either, once, _, _ = evidence.repeated.split(1, -1)
+        said = [evidence.linear, linear, either, once]
+        others = what_others_say(evidence) - middle
+        return torch.cat([found, *(in_t(v) - middle for v in said), others], -1)
+
+    @staticmethod
+    def may_say_more(x: Tensor, y: Tensor) -> Tensor:
+        """See :meth:`Correction.may_say_more`."""
+        most = manifold_dimensions(x, y).most.squeeze(-1)
+        return (most > 0) & (most < _FEWER)
+
+
+def _found(evidence: Evidence) -> ManifoldDimensions:
+    """Dimensions, by name."""
+    return ManifoldDimensions(*evidence.curved.split(1, -1))

@@ -1,0 +1,124 @@
+r"""Of how many dimensions both sides are, beside as many normal columns.
+
+Rows whose columns are functions of few numbers (products, layers of a network, splines) lie on a
+curved sheet in all directions of space, and what all columns share were they Gaussian counts the
+same numbers many times. Few rows do not show which functions these are; how fast the number of
+neighbours grows with the distance tells the dimension. With :math:`r_{ik}` the distance of row i to
+its k-th neighbour,
+
+.. math:: \hat d = \Big[\frac{1}{N (K - 1)} \sum_{i} \sum_{k < K} \log\frac{r_{iK}}{r_{ik}}
+          \Big]^{-1}
+
+(Levina and Bickel 2004, with the mean of MacKay and Ghahramani), far too little in many columns;
+so each is divided by that of as many rows of as many normal columns. Dimensions are constants of
+the backward pass. Legend: ``B`` datasets, ``N`` samples, ``d`` columns, ``K`` neighbours.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from torchmist.checks import visible
+from torchmist.copula import normal_scores
+from torchmist.models.local import row_counts, sample_order
+from torchmist.models.variates import ordered_rows
+from torchmist.numerics.cache import cached
+from torchmist.numerics.eigen import whitening
+from torchmist.numerics.no_gradient import no_gradient
+from torchmist.numerics.sorting import smallest
+
+__all__ = ["DIMENSION_COUNT", "ManifoldDimensions", "manifold_dimensions", "measured"]
+
+DIMENSION_COUNT = 6
+"""Numbers of :class:`ManifoldDimensions`."""
+_NARROWEST, _WIDEST = 3, 64  # columns of a side
+_FEWEST, _ROWS, _MOST_ROWS = 64, 2, 768  # rows: at least, for each column, at most
+_NEIGHBOURS = 10
+_LEAST, _MOST = 1e-6, 2.0  # squared distance, and share: rows that coincide tell nothing
+
+
+class ManifoldDimensions(NamedTuple):
+    """Dimensions over those of normal columns: of whitened scores, of the side that has ``most`` of
+    them and of that which has ``least``, of scores as they are, ``plain_most`` and
+    ``plain_least``, and of both sides together, ``joint``; and the ``dimension`` of whitened scores
+    of the side with the least: ``[B, 1]`` each, and all 0 where none are sought."""
+
+    most: Tensor
+    least: Tensor
+    plain_most: Tensor
+    plain_least: Tensor
+    joint: Tensor
+    dimension: Tensor
+
+
+def measured(rows: int, columns: tuple[int, int]) -> bool:
+    """Whether dimensions are sought in so many rows and columns of both sides."""
+    few, many = min(columns), max(columns)
+    return few >= _NARROWEST and many <= _WIDEST and rows >= max(_FEWEST, _ROWS * many)
+
+
+def manifold_dimensions(x: Tensor, y: Tensor, mask: Tensor | None = None) -> ManifoldDimensions:
+    """Dimensions of ``[B, N, dx]`` and ``[B, N, dy]``; none are sought of sides of fewer than 3 or
+    more than 64 columns, in fewer than 64 rows or 2 for each column, nor while a graph is traced.
+
+    ``mask``: ``[B, N]`` bool, True for real samples.
+    """
+    columns = (x.shape[-1], y.shape[-1])
+    out = torch.zeros(len(x), DIMENSION_COUNT, device=x.device, dtype=torch.float32)
+    if not measured(x.shape[1], columns):
+        return _parts(out)
+    with no_gradient():
+        scores = torch.cat([normal_scores(side.detach(), mask) for side in (x, y)], -1)
+        real = row_counts(x, mask)[:, None]
+        if visible(real.any()) is not True:
+            return _parts(out)
+        order = sample_order(scores.mT, mask, real[..., None])
+        for place, count in enumerate(real[:, 0].tolist()):
+            if measured(count, columns):
+                rows = ordered_rows(scores, order, real, place, _MOST_ROWS)
+                out[place] = _numbers(*rows.split(columns, -1))
+    return _parts(out)
+
+
+def _parts(out: Tensor) -> ManifoldDimensions:
+    return ManifoldDimensions(*out.split(1, -1))
+
+
+def _numbers(x: Tensor, y: Tensor) -> Tensor:
+    """The numbers of :class:`ManifoldDimensions` from scores ``[N, d]`` of both sides."""
+    n = len(x)
+    white = [_whitened(side) for side in (x, y)]
+    normal = [cached(_of_normal, n, side.shape[-1], like=x) for side in (x, y)]
+    own = torch.stack([_dimension(side) for side in white])
+    plain = torch.stack([_dimension(side) for side in (x, y)])
+    shares = [found / torch.stack(normal) for found in (own, plain)]
+    both = cached(_of_normal, n, x.shape[-1] + y.shape[-1], like=x)
+    joint = _dimension(torch.cat(white, -1)) / both
+    ends = [end for share in shares for end in (share.amax(), share.amin())]
+    shown = torch.stack([*ends, joint]).clamp(max=_MOST)
+    return torch.cat([shown, own[shares[0].argmin(), None]])
+
+
+def _whitened(scores: Tensor) -> Tensor:
+    """Scores ``[N, d]`` in a frame in which they are uncorrelated."""
+    fixed = scores.double()
+    return (fixed @ whitening(fixed.mT @ fixed / len(fixed))).to(scores.dtype)
+
+
+def _dimension(rows: Tensor) -> Tensor:
+    """The dimension of ``[N, d]``, 0-dim; of rows that coincide, those apart count."""
+    square = rows.square().sum(-1)
+    squares = (square[:, None] + square - 2 * rows @ rows.mT).fill_diagonal_(torch.inf)
+    near = smallest(squares, _NEIGHBOURS).clamp(min=_LEAST)
+    logs = (near[:, -1:] / near[:, :-1]).log().mean() / 2
+    return 1 / logs.clamp(min=1 / 4096)
+
+
+def _of_normal(rows: int, columns: int, like: Tensor) -> Tensor:
+    """The dimension of so many fixed rows and columns of normal numbers, whitened."""
+    generator = torch.Generator().manual_seed(0)
+    normal = torch.randn(rows, columns, generator=generator, dtype=torch.float32, device="cpu")
+    return _dimension(_whitened(normal.to(like)))
