@@ -88,6 +88,17 @@ def test_confounding_by_slopes_that_change_with_a_condition_is_no_dependence(kin
     assert rejected <= 4  # 1 expected
 
 
+def test_a_line_in_many_conditions_is_predicted() -> None:
+    errors = []
+    for seed in range(4):
+        given = _normal(1000, 20, seed=seed)
+        said = 1.5 * given @ _normal(20, 1, seed=seed + 10) / 20**0.5
+        noise = _normal(1000, 1, seed=seed + 20)
+        found = Smoother(list(given.split(1, -1))).predicted(said + noise - (said + noise).mean())
+        errors.append(float((found - said + said.mean()).square().mean()))
+    assert sum(errors) / 4 < 0.05  # 0.02 of 20 coefficients alone, 0.09 of products of all lines
+
+
 def test_rows_of_other_labels_are_not_near() -> None:
     label = torch.nn.functional.one_hot(torch.tensor([0, 1, 0])).float()
     found = near([label, torch.tensor([[0.0], [0.0], [1.5]])])

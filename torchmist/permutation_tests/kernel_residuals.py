@@ -8,18 +8,19 @@ side have mean 0 where both are independent given the condition, also where one 
 regressions is somewhat off (Shah and Peters 2020). The kernel of the condition is
 
 .. math:: \sum_g l_g + \frac1G \sum_g k_g + \frac{1}{2^G - 1}
-          \Big( \prod_g (1 + k_g + l_g) - 1 - \sum_g l_g \Big),
+          \Big( \prod_g (1 + k_g + c\, l_g) - 1 - c \sum_g l_g \Big),
 
 with a line :math:`l_g` and Gaussian kernels :math:`k_g` of each of its :math:`G` variables; the
-product holds their interactions. Lines take part in it, as slopes that change with a label or with
-another number go on to the edge of the condition, where Gaussian kernels end: what a regression
-leaves there of both sides would look like dependence. The ridge is that of the highest marginal
-likelihood of a Gaussian process for the features of a kernel. Of several variables, what they
-predict of the columns of a side, the index, is one more for that side, without interactions: where
-a column is a function of them and noise, its features depend on them through the index alone, and
-few rows tell how. Sides of numbers have two more Gaussian kernels, of what the condition leaves of
-the numbers themselves: what two sides share in their noise is plain there, where a wide condition
-hides it from kernels of the numbers.
+product holds their interactions. With :math:`c = \min(1, 3 / G)`, as products of many lines would
+tell each row from all others and leave a regression nothing to average. Lines take part in it, as
+slopes that change with a label or with another number go on to the edge of the condition, where
+Gaussian kernels end: what a regression leaves there of both sides would look like dependence. The
+ridge is that of the highest marginal likelihood of a Gaussian process for the features of a kernel.
+Of several variables, what they predict of the columns of a side, the index, is one more for that
+side, without interactions: where a column is a function of them and noise, its features depend on
+them through the index alone, and few rows tell how. Sides of numbers have two more Gaussian
+kernels, of what the condition leaves of the numbers themselves: what two sides share in their noise
+is plain there, where a wide condition hides it from kernels of the numbers.
 
 Legend: ``m`` rows, ``K`` columns of a side, ``G`` variables, ``S`` kernels, ``r`` features,
 ``q`` directions of the condition.
@@ -38,6 +39,7 @@ __all__ = ["Left", "Smoother", "agreement", "features", "near"]
 _WIDTHS = (1.0, 0.4)  # of the Gaussian kernels of a side whose variables have variance 1
 _SHARES = (0.77, 0.23)  # of Gaussian kernels of these widths in the kernel of a condition
 _LINE = 0.3
+_SLOPES = 3.0  # variables, beyond which lines count less in the product
 _LANDMARKS = 100
 _GOLDEN = 0.6180339887498949
 _JITTER = 1e-6
@@ -140,6 +142,7 @@ class Smoother:
         places = _landmarks(len(rows[0])).to(rows[0].device)
         alone = rows[0].new_zeros(len(rows[0]), len(places))
         product, lines = torch.ones_like(alone), torch.zeros_like(alone)
+        slope = min(1.0, _SLOPES / len(self._groups))
         for place, group in enumerate(rows):
             marks = group[places]
             pairs = zip(_SHARES, _WIDTHS)
@@ -147,7 +150,7 @@ class Smoother:
             line = _LINE * group @ marks.mT
             alone = alone + kernel / len(rows) + line
             if place < len(self._groups):
-                product, lines = product * (1 + kernel + line), lines + line
+                product, lines = product * (1 + kernel + slope * line), lines + slope * line
         kernel = alone + (product - 1 - lines) / (2 ** len(rows) - 1)
         self.vectors, self._values = _factor(kernel, places, _CUT_GIVEN)
 
