@@ -37,7 +37,7 @@ DIMENSION_COUNT = 6
 _NARROWEST, _WIDEST = 3, 64  # columns of a side
 _FEWEST, _ROWS, _MOST_ROWS = 64, 2, 768  # rows: at least, for each column, at most
 _NEIGHBOURS = 10
-_LEAST, _MOST = 1e-6, 2.0  # squared distance, and share: rows that coincide tell nothing
+_LEAST, _MOST = 1e-6, 2.0  # squared distance, and share
 
 
 class ManifoldDimensions(NamedTuple):
@@ -109,7 +109,8 @@ def _whitened(scores: Tensor) -> Tensor:
 
 
 def _dimension(rows: Tensor) -> Tensor:
-    """The dimension of ``[N, d]``, 0-dim; of rows that coincide, those apart count."""
+    """The dimension of ``[N, d]``, 0-dim. Rows that coincide are taken as a thousandth apart: few
+    of them lower it, and where all neighbours coincide it is large."""
     square = rows.square().sum(-1)
     squares = (square[:, None] + square - 2 * rows @ rows.mT).fill_diagonal_(torch.inf)
     near = smallest(squares, _NEIGHBOURS).clamp(min=_LEAST)
