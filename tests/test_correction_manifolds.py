@@ -21,7 +21,7 @@ def _curved(data: Data, linear: torch.Tensor, most: float, once: torch.Tensor | 
     """The draws, with a share ``most`` of dimensions, and what is linear and said once."""
     numbers = torch.tensor([most, most / 2, most, most / 2, most, 5.0]).expand(len(linear), -1)
     repeated = torch.zeros_like(data["repeated"])
-    repeated[:, 2] = once
+    repeated[:, 0], repeated[:, 2] = linear, once
     return {**data, "curved": numbers, "linear": linear[:, None], "repeated": repeated}
 
 

@@ -25,6 +25,7 @@ __all__ = ["ManifoldCorrection"]
 _FEWER = 0.8  # share of the dimensions of normal columns, below which sides are curved
 _ABOVE = 1.25  # times what all columns share linearly, up to which an answer may count it
 _LEAST, _TINY = 0.1, 0.02  # nats beside that, and of a share
+_MOST_ROWS = 2560  # of the draws from which it learned
 
 
 class ManifoldCorrection(Correction):
@@ -35,7 +36,7 @@ class ManifoldCorrection(Correction):
 
     def candidates(self, evidence: Evidence, answer: Tensor) -> Tensor:
         """See :meth:`Correction.candidates`: what all columns share linearly times the dimensions
-        of either side over those of normal columns, and what variates say once.
+        of either side over those of normal columns, and what variates say once, if anything.
 
         They go beyond an answer that is more than the larger of the first two and may count what
         is linear: one far above it knows of something else. Labels are left to others.
@@ -47,7 +48,8 @@ class ManifoldCorrection(Correction):
         less = (middle > enough(linear * found.most)) & (middle < _ABOVE * linear + _LEAST)
         _, _, entropy, _ = evidence.told.split(TOLD_SIZES, -1)
         less = curved & less & (entropy == 0)
-        _, _, once, _, _ = evidence.repeated.split(1, -1)
+        shared, _, once, _, _ = evidence.repeated.split(1, -1)
+        once = once.masked_fill(shared <= 0, torch.nan)  # not sought, or nothing beyond chance
         nats = torch.cat([linear * found.most, linear * found.least, once], -1)
         return in_t(nats).masked_fill(~less, torch.nan)
 
@@ -61,8 +63,8 @@ class ManifoldCorrection(Correction):
         return found + shift[:, None]
 
     def reads(self, rows: tuple[int, int], columns: tuple[int, int]) -> bool:
-        """See :meth:`Correction.reads`."""
-        return measured(rows[1], columns)
+        """See :meth:`Correction.reads`: up to the most rows of the draws that it learned from."""
+        return measured(rows[1], columns) and rows[1] <= _MOST_ROWS
 
     def seen(self, evidence: Evidence, candidates: Tensor, middle: Tensor) -> Tensor:
         """See :meth:`Correction.seen`: the dimensions, what is linear and what of it is new,

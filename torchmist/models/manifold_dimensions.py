@@ -16,6 +16,7 @@ the backward pass. Legend: ``B`` datasets, ``N`` samples, ``d`` columns, ``K`` n
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -25,7 +26,6 @@ from torchmist.checks import visible
 from torchmist.copula import normal_scores
 from torchmist.models.local import row_counts, sample_order
 from torchmist.models.variates import ordered_rows
-from torchmist.numerics.cache import cached
 from torchmist.numerics.eigen import whitening
 from torchmist.numerics.no_gradient import no_gradient
 from torchmist.numerics.sorting import smallest
@@ -38,6 +38,8 @@ _NARROWEST, _WIDEST = 3, 64  # columns of a side
 _FEWEST, _ROWS, _MOST_ROWS = 64, 2, 768  # rows: at least, for each column, at most
 _NEIGHBOURS = 10
 _LEAST, _MOST = 1e-6, 2.0  # squared distance, and share
+_TIED = 0.05  # share of rows that coincide with another, above which distances tell no dimension
+_STEADY = 512  # rows, of fewer of which several draws of normal columns are taken
 
 
 class ManifoldDimensions(NamedTuple):
@@ -62,7 +64,8 @@ def measured(rows: int, columns: tuple[int, int]) -> bool:
 
 def manifold_dimensions(x: Tensor, y: Tensor, mask: Tensor | None = None) -> ManifoldDimensions:
     """Dimensions of ``[B, N, dx]`` and ``[B, N, dy]``; none are sought of sides of fewer than 3 or
-    more than 64 columns, in fewer than 64 rows or 2 for each column, nor while a graph is traced.
+    more than 64 columns, in fewer than 64 rows or 2 for each column, where more than a twentieth of
+    the rows of a side coincide with others, as of grades and copies, nor while a graph is traced.
 
     ``mask``: ``[B, N]`` bool, True for real samples.
     """
@@ -89,14 +92,16 @@ def _parts(out: Tensor) -> ManifoldDimensions:
 
 def _numbers(x: Tensor, y: Tensor) -> Tensor:
     """The numbers of :class:`ManifoldDimensions` from scores ``[N, d]`` of both sides."""
-    n = len(x)
-    white = [_whitened(side) for side in (x, y)]
-    normal = [cached(_of_normal, n, side.shape[-1], like=x) for side in (x, y)]
-    own = torch.stack([_dimension(side) for side in white])
-    plain = torch.stack([_dimension(side) for side in (x, y)])
-    shares = [found / torch.stack(normal) for found in (own, plain)]
-    both = cached(_of_normal, n, x.shape[-1] + y.shape[-1], like=x)
-    joint = _dimension(torch.cat(white, -1)) / both
+    n, sides = len(x), (x, y)
+    white = [_whitened(side) for side in sides]
+    near = [_nearest(side) for side in white]
+    if any(float((side[:, 0] <= _LEAST).float().mean()) > _TIED for side in near):
+        return x.new_zeros(DIMENSION_COUNT)
+    normal = x.new_tensor([_of_normal(n, side.shape[-1]) for side in sides])
+    own = torch.stack([_dimension(side) for side in near])
+    plain = torch.stack([_dimension(_nearest(side)) for side in sides])
+    joint = _dimension(_nearest(torch.cat(white, -1))) / _of_normal(n, x.shape[-1] + y.shape[-1])
+    shares = [own / normal, plain / normal]
     ends = [end for share in shares for end in (share.amax(), share.amin())]
     shown = torch.stack([*ends, joint]).clamp(max=_MOST)
     return torch.cat([shown, own[shares[0].argmin(), None]])
@@ -108,18 +113,30 @@ def _whitened(scores: Tensor) -> Tensor:
     return (fixed @ whitening(fixed.mT @ fixed / len(fixed))).to(scores.dtype)
 
 
-def _dimension(rows: Tensor) -> Tensor:
-    """The dimension of ``[N, d]``, 0-dim. Rows that coincide are taken as a thousandth apart: few
-    of them lower it, and where all neighbours coincide it is large."""
+def _nearest(rows: Tensor) -> Tensor:
+    """Squared distances ``[N, K]`` to the nearest of the other ``rows`` ``[N, d]``, in rising
+    order."""
     square = rows.square().sum(-1)
     squares = (square[:, None] + square - 2 * rows @ rows.mT).fill_diagonal_(torch.inf)
-    near = smallest(squares, _NEIGHBOURS).clamp(min=_LEAST)
+    return smallest(squares, _NEIGHBOURS).clamp(min=_LEAST)
+
+
+def _dimension(near: Tensor) -> Tensor:
+    """The dimension, 0-dim, that squared distances ``[N, K]`` to the nearest rows tell."""
     logs = (near[:, -1:] / near[:, :-1]).log().mean() / 2
     return 1 / logs.clamp(min=1 / 4096)
 
 
-def _of_normal(rows: int, columns: int, like: Tensor) -> Tensor:
-    """The dimension of so many fixed rows and columns of normal numbers, whitened."""
-    generator = torch.Generator().manual_seed(0)
-    normal = torch.randn(rows, columns, generator=generator, dtype=torch.float32, device="cpu")
-    return _dimension(_whitened(normal.to(like)))
+@lru_cache(maxsize=4096)
+def _of_normal(rows: int, columns: int) -> float:
+    """The dimension of so many rows and columns of normal numbers, whitened: of few rows a mean
+    over several fixed draws."""
+    generator, draws = torch.Generator().manual_seed(0), max(1, _STEADY // rows)
+    found = 0.0
+    with torch.no_grad():
+        for _ in range(draws):
+            normal = torch.randn(
+                rows, columns, generator=generator, dtype=torch.float32, device="cpu"
+            )
+            found += float(_dimension(_nearest(_whitened(normal))))
+    return found / draws
