@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from padded_datasets import assert_padding_changes_nothing
 
 from torchmist.models.even_directions import EvenDirections, even_information
 
@@ -94,12 +95,7 @@ def test_columns_of_one_number_count_once_in_the_sum() -> None:
 
 def test_padding_and_other_datasets_change_nothing() -> None:
     x, y = _modulus(800, 12)
-    expected = _whole(even_information(x, y))
-    padded = [torch.cat([s, _normal(1, 50, s.shape[-1], seed=9)], 1) for s in (x, y)]
-    both = [torch.cat([s, _normal(1, 850, s.shape[-1], seed=8)]) for s in padded]
-    mask = torch.arange(850).expand(2, -1) < torch.tensor([[800], [850]])
-    found = _whole(even_information(both[0], both[1], mask))
-    torch.testing.assert_close(found[:1], expected, atol=1e-3, rtol=1e-3)
+    assert_padding_changes_nothing(lambda *sides: _whole(even_information(*sides)), x, y)
 
 
 def test_what_directions_show_rises_along_its_gradient() -> None:

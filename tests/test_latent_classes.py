@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from padded_datasets import assert_padding_changes_nothing
 
 from torchmist.models.latent_classes import LatentClasses, class_information
 
@@ -100,12 +101,7 @@ def test_classes_count_however_a_sample_is_ordered_and_bent() -> None:
 
 def test_padding_and_other_datasets_change_nothing() -> None:
     x, y, _ = _crowd(800, 10, 10)
-    expected = _whole(class_information(x, y))
-    padded = [torch.cat([side, _normal(1, 50, 10, seed=9)], 1) for side in (x, y)]
-    both = [torch.cat([side, _normal(1, 850, 10, seed=8)]) for side in padded]
-    mask = torch.arange(850).expand(2, -1) < torch.tensor([[800], [850]])
-    found = _whole(class_information(both[0], both[1], mask))
-    torch.testing.assert_close(found[:1], expected, atol=1e-3, rtol=1e-3)
+    assert_padding_changes_nothing(lambda *sides: _whole(class_information(*sides)), x, y)
 
 
 def test_a_default_dtype_does_not_reach_into_mixtures() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from padded_datasets import assert_padding_changes_nothing
 
 from torchmist.models.manifold_dimensions import (
     ManifoldDimensions,
@@ -76,12 +77,7 @@ def test_the_order_of_rows_columns_and_sides_and_bends_do_not_matter() -> None:
 
 def test_padding_and_other_datasets_change_nothing() -> None:
     x, y = _products(_normal(1, 300, 4)), _normal(1, 300, 6, seed=1)
-    expected = _whole(manifold_dimensions(x, y))
-    padded = [torch.cat([s, _normal(1, 50, s.shape[-1], seed=9)], 1) for s in (x, y)]
-    both = [torch.cat([s, _normal(1, 350, s.shape[-1], seed=8)]) for s in padded]
-    mask = torch.arange(350).expand(2, -1) < torch.tensor([[300], [350]])
-    found = _whole(manifold_dimensions(both[0], both[1], mask))
-    torch.testing.assert_close(found[:1], expected, atol=1e-3, rtol=1e-3)
+    assert_padding_changes_nothing(lambda *sides: _whole(manifold_dimensions(*sides)), x, y)
 
 
 def test_of_grades_copies_and_constant_sides_no_dimension_is_told() -> None:

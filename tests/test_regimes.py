@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from padded_datasets import assert_padding_changes_nothing
 
 from torchmist.models.regimes import Regimes, regime_information
 
@@ -103,12 +104,7 @@ def test_regimes_count_however_a_sample_is_ordered_and_bent() -> None:
 
 def test_padding_and_other_datasets_change_nothing() -> None:
     x, y = _chosen(800)
-    expected = _whole(regime_information(x, y))
-    padded = [torch.cat([side, _normal(1, 50, side.shape[-1], seed=9)], 1) for side in (x, y)]
-    both = [torch.cat([side, _normal(1, 850, side.shape[-1], seed=8)]) for side in padded]
-    mask = torch.arange(850).expand(2, -1) < torch.tensor([[800], [850]])
-    found = _whole(regime_information(both[0], both[1], mask))
-    torch.testing.assert_close(found[:1], expected, atol=1e-3, rtol=1e-3)
+    assert_padding_changes_nothing(lambda *sides: _whole(regime_information(*sides)), x, y)
 
 
 def test_what_regimes_say_rises_along_its_gradient() -> None:

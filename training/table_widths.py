@@ -36,6 +36,7 @@ from torchmist.discrete.table_stretch import (
     power_of,
     prior_misfit,
     stretch_of,
+    stretched,
 )
 from torchmist.inference.quantiles import reduce_quantiles
 from torchmist.quantile_head import quantile_levels
@@ -69,12 +70,12 @@ class Draws:
 
     def stretched(self) -> Tensor:
         """Quantiles ``[T, Q]``, stretched about the median."""
-        middle = self.quantiles[:, -1:]
-        away = self.quantiles[:, :-1] - middle
         factors = torch.from_numpy(np.array([stretch_of(s) for s in self.tables.alone]))[..., None]
-        stretched = middle + torch.where(away < 0, factors[:, 0], factors[:, 1]) * away
         most = torch.from_numpy(self.tables.most.to_numpy())[:, None]
-        return stretched.clamp(min=0).minimum(most)
+        wide = stretched(
+            self.quantiles[:, :-1], self.quantiles[:, -1:], factors[:, 0], factors[:, 1]
+        )
+        return wide.clamp(min=0).minimum(most)
 
     def drawn_in(self, stretch: Stretch) -> Tensor:
         """The same, drawn in."""

@@ -37,7 +37,13 @@ from torch import Tensor
 
 from torchmist.discrete.contingency import Table, group_totals
 from torchmist.discrete.sparse_prior import fit_ratios
-from torchmist.discrete.table_stretch import drawn_in, power_of, prior_misfit, stretch_of
+from torchmist.discrete.table_stretch import (
+    drawn_in,
+    power_of,
+    prior_misfit,
+    stretch_of,
+    stretched,
+)
 from torchmist.quantile_head import quantile_levels
 
 __all__ = ["Posterior", "table_posterior", "table_quantiles"]
@@ -107,10 +113,8 @@ def table_quantiles(table: Table, levels: Tensor) -> Tensor:
     even = quantile_levels(dtype=torch.float64)
     asked, place = torch.cat([levels.double(), even, _MEDIAN]).unique(return_inverse=True)
     found, alone = posterior.quantiles(asked)[place], table.singletons / table.n
-    away = found[:-1] - found[-1]
-    below, above = stretch_of(alone)
-    stretched = found[-1] + torch.where(away < 0, below, above) * away
-    wanted, even = stretched.clamp(0, posterior.most).split([len(levels), len(even)])
+    wide = stretched(found[:-1], found[-1], *stretch_of(alone)).clamp(0, posterior.most)
+    wanted, even = wide.split([len(levels), len(even)])
     misfit, cells = prior_misfit(table, posterior.alpha), math.prod(table.classes)
     power = power_of(alone, misfit, posterior.alpha / cells)
     return drawn_in(wanted, even, power).clamp(max=posterior.most).to(levels)

@@ -42,7 +42,7 @@ from torch import Tensor
 
 from torchmist.discrete.contingency import Table
 
-__all__ = ["Stretch", "drawn_in", "power_of", "prior_misfit", "stretch_of"]
+__all__ = ["Stretch", "drawn_in", "power_of", "prior_misfit", "stretch_of", "stretched"]
 
 _OCTAVE = 64  # ranges in an octave of counts; counts up to about as many are told apart
 _EXPECTED = 0.5  # cells that an octave without a cell must expect to count as one
@@ -73,6 +73,15 @@ def stretch_of(alone: float, stretch: Stretch = Stretch()) -> tuple[float, float
     cell."""
     part = alone / (alone + stretch.half)
     return stretch.least + stretch.below * part, stretch.least + stretch.above * part
+
+
+def stretched(
+    quantiles: Tensor, middle: Tensor, below: Tensor | float, above: Tensor | float
+) -> Tensor:
+    """Quantiles ``[..., Q]`` at ``below`` and ``above`` times their distance from the median, which
+    is ``middle``."""
+    away = quantiles - middle
+    return middle + torch.where(away < 0, below, above) * away
 
 
 def power_of(

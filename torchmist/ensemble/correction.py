@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from torchmist.ensemble.evidence import Evidence, in_t
 from torchmist.ensemble.evidence_features import FAR
+from torchmist.models.label_classifiers import TOLD_SIZES
 from torchmist.models.variates import SUMS
 from torchmist.quantile_head import blended_quantiles, blending_network
 
-__all__ = ["OTHERS", "Correction", "enough", "what_others_say"]
+__all__ = ["OTHERS", "Correction", "enough", "kept_within", "no_label", "what_others_say"]
 
 OTHERS = 4
 """Numbers of :func:`what_others_say`."""
@@ -138,6 +139,21 @@ class Correction(nn.Module):
 def enough(nats: Tensor) -> Tensor:
     """What must be said to say more than ``nats``."""
     return (1 + _SHARE) * nats + _MARGIN
+
+
+def no_label(evidence: Evidence) -> Tensor:
+    """Where neither side is a label, ``[B, 1]`` bool."""
+    _, _, entropy, _ = evidence.told.split(TOLD_SIZES, -1)
+    absent: Tensor = entropy == 0
+    return absent
+
+
+def kept_within(found: Tensor, lowest: Tensor, highest: Tensor) -> Tensor:
+    """Quantiles ``[M, B, Q]`` moved alike, so that their mean over members and quantiles lies
+    between those ends ``[B]``."""
+    own = found.mean((0, -1))
+    shift = own.clamp(lowest, highest) - own
+    return found + shift[:, None]
 
 
 def _sizes_and_answer(evidence: Evidence, answer: Tensor) -> Tensor:

@@ -14,7 +14,13 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from torchmist.ensemble.correction import OTHERS, Correction, enough, what_others_say
+from torchmist.ensemble.correction import (
+    OTHERS,
+    Correction,
+    enough,
+    kept_within,
+    what_others_say,
+)
 from torchmist.ensemble.evidence import Evidence, in_t
 from torchmist.ensemble.evidence_features import MARKS, NUMBERS, evidence_numbers, marks
 from torchmist.models.standardised import Standardised
@@ -65,9 +71,7 @@ class CanonicalCorrection(Correction, Standardised):
         answer and the candidate."""
         middle = answer.mean(-1, keepdim=True)
         ends = torch.cat([middle, middle.where(candidates.isnan(), candidates)], -1)
-        own = found.mean((0, -1))
-        shift = own.clamp(ends.amin(-1), ends.amax(-1)) - own
-        return found + shift[:, None]
+        return kept_within(found, ends.amin(-1), ends.amax(-1))
 
     def reads(self, rows: tuple[int, int], columns: tuple[int, int]) -> bool:
         """See :meth:`Correction.reads`: up to 640 rows, as many columns on both sides, 2 to 32."""

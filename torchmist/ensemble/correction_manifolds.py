@@ -9,9 +9,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from torchmist.ensemble.correction import OTHERS, Correction, enough, what_others_say
+from torchmist.ensemble.correction import (
+    OTHERS,
+    Correction,
+    enough,
+    kept_within,
+    no_label,
+    what_others_say,
+)
 from torchmist.ensemble.evidence import Evidence, in_t
-from torchmist.models.label_classifiers import TOLD_SIZES
 from torchmist.models.manifold_dimensions import (
     DIMENSION_COUNT,
     ManifoldDimensions,
@@ -46,8 +52,7 @@ class ManifoldCorrection(Correction):
         middle = to_nats(answer).mean(-1, keepdim=True)
         curved = (found.most > 0) & (found.most < _FEWER)
         less = (middle > enough(linear * found.most)) & (middle < _ABOVE * linear + _LEAST)
-        _, _, entropy, _ = evidence.told.split(TOLD_SIZES, -1)
-        less = curved & less & (entropy == 0)
+        less = curved & less & no_label(evidence)
         shared, _, once, _, _ = evidence.repeated.split(1, -1)
         once = once.masked_fill(shared <= 0, torch.nan)  # not sought, or nothing beyond chance
         nats = torch.cat([linear * found.most, linear * found.least, once], -1)
@@ -57,10 +62,8 @@ class ManifoldCorrection(Correction):
         """See :meth:`Correction.limited`: the middle of all members stays between that of the
         answer and the least candidate."""
         middle = answer.mean(-1)
-        least = torch.where(candidates.isnan().all(-1), middle, candidates.nan_to_num(9).amin(-1))
-        own = found.mean((0, -1))
-        shift = own.clamp(torch.minimum(least, middle), middle) - own
-        return found + shift[:, None]
+        least = candidates.nan_to_num(torch.inf).amin(-1)
+        return kept_within(found, torch.minimum(least, middle), middle)
 
     def reads(self, rows: tuple[int, int], columns: tuple[int, int]) -> bool:
         """See :meth:`Correction.reads`: up to the most rows of the draws that it learned from."""

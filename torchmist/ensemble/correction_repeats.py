@@ -13,10 +13,10 @@ from torchmist.ensemble.correction import (
     OTHERS,
     Correction,
     enough,
+    no_label,
     what_others_say,
 )
 from torchmist.ensemble.evidence import Evidence, in_t
-from torchmist.models.label_classifiers import TOLD_SIZES
 from torchmist.models.repeated_variates import repeated_information
 from torchmist.quantile_head import to_nats
 
@@ -40,8 +40,7 @@ class RepeatCorrection(Correction):
         linear, either, once, _, _ = evidence.repeated.split(1, -1)
         middle = to_nats(answer).mean(-1, keepdim=True)
         less = (middle > enough(either)) & (middle < enough(linear))
-        _, _, entropy, _ = evidence.told.split(TOLD_SIZES, -1)
-        less = less & (entropy == 0)
+        less = less & no_label(evidence)
         return in_t(torch.cat([once, either], -1)).masked_fill(~less, torch.nan)
 
     def seen(self, evidence: Evidence, candidates: Tensor, middle: Tensor) -> Tensor:

@@ -25,12 +25,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from torchmist.checks import visible
-from torchmist.copula import normal_scores
 from torchmist.models.folds import FOLDS
 from torchmist.models.kraskov import kraskov
-from torchmist.models.local import row_counts, sample_order
-from torchmist.models.variates import ordered_rows
+from torchmist.models.ordered_rows import datasets_in_order
 from torchmist.numerics.no_gradient import no_gradient
 
 __all__ = ["EVEN_COUNT", "EvenDirections", "even_information", "many_columns"]
@@ -76,21 +73,19 @@ def even_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> EvenDi
     columns, wide = (x.shape[-1], y.shape[-1]), max(x.shape[-1], y.shape[-1])
     if wide > _WIDEST or not many_columns(x.shape[1], wide):
         return _parts(out)
-    scores = torch.cat([normal_scores(side, mask) for side in (x, y)], -1)
-    real = row_counts(x, mask)[:, None]
-    if visible(real.any()) is not True:
-        return _parts(out)
-    order = sample_order(scores.mT, mask, real[..., None])
-    for place, count in enumerate(real[:, 0].tolist()):
-        sides = ordered_rows(scores, order, real, place, _MOST_ROWS).split(columns, -1)
+
+    def sought(rows: int) -> bool:
+        return any(many_columns(rows, d) for d in columns)
+
+    for place, rows in datasets_in_order(x, y, mask, _MOST_ROWS, sought):
+        sides = rows.split(columns, -1)
         found = [
             _shown(one, other)
             for one, other in (sides, sides[::-1])
-            if many_columns(count, one.shape[-1])
+            if many_columns(len(rows), one.shape[-1])
         ]
-        if found:
-            best = max(found, key=lambda each: float(each[2].detach()))
-            out = out.index_put((torch.tensor([place], device=x.device),), best[None])
+        best = max(found, key=lambda each: float(each[2].detach()))
+        out = out.index_put((torch.tensor([place], device=x.device),), best[None])
     return _parts(out)
 
 

@@ -26,12 +26,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from torchmist.checks import visible
-from torchmist.copula import normal_scores
 from torchmist.models.class_mixtures import ClassMixture, fitted_classes, log_densities
 from torchmist.models.folds import FOLDS
-from torchmist.models.local import row_counts, sample_order
-from torchmist.models.variates import ordered_rows
+from torchmist.models.ordered_rows import datasets_in_order
 from torchmist.numerics.no_gradient import no_gradient
 
 __all__ = ["CLASSES_COUNT", "CONTRASTED", "LatentClasses", "class_information", "sought"]
@@ -107,15 +104,8 @@ def class_information(
     out = torch.zeros(len(x), CLASSES_COUNT, device=x.device, dtype=torch.float32)
     if not sought(x.shape[1], columns):
         return _parts(out)
-    scores = torch.cat([normal_scores(side, mask) for side in (x, y)], -1)
-    real = row_counts(x, mask)[:, None]
-    if visible(real.any()) is not True:
-        return _parts(out)
-    order = sample_order(scores.mT, mask, real[..., None])
-    for place, count in enumerate(real[:, 0].tolist()):
-        if not sought(count, columns):
-            continue
-        rows = ordered_rows(scores, order, real, place, _MOST_ROWS)
+    here = partial(sought, columns=columns)
+    for place, rows in datasets_in_order(x, y, mask, _MOST_ROWS, here):
         least = None if known is None else partial(_at_least, known, place)
         found = _by_folds(rows, x.shape[-1], least)
         out = out.index_put((torch.tensor([place], device=x.device),), found[None])

@@ -16,16 +16,13 @@ the backward pass. Legend: ``B`` datasets, ``N`` samples, ``d`` columns, ``K`` n
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from torchmist.checks import visible
-from torchmist.copula import normal_scores
-from torchmist.models.local import row_counts, sample_order
-from torchmist.models.variates import ordered_rows
+from torchmist.models.ordered_rows import datasets_in_order
 from torchmist.numerics.eigen import whitening
 from torchmist.numerics.no_gradient import no_gradient
 from torchmist.numerics.sorting import smallest
@@ -73,16 +70,10 @@ def manifold_dimensions(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Man
     out = torch.zeros(len(x), DIMENSION_COUNT, device=x.device, dtype=torch.float32)
     if not measured(x.shape[1], columns):
         return _parts(out)
+    here = partial(measured, columns=columns)
     with no_gradient():
-        scores = torch.cat([normal_scores(side.detach(), mask) for side in (x, y)], -1)
-        real = row_counts(x, mask)[:, None]
-        if visible(real.any()) is not True:
-            return _parts(out)
-        order = sample_order(scores.mT, mask, real[..., None])
-        for place, count in enumerate(real[:, 0].tolist()):
-            if measured(count, columns):
-                rows = ordered_rows(scores, order, real, place, _MOST_ROWS)
-                out[place] = _numbers(*rows.split(columns, -1))
+        for place, rows in datasets_in_order(x.detach(), y.detach(), mask, _MOST_ROWS, here):
+            out[place] = _numbers(*rows.split(columns, -1))
     return _parts(out)
 
 

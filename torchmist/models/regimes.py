@@ -32,7 +32,7 @@ from torchmist.checks import visible
 from torchmist.copula import normal_scores
 from torchmist.models.directions import fixed_numbers
 from torchmist.models.local import row_counts, sample_order
-from torchmist.models.variates import ordered_rows
+from torchmist.models.ordered_rows import ordered_rows
 from torchmist.numerics.cache import cached
 from torchmist.numerics.no_gradient import no_gradient
 

@@ -43,7 +43,6 @@ __all__ = [
     "Variates",
     "centred_columns",
     "even_places",
-    "ordered_rows",
     "rows_at",
     "unit_columns",
     "variate_opinions",
@@ -169,17 +168,6 @@ def rows_at(values: Tensor, places: Tensor) -> Tensor:
     """Rows ``[B, M, p]`` at ``places`` ``[B, M]`` of ``[B, N, p]``."""
     out: Tensor = values.gather(1, places[..., None].expand(-1, -1, values.shape[-1]))
     return out
-
-
-def ordered_rows(scores: Tensor, order: Tensor, real: Tensor, place: int, most: int) -> Tensor:
-    """Rows ``[M, p]`` of one dataset of scores ``[B, N, p]``, that at ``place``, in an ``order``
-    ``[B, N]``: its ``real`` ``[B, 1]`` ones, or ``most`` of them, spread evenly."""
-    count = int(real[place])
-    rows = order[[place], :count]
-    if count > most:
-        at, _ = even_places(real[[place]], most)
-        rows = rows.gather(1, at)
-    return rows_at(scores[[place]], rows)[0]
 
 
 def _cosines(scores: Tensor, count: int) -> Tensor:

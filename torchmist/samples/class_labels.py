@@ -67,7 +67,11 @@ def ignored_note(name: str, value: Tensor, fix: str = _UNCOUNTED) -> str:
         return ""
     if torch.compiler.is_compiling() or visible((value == _IGNORED).any()) is not True:
         return ""
-    return f"{name} holds the label -100, here a class like others; {fix.format(name)}"
+    return _ignored(name, fix.format(name))
+
+
+def _ignored(name: str, fix: str) -> str:
+    return f"{name} holds the label {_IGNORED}, here a class like others; {fix}"
 
 
 def ignored_notes(values: Tensor, label: Sequence[bool], names: Sequence[str]) -> list[str]:
@@ -78,10 +82,7 @@ def ignored_notes(values: Tensor, label: Sequence[bool], names: Sequence[str]) -
         column = values[..., k]
         ignored = column == _IGNORED
         if label[k] and bool(ignored.any()) and bool(((column < 0) == ignored).all()):
-            notes.append(
-                f"{name} holds the label {_IGNORED}, here a class like others; leave rows without "
-                f"a label out of all sides"
-            )
+            notes.append(_ignored(name, "leave rows without a label out of all sides"))
     return notes
 
 

@@ -1,0 +1,49 @@
+"""Rows of datasets one by one, in an order that does not depend on that of the sample.
+
+What loops over datasets, as mixtures and directions that are sought in each, is given the rows of
+each so. Legend: ``B`` datasets, ``N`` samples, ``p`` columns of both sides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from torchmist.checks import visible
+from torchmist.copula import normal_scores
+from torchmist.models.local import row_counts, sample_order
+from torchmist.models.variates import even_places, rows_at
+
+__all__ = ["datasets_in_order", "ordered_rows"]
+
+
+def datasets_in_order(
+    x: Tensor, y: Tensor, mask: Tensor | None, most: int, sought: Callable[[int], bool]
+) -> Iterator[tuple[int, Tensor]]:
+    """Places of the datasets ``[B, N, dx]`` and ``[B, N, dy]`` and their normal scores ``[M, p]``,
+    :func:`ordered_rows`, of those in whose number of rows something is ``sought``; none while a
+    graph is traced.
+
+    ``mask``: ``[B, N]`` bool, True for real samples.
+    """
+    scores = torch.cat([normal_scores(side, mask) for side in (x, y)], -1)
+    real = row_counts(x, mask)[:, None]
+    if visible(real.any()) is not True:
+        return
+    order = sample_order(scores.mT, mask, real[..., None])
+    for place, count in enumerate(real[:, 0].tolist()):
+        if sought(count):
+            yield place, ordered_rows(scores, order, real, place, most)
+
+
+def ordered_rows(scores: Tensor, order: Tensor, real: Tensor, place: int, most: int) -> Tensor:
+    """Rows ``[M, p]`` of one dataset of scores ``[B, N, p]``, that at ``place``, in an ``order``
+    ``[B, N]``: its ``real`` ``[B, 1]`` ones, or ``most`` of them, spread evenly."""
+    count = int(real[place])
+    rows = order[[place], :count]
+    if count > most:
+        at, _ = even_places(real[[place]], most)
+        rows = rows.gather(1, at)
+    return rows_at(scores[[place]], rows)[0]
