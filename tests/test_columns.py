@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import math
 import sys
 
 import numpy as np
@@ -17,11 +18,11 @@ from torchmist.samples.column_kinds import (
     SortedPair,
     bearable,
     countable,
-    network_columns,
     sort_kinds,
     sort_pair,
 )
 from torchmist.samples.columns import read_side
+from torchmist.samples.one_hot import network_columns
 from torchmist.samples.ordinal import order_matters
 
 RNG = np.random.default_rng(0)
@@ -201,7 +202,7 @@ def test_rare_classes_are_pooled_with_a_note() -> None:
     ):
         side = read_side(codes, "y", True)
         found, _ = sort_kinds(side, check_side(side.values, "y"))
-        columns, notes = network_columns(found)
+        columns, notes = network_columns(found, found)
         assert columns.shape == (1, len(codes), classes) and bool((columns.sum(-1) == 1).all())
         assert notes == [] if note is None else note in notes[0]
 
@@ -210,7 +211,7 @@ def test_several_labels_share_the_columns_of_the_network() -> None:
     codes = np.stack([np.arange(3000) % 300, np.arange(3000) // 7 % 401, np.arange(3000) % 50], 1)
     side = read_side(codes, "y", True)
     found, _ = sort_kinds(side, check_side(side.values, "y"))
-    columns, notes = network_columns(found)
+    columns, notes = network_columns(found, found)
     assert columns.shape == (1, 3000, 300 + 341 + 50)
     assert len(notes) == 1 and "column 1 of y: the 61 rarest of 401 classes" in notes[0]
 
@@ -221,11 +222,11 @@ def test_joint_codes_of_several_labels_show_their_interaction() -> None:
     assert torchmist.estimate(bits, y).quantile(0.95) > 0.5
 
 
-def network_side(values: np.ndarray) -> torch.Tensor:
-    """The columns ``[N, K]`` that the network reads of a matrix."""
-    side = read_side(values, "x")
-    found, _ = sort_kinds(side, check_side(side.values, "x"))
-    return network_columns(found)[0][0]
+def network_side(values: np.ndarray, other: np.ndarray | None = None) -> torch.Tensor:
+    """The columns ``[N, K]`` that the network reads of a matrix beside an ``other`` side."""
+    beside = np.arange(float(len(values))) if other is None else other
+    pair = sort_pair(read_side(values, "x"), read_side(beside, "y"))
+    return network_columns(pair.x, pair.y)[0][0]
 
 
 def test_numbers_of_few_values_beside_others_have_indicators_too() -> None:
@@ -234,9 +235,30 @@ def test_numbers_of_few_values_beside_others_have_indicators_too() -> None:
     assert torch.equal(columns[:, :2], torch.tensor(x))
     assert torch.equal(columns[:, 2:], torch.eye(4, dtype=columns.dtype)[CODE])
     assert network_side(np.c_[CODE > 1, X[:, 0]]).shape == (N, 2)  # two values are one indicator
-    many = np.c_[np.tile(np.arange(20.0), 10), np.repeat(np.arange(20.0), 10), X[:, 0]]
-    both = np.c_[many, np.roll(many[:, :2], 3)]
-    assert network_side(many).shape == (N, 43) and network_side(both).shape == (N, 5)
+
+
+def test_many_indicators_are_those_of_codes() -> None:
+    rng = np.random.default_rng(11)
+    code, grade = rng.integers(0, 20, (2, 600))
+    x, noise = np.c_[code, grade, rng.normal(size=600)].astype(float), rng.normal(size=(600, 2))
+    level, turned = rng.permutation(20)[code] / 6, np.where(code * 7 % 20 < 10, x[:, 2], -x[:, 2])
+    assert network_side(x, grade[:, None] / 6 + noise).shape == (600, 3)
+    for y in (level, turned):
+        columns = network_side(x, y[:, None] + noise)
+        assert columns.shape == (600, 23)
+        assert torch.equal(columns[:, 3:], torch.eye(20, dtype=columns.dtype)[code])
+    four = np.c_[x, np.roll(x[:, 0], 3), np.roll(x[:, 0], 5), np.roll(x[:, 0], 7)]
+    every = sum(rng.permutation(20)[four[:, k].astype(int)] for k in (0, 3, 4, 5))
+    assert network_side(four, every[:, None] + noise).shape == (600, 6)  # 80 are too many
+
+
+@pytest.mark.parametrize("sides", ["both", "one"])
+def test_rounded_columns_share_no_more_than_numbers(sides: str) -> None:
+    rng = np.random.default_rng(12)
+    x = rng.normal(size=(1000, 4))
+    y = 0.9 * x + math.sqrt(0.19) * rng.normal(size=x.shape)
+    both = torchmist.estimate(np.round(2 * x) / 2, np.round(2 * y) / 2 if sides == "both" else y)
+    assert 2.6 < both.mean < 3.4  # 3.0 if both are rounded, 3.16 if one is, 3.32 if none
 
 
 def test_values_of_few_rows_have_one_indicator_together() -> None:
@@ -276,8 +298,9 @@ def test_several_integer_columns_are_numbers_where_their_table_is_sparse() -> No
     x, y = GRADES[:, :3], GRADES[:, 3:]
     pair = settled(x, y)
     assert not countable(pair.x, pair.y)
-    for side, values, note in zip(pair, (x, y), pair.notes):
-        assert torch.equal(network_columns(side)[0][0], torch.tensor(values, dtype=torch.float64))
+    for side, other, values, note in zip(pair, pair[1::-1], (x, y), pair.notes):
+        columns = network_columns(side, other)[0][0]
+        assert torch.equal(columns, torch.tensor(values, dtype=torch.float64))
         assert "3 integer columns of" in note and "=True" in note
     one, many = settled(CODE, x), settled(x, CODE)
     assert [side.declared for side in one[:2]] == [True, False]

@@ -32,9 +32,10 @@ from torchmist.inference.quantile_sums import DRAWS, draws_of, quantiles_of
 from torchmist.inference.quantiles import answer, reduce_quantiles
 from torchmist.models.trained_range import TrainedRange
 from torchmist.quantile_head import quantile_levels
-from torchmist.samples.column_kinds import SortedPair, countable, network_sample, sort_pair
+from torchmist.samples.column_kinds import SortedPair, countable, sort_pair
 from torchmist.samples.columns import Discrete, Side, array_tensor, read_side
 from torchmist.samples.condition import some_rows
+from torchmist.samples.one_hot import network_sample
 from torchmist.samples.plain_tensors import plain_tensor
 from torchmist.samples.sample import Sample
 

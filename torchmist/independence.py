@@ -42,11 +42,11 @@ from torchmist.samples.column_kinds import (
     Sorted,
     SortedPair,
     joint_codes,
-    network_columns,
     sort_pair,
 )
 from torchmist.samples.columns import Discrete, Side, read_side
 from torchmist.samples.condition import SortedGiven, sort_given, told_by_given
+from torchmist.samples.one_hot import network_columns
 from torchmist.samples.sample import Sample
 
 __all__ = ["Score", "TestResult", "check_options", "conditional_independence_test",
@@ -129,7 +129,7 @@ def independence_test(
         assert model is not None
         groups = torch.zeros(1, n, dtype=torch.int64, device=device)
         orders = _orders(groups, block, generator)
-        u, v = (network_columns(side)[0] for side in pair[:2])
+        u, v = (network_columns(*sides)[0] for sides in (pair[:2], pair[1::-1]))
         draw = _network_scores((u, v), None, model)
     else:
         rows = _tested_rows(n, block, generator).to(device)
@@ -214,7 +214,8 @@ def _network_p_value(
     """The p-value of the network's score under orders of rows that are alike in the condition."""
     columns = [score_columns(side) for side in whole[:3]]
     order, cell = alike(whole.given, columns[2], predictors((columns[0], columns[1]), columns[2]))
-    x, y, z = (network_columns(side)[0][:, order] for side in whole[:3])
+    sides = (whole.x, whole.y), (whole.y, whole.x), (whole.given, whole.y)
+    x, y, z = (network_columns(*pair)[0][:, order] for pair in sides)
     orders = _orders(cell[None], 1, generator)
     return _p_value(_network_scores((x, y), z, model), orders, permutations, stop)
 

@@ -19,13 +19,10 @@ Both sides go to the counts (``torchmist.discrete.table_posterior``) where each 
 and few columns alone, whose joint codes are few by the rule of integers, and, unless both sides are
 labels, the product of the numbers of codes is at most ``N``. Labels that both sides hold beside
 others count by their entropy (``torchmist.discrete.shared_labels``), those of labels alone where
-tables are dense. Otherwise labels become one-hot columns for the network: those of the joint codes
-where these are at most 32, which shows interactions, else those of each column, at most 1,024 for
-all, the rarest classes beyond as one. Few columns beside others are both: the numbers themselves,
-and one-hot columns, alike, while these are at most 64; values of fewer than five rows there are as
-one.
+tables are dense. Otherwise labels become one-hot columns for the network
+(``torchmist.samples.one_hot``).
 
-Legend: ``B`` datasets, ``N`` samples, ``d`` columns of one side, ``K`` one-hot columns.
+Legend: ``B`` datasets, ``N`` samples, ``d`` columns of one side.
 """
 
 from __future__ import annotations
@@ -38,25 +35,24 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from torchmist.checks import check_pair
 from torchmist.numerics.ranked import Ranked
 from torchmist.samples.columns import Side
 from torchmist.samples.ordinal import order_matters
-from torchmist.samples.sample import Sample
 
-__all__ = ["Sorted", "SortedPair", "bearable", "countable", "joint_codes", "network_columns",
-           "network_sample", "settle_integers", "settle_sparse", "settled_pair", "sort_kinds",
-           "sort_pair"]  # fmt: skip
+__all__ = ["CLASSES", "NEVER", "PER_CODE", "Sorted", "SortedPair", "bearable", "countable",
+           "distinct", "joint_codes", "settle_integers", "settle_sparse", "settled_pair",
+           "sort_kinds", "sort_pair"]  # fmt: skip
 
+PER_CODE = 5
+"""Fewest rows for each code, on average."""
+CLASSES = 64
+"""Most one-hot columns of integer columns and of few columns."""
+NEVER = 64
+"""Most columns of a side that are looked at as joint labels."""
 _FEW = 20  # most distinct values of a floating-point column that is taken for classes
-_PER_CODE = 5  # fewest rows for each, on average
-_CLASSES = 64  # most one-hot columns of integer columns and of few columns
-_LABELS = 1024  # and of columns of labels, an equal part for each
-_JOINT = 32  # most joint codes that the network sees as one-hot columns
 _ROWS = 20_000  # most rows to see from whether the order of integers matters
-_NEVER = 64  # most columns of a side that are looked at as joint labels
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,19 +112,12 @@ def settled_pair(x: Sorted, y: Sorted, notes: Sequence[str] = ()) -> SortedPair:
     return SortedPair(a, b, (*notes, *sparse, *settled))
 
 
-def network_sample(pair: SortedPair) -> Sample:
-    """A pair as the network reads it: labels as one-hot columns."""
-    (x, notes_x), (y, notes_y) = network_columns(pair.x), network_columns(pair.y)
-    labels = pair.x.declared, pair.y.declared
-    return Sample(x, y, labels, notes=(*pair.notes, *notes_x, *notes_y))
-
-
 def bearable(n: int) -> float:
     """Most distinct codes of one side that a sample of ``n`` rows is taken to bear."""
-    return max(n / _PER_CODE, min(_FEW, n / 2))
+    return max(n / PER_CODE, min(_FEW, n / 2))
 
 
-def _distinct(column: Tensor) -> int:
+def distinct(column: Tensor) -> int:
     """Most distinct values of a column ``[B, N]`` in one dataset."""
     ordered = column.sort(-1).values
     return 1 + int((ordered[:, 1:] != ordered[:, :-1]).sum(-1).max())
@@ -155,14 +144,14 @@ def sort_kinds(side: Side, values: Tensor) -> tuple[Sorted, list[str]]:
     """Settle which columns of a checked side ``[B, N, d]`` are labels, with notes for the user."""
     n, d = values.shape[1:]
     label, few, notes, numbers = [], [], [], []
-    repeating = _may_be_few(values) if d <= _NEVER and "number" in side.kinds else [False] * d
+    repeating = _may_be_few(values) if d <= NEVER and "number" in side.kinds else [False] * d
     for k, kind in enumerate(side.kinds):
         column = values[..., k]
         count = 0
         if kind == "integer" or (kind == "number" and repeating[k]):
-            count = _distinct(column)
+            count = distinct(column)
         label.append(kind == "label" or (kind == "integer" and count <= bearable(n)))
-        few.append(label[-1] or (kind == "number" and 0 < count <= min(_FEW, n // _PER_CODE)))
+        few.append(label[-1] or (kind == "number" and 0 < count <= min(_FEW, n // PER_CODE)))
         if kind == "integer" and not label[-1]:
             numbers.append((side.names[k], count))
     if numbers:
@@ -172,9 +161,9 @@ def sort_kinds(side: Side, values: Tensor) -> tuple[Sorted, list[str]]:
             f"{where}{more}: integers of {count} distinct values in {n} rows are taken as numbers; "
             f"if they are class labels, pass {side.argument}=True"
         )
-    codes = joint_codes(values) if all(few) and d <= _NEVER else None
+    codes = joint_codes(values) if all(few) and d <= NEVER else None
     marked = all(kind == "label" for kind in side.kinds)
-    if codes is not None and not marked and _distinct(codes) > bearable(n):
+    if codes is not None and not marked and distinct(codes) > bearable(n):
         codes = None
     numeric = tuple(repeats and not label[k] for k, repeats in enumerate(few))
     return Sorted(side, values, tuple(label), numeric, codes, all(label)), notes
@@ -189,14 +178,14 @@ def _may_be_few(values: Tensor) -> list[bool]:
 
 def settle_integers(x: Sorted, y: Sorted) -> tuple[Sorted, Sorted, list[str]]:
     """Integers of many values are taken as numbers where their order matters, with a note."""
-    sizes = [_distinct(side.values[..., 0]) if _guessed(side) else 0 for side in (x, y)]
+    sizes = [distinct(side.values[..., 0]) if _guessed(side) else 0 for side in (x, y)]
     first = x.values[0, :_ROWS, 0], y.values[0, :_ROWS, 0]
     sparse = math.prod(sizes) > x.values.shape[1] and min(sizes) > _FEW
     change = [False, False]
     if sparse:
         change = [order_matters(first[0], first[1])] * 2
     for k, other in enumerate((y, x)):
-        if sizes[k] > _CLASSES and other.codes is None:
+        if sizes[k] > CLASSES and other.codes is None:
             change[k] = order_matters(first[k], other.values[0, :_ROWS, 0], shuffled=False)
     out, notes = [], []
     for side, changed, size in zip((x, y), change, sizes):
@@ -256,95 +245,3 @@ def _cells(x: Sorted, y: Sorted) -> float:
     if x.codes is None or y.codes is None:
         return math.inf
     return (int(x.codes.max()) + 1) * (int(y.codes.max()) + 1)
-
-
-def network_columns(sorted_: Sorted) -> tuple[Tensor, list[str]]:
-    """The side for the network ``[B, N, K]``: numbers as they are, labels as one-hot columns."""
-    values, label = sorted_.values, list(sorted_.label)
-    side = sorted_.side
-    notes: list[str] = []
-    d = values.shape[-1]
-    if d > 1 and sorted_.codes is not None and int(sorted_.codes.max()) < _JOINT:
-        return _one_hot(sorted_.codes, values), notes
-    auto = [k for k, kind in enumerate(side.kinds) if kind == "integer" and label[k]]
-    if d > 1 and auto:
-        total = sum(min(_CLASSES, _distinct(values[..., k])) for k in auto)
-        if total > _CLASSES:
-            notes.append(
-                f"{len(auto)} integer columns of {side.name} are taken as numbers; if they "
-                f"hold class labels, pass {side.argument}=True"
-            )
-            label = [mark and k not in auto for k, mark in enumerate(label)]
-    marked = [k for k in range(d) if label[k]]
-    few = [k for k in range(d) if sorted_.few[k]] if d > 1 else []
-    if not marked and _indicators(values, few):
-        return values, notes
-    parts = [values[..., [k for k in range(d) if not label[k]]]]
-    joint = _few_codes(values, marked + few)
-    if joint is None:
-        parts += _few_columns(values, few)
-        joint = _few_codes(values, marked) if few else None
-    if joint is not None:
-        return torch.cat([*parts, _one_hot(joint, values)], -1), notes
-    most = max(_CLASSES, _LABELS // max(1, len(marked)))
-    for k in marked:
-        codes = values[..., k].unique(return_inverse=True)[1]
-        rare = int(codes.max()) + 1 - most + 1
-        if rare > 1:
-            codes = _pool(codes, most)
-            notes.append(
-                f"{side.names[k]}: the {rare} rarest of {rare + most - 1} classes are taken as "
-                f"one; if they are numbers, pass {side.argument}=False"
-            )
-        parts.append(_one_hot(codes, values))
-    return torch.cat(parts, -1), notes
-
-
-def _indicators(values: Tensor, columns: list[int]) -> bool:
-    """Whether ``columns`` of two values each, at most one fewer than their joint codes, say by
-    themselves which code a row has, as one-hot columns do."""
-    chosen = values[..., columns]
-    if any(_distinct(column) > 2 for column in chosen.unbind(-1)):
-        return False
-    return not columns or int(joint_codes(chosen).max()) <= len(columns)
-
-
-def _few_codes(values: Tensor, columns: list[int]) -> Tensor | None:
-    """Joint codes ``[B, N]`` of several ``columns``, where these are at most 32."""
-    if not 1 < len(columns) <= _NEVER:
-        return None
-    codes = joint_codes(values[..., columns])
-    return codes if int(codes.max()) < _JOINT else None
-
-
-def _few_columns(values: Tensor, columns: list[int]) -> list[Tensor]:
-    """One-hot columns of numbers of few values, at most 64 in all, or none.
-
-    They stand beside the numbers themselves: whether the order of the values matters is open.
-    """
-    codes = [_frequent(values[..., k].unique(return_inverse=True)[1]) for k in columns]
-    sizes = [int(code.max()) + 1 for code in codes]
-    if sum(sizes) > _CLASSES:
-        return []
-    return [_one_hot(code, values) for code, size in zip(codes, sizes) if size > 2]
-
-
-def _one_hot(codes: Tensor, like: Tensor) -> Tensor:
-    """Codes from 0 ``[B, N]`` as columns ``[B, N, K]``; one column for two classes."""
-    count = int(codes.max()) + 1
-    if count <= 2:
-        return codes[..., None].to(like.dtype)
-    columns: Tensor = F.one_hot(codes, count).to(like.dtype)
-    return columns
-
-
-def _frequent(codes: Tensor) -> Tensor:
-    """Codes of five rows each or more as they are, the others as one."""
-    rare = int((codes.flatten().bincount() < _PER_CODE).sum())
-    return codes if rare == 0 else _pool(codes, int(codes.max()) + 2 - rare)
-
-
-def _pool(codes: Tensor, most: int) -> Tensor:
-    """``most`` codes: all but the most frequent as one, the last."""
-    rank = codes.flatten().bincount().argsort(descending=True, stable=True).argsort()
-    return rank[codes].clamp(max=most - 1)
