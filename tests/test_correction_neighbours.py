@@ -9,10 +9,11 @@ from arbiter_draws import assert_learned, draws, fitted_parent, heir_of
 import torchmist.ensemble.duo
 from torchmist.ensemble.arbiter import Arbiter
 from torchmist.ensemble.arbiter_training import Data, evidence_of
+from torchmist.ensemble.correction_even_directions import EvenDirectionCorrection
 from torchmist.ensemble.correction_neighbours import NeighbourCorrection
 from torchmist.ensemble.duo import DuoMIST
 from torchmist.models.settled_neighbours import FEWEST_ROWS, SETTLED_COUNT
-from torchmist.quantile_head import from_nats
+from torchmist.quantile_head import from_nats, to_nats
 from torchmist.weights import load_pretrained
 
 
@@ -121,6 +122,25 @@ def test_estimates_among_all_rows_have_the_gradient_of_those_among_fewer() -> No
     found = NeighbourCorrection(2, 24).candidates(evidence, from_nats(torch.full((10, 24), 2.0)))
     (gradient,) = torch.autograd.grad(found.sum(), evidence.opinions)
     assert sorted(gradient[0].nonzero().flatten().tolist()) == [4, 10]
+
+
+def test_later_corrections_go_no_farther_from_where_neighbours_have_settled() -> None:
+    part, answer = EvenDirectionCorrection(2, 24), from_nats(torch.full((2, 20, 24), 2.0))
+    for member in part.members:  # up by as much as a shift of 2 in t
+        torch.nn.init.constant_(member[-1].bias[4:5], 2.0)
+    data = _settled(draws(20), torch.full((20,), 2.1))
+    data["folded"] = torch.full_like(data["folded"], 2.5)
+
+    def found(settled: torch.Tensor) -> torch.Tensor:
+        evidence = evidence_of({**data, "settled": settled})
+        return to_nats(part(answer, evidence, lambda network, seen: network(seen)).mean((0, -1)))
+
+    agreed, lower = data["settled"].clone(), data["settled"].clone()
+    agreed[:, :2] += 0.05
+    torch.testing.assert_close(found(agreed), torch.full((20,), 2.15))
+    lower[:, 6:8] -= 0.3  # quarters say less: they have not settled
+    for open_ended in (lower, 0.5 * agreed, 0 * agreed):
+        assert (found(open_ended) > 3).all()
 
 
 def test_what_does_not_count_is_not_asked_and_changes_nothing(monkeypatch) -> None:

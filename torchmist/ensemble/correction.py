@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from torchmist.ensemble.evidence import Evidence, in_t
 from torchmist.ensemble.evidence_features import FAR
 from torchmist.models.label_classifiers import TOLD_SIZES
+from torchmist.models.settled_neighbours import SETTLED_VIEWS
 from torchmist.models.variates import SUMS
-from torchmist.quantile_head import blended_quantiles, blending_network
+from torchmist.quantile_head import blended_quantiles, blending_network, to_nats
 
 __all__ = ["OTHERS", "Correction", "enough", "kept_within", "no_label", "what_others_say"]
 
@@ -25,6 +26,10 @@ OTHERS = 4
 """Numbers of :func:`what_others_say`."""
 _MARGIN, _SHARE = 0.05, 0.05  # nats, and of the answer, by which more must be said
 _USUAL = 400.0  # rows
+_PARTS = (
+    4  # of what settled neighbours say: all rows by few and by more neighbours, halves, quarters
+)
+_APART, _SEEN = 0.03, 0.6  # nats, and of what is said, by which these differ; share of an answer
 _SIZES_AND_ANSWER = 6
 _WIDTH = 64
 _FIRST = 2.0  # logit of the share of the answer, at first
@@ -43,6 +48,7 @@ class Correction(nn.Module):
     """
 
     learns = False
+    HEEDS_NEIGHBOURS = False  # whether it goes no farther from where neighbours have settled
     CANDIDATES: int
     SEEN: int
 
@@ -128,6 +134,8 @@ class Correction(nn.Module):
         stays = candidates.isnan().all(-1)
         if not self.learns:
             found = self.limited(found, answer, candidates)
+            if self.HEEDS_NEIGHBOURS:
+                found = _no_farther_from_settled(found, answer, evidence)
             stays = stays | ~self.trusted(evidence, answer)
         return torch.where(stays[:, None], each, found)
 
@@ -154,6 +162,21 @@ def kept_within(found: Tensor, lowest: Tensor, highest: Tensor) -> Tensor:
     own = found.mean((0, -1))
     shift = own.clamp(lowest, highest) - own
     return found + shift[:, None]
+
+
+def _no_farther_from_settled(found: Tensor, answer: Tensor, evidence: Evidence) -> Tensor:
+    """Quantiles ``[M, B, Q]`` whose middle goes from that of the ``answer`` ``[B, Q]`` at most to
+    the far end of what neighbours say, where they say the same of all rows, halves and quarters in
+    some view, and most of the answer."""
+    said = evidence.settled.unflatten(-1, (-1, SETTLED_VIEWS))[:, :_PARTS]
+    low, high = said.amin(1), said.amax(1)
+    most = _SEEN * to_nats(answer).mean(-1, keepdim=True)
+    settled = (high - low < _APART + _APART * said[:, 0]) & (low > 0) & (low >= most)
+    middle, some = answer.mean(-1), settled.any(-1)
+    lowest = in_t(low.masked_fill(~settled, torch.inf).amin(-1).nan_to_num(posinf=0.0))
+    highest = in_t(high.masked_fill(~settled, 0.0).amax(-1))
+    kept = kept_within(found, torch.minimum(middle, lowest), torch.maximum(middle, highest))
+    return torch.where(some[:, None], kept, found)
 
 
 def _sizes_and_answer(evidence: Evidence, answer: Tensor) -> Tensor:

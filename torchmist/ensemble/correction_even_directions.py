@@ -23,6 +23,7 @@ _ERROR = 2.0  # nats, times the root of the rows
 class EvenDirectionCorrection(Correction):
     """Quantiles that go on where a column shows more of few directions of the other side."""
 
+    HEEDS_NEIGHBOURS = True
     CANDIDATES = 3
     SEEN = 3 + OTHERS
 

@@ -25,6 +25,7 @@ _USUAL = 30.0  # rows of a class
 class LatentClassCorrection(Correction):
     """Quantiles that go on where many classes say more."""
 
+    HEEDS_NEIGHBOURS = True
     CANDIDATES = 3
     SEEN = 5 + OTHERS
 

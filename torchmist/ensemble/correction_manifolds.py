@@ -37,6 +37,7 @@ _MOST_ROWS = 2560  # of the draws from which it learned
 class ManifoldCorrection(Correction):
     """Quantiles that go back where the answer counts more than the dimensions of both sides."""
 
+    HEEDS_NEIGHBOURS = True
     CANDIDATES = 3
     SEEN = DIMENSION_COUNT + 4 + OTHERS
 

@@ -56,6 +56,7 @@ def excluding(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
 class TurnedAxesCorrection(Correction):
     """Quantiles that go on where the columns of a side exclude each other."""
 
+    HEEDS_NEIGHBOURS = True
     CANDIDATES = 2
     SEEN = 2 + MARKS + 3 + OTHERS
 
