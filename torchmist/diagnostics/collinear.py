@@ -27,15 +27,12 @@ from torchmist.copula import standardise
 from torchmist.diagnostics.rank_resolution import OPEN_END
 from torchmist.models.linear import SHARE, gaussian_information, linear_information
 from torchmist.models.local import sample_order
+from torchmist.models.small_directions import ROUNDING, SMALL, cut_columns, least_variance
 from torchmist.numerics.magnitudes import balanced
 
 __all__ = ["Collinear", "collinear"]
 
 _MOST = 256  # columns of a side that are looked at
-_SMALL = 0.02  # variance of a direction in those of the columns, from which it counts as small
-_ROUNDING = 1e-7  # and below which it is taken for a sum that always holds
-_FAR = 6.0  # deviations at which columns are cut, so that no few rows decide
-_DEVIATION = 1.4826  # of a normal variable, over the median distance from its median
 _HIDDEN, _MANY = 0.15, 1.0  # nats that are worth a note: least and most, and their share of all
 _SHARE_HIDDEN = 0.2
 _EACH = 10  # fewest rows for each column of both sides
@@ -82,15 +79,15 @@ def collinear(
         return Collinear(opened)
     x, y = (balanced(side, 1)[0] for side in (x, y))
     scores = [standardise(side.mT, None).mT for side in (x, y)]
-    if bool((_all_smallest(*scores).amin(0) > _SMALL).all()):
+    if bool((_all_smallest(*scores).amin(0) > SMALL).all()):
         return Collinear(opened)
-    sides = [_cut(side.double()) for side in (x, y)]
+    sides = [cut_columns(side.double()) for side in (x, y)]
     small = _all_smallest(*sides)
     n = torch.full(x.shape[:1], x.shape[1], device=x.device)
-    plain = gaussian_information(sides[0], sides[1], n, ridge=_ROUNDING).clamp(min=0)
+    plain = gaussian_information(sides[0], sides[1], n, ridge=ROUNDING).clamp(min=0)
     ranked = linear_information(x, y, None, None)[:, 0].clamp(min=0)
     limit = torch.full_like(plain, torch.inf) if bound is None else bound.to(plain)
-    few = (small.amin(0) < _SMALL) & _far(torch.minimum(plain, limit), ranked, estimate)
+    few = (small.amin(0) < SMALL) & _far(torch.minimum(plain, limit), ranked, estimate)
     notes: tuple[str, ...] = ()
     for k in few.nonzero().flatten().tolist():
         order = sample_order(torch.cat([scores[0][k], scores[1][k]], -1).mT[None], None, len(n))[0]
@@ -122,7 +119,7 @@ def _note(
     if opened:
         shown += f", and {OPEN_END}"
     of_x, of_y, together = small
-    if min(of_x, of_y) < _SMALL:
+    if min(of_x, of_y) < SMALL:
         name, times = names[of_x >= of_y], min(of_x, of_y) ** -0.5
         return (
             f"{name} has directions that vary {times:,.0f} times less than its columns, {shown}; "
@@ -136,15 +133,6 @@ def _note(
     )
 
 
-def _cut(side: Tensor) -> Tensor:
-    """Columns of mean 0 and variance 1, without values far from the others."""
-    middle = side.median(1, keepdim=True).values
-    away = (side - middle).abs()
-    size = _DEVIATION * away.median(1, keepdim=True).values
-    size = torch.where(size > 0, size, side.std(1, keepdim=True))  # half of the values are equal
-    return standardise((middle + (side - middle).clamp(-_FAR * size, _FAR * size)).mT, None).mT
-
-
 def _negentropy(side: Tensor) -> Tensor:
     """How far ``[1, N, d]``, of columns of mean 0 and variance 1, is from normal at least, in nats
     and not below 0, ``[1]``: infinite where rows repeat each other.
@@ -153,7 +141,7 @@ def _negentropy(side: Tensor) -> Tensor:
     ones: of many columns neighbours see little.
     """
     (n, d), eye = side.shape[1:], torch.eye(side.shape[-1], dtype=side.dtype, device=side.device)
-    values, vectors = torch.linalg.eigh(side.mT @ side / n + _ROUNDING * eye)
+    values, vectors = torch.linalg.eigh(side.mT @ side / n + ROUNDING * eye)
     rows = side @ (vectors * values.rsqrt()[:, None]) @ vectors.mT
     gaps = rows.sort(1).values
     gaps = gaps[:, _GAP:] - gaps[:, :-_GAP]
@@ -177,11 +165,4 @@ def _negentropy(side: Tensor) -> Tensor:
 
 def _all_smallest(x: Tensor, y: Tensor) -> Tensor:
     """The least variances of directions of x, of y and of both together, ``[3, B]``."""
-    return torch.stack([_smallest(side) for side in (x, y, torch.cat([x, y], -1))])
-
-
-def _smallest(side: Tensor) -> Tensor:
-    """The least variance ``[B]`` of a direction that is not a sum that always holds."""
-    values = torch.linalg.eigvalsh(side.mT @ side / side.shape[1])
-    least: Tensor = values.masked_fill(values < _ROUNDING, torch.inf).amin(-1)
-    return least
+    return torch.stack([least_variance(side) for side in (x, y, torch.cat([x, y], -1))])

@@ -19,7 +19,8 @@ from torch import Tensor
 from torchmist.copula import rank_transform, standardise
 from torchmist.models.lengths import same_in_all_rows
 
-__all__ = ["EXCLUDE", "FEWEST_COLUMNS", "FEWEST_ROWS", "MOST_COLUMNS", "exclusion", "turned"]
+__all__ = ["EXCLUDE", "FEWEST_COLUMNS", "FEWEST_ROWS", "MOST_COLUMNS", "exclusion", "has_bits",
+           "turned"]  # fmt: skip
 
 EXCLUDE = 0.4
 """:func:`exclusion` from which columns exclude each other."""
@@ -84,6 +85,12 @@ def _bits(scores: Tensor, mask: Tensor | None) -> Tensor:
     if mask is not None:
         either = either | ~mask[..., None]
     return either.all(1)
+
+
+def has_bits(side: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Which datasets ``[B, N, d]`` have a column of at most two values, ``[B]`` bool; ``mask``:
+    ``[B, N]`` bool, True for real samples."""
+    return _bits(side, mask).any(-1)
 
 
 def turned(side: Tensor, mask: Tensor | None = None) -> Tensor:
