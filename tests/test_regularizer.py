@@ -208,3 +208,24 @@ def test_a_mask_that_leaves_too_few_samples_is_not_called_constant(small) -> Non
         with pytest.warns(UserWarning, match="a batch of fewer than 4 samples has no mutual"):
             assert torchmist.MIRegularizer(small)(Z, Y, mask=mask) == 0
         torchmist.checks._warned.clear()
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a_critic_that_learned_other_codes_takes_no_value_below_what_a_network_says(
+    small, training
+) -> None:
+    """Its bound falls to -2 nats on independent sides; its gradient is the one it was."""
+    said: list[dict[str, torch.Tensor]] = []
+    term = torchmist.MIRegularizer(small, goal="maximize", log=said.append)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(56):
+        z = torch.randn(64, 2, generator=generator)
+        term(z, z + 0.1 * torch.randn(64, 2, generator=generator))
+    z, y = (torch.randn(64, 2, generator=generator) for _ in range(2))
+    value = term.train(training)(z.requires_grad_(), y)
+    opinions = said[-1]
+    assert opinions["critic"] < -0.5 and -0.2 <= value < 0.1
+    counted = [opinions[name] for name in ("raw", "whitened", "rotated")] + [torch.zeros(())]
+    expected = -0.05 * (torch.stack(counted) / -0.05).exp().mean().log()
+    torch.testing.assert_close(value.detach(), expected, atol=1e-6, rtol=0)
+    assert torch.isfinite(torch.autograd.grad(-value, z)[0]).all()

@@ -60,8 +60,8 @@ class MIRegularizer(nn.Module):
     * ``goal="minimize"``, *added* to the loss: what is hidden must cost. A critic that learns
       beside the host, by steps of its own, shows the network what ``z`` knows of ``y``, and the
       value is a soft maximum of the network, the critic and a kernel estimate.
-    * ``goal="maximize"``, *subtracted* from the loss: what is faked must not pay. The value is a
-      soft minimum of a low quantile of the network on several views and of the critic's bound.
+    * ``goal="maximize"``, *subtracted* from the loss: what is faked must not pay. The value, never
+      below -0.2, is a soft minimum of a low quantile on several views and of the critic's bound.
 
     The sign is +I in both. Most of a goal's gradient is no derivative of the value, but that of a
     smooth kernel information (:mod:`torchmist.terms.goal`). In training mode the opinions are

@@ -8,7 +8,9 @@ depends on the direction:
   and the term is a soft maximum of its estimate, of the critic's bound on samples that it did not
   learn from, and of a kernel estimate (:mod:`torchmist.terms.kernel_floor`).
 * ``"maximize"``: what is faked must not pay. The term is a soft minimum of a low quantile of the
-  network over three views (raw, whitened, rotated) and of the critic's bound.
+  network over three views (raw, whitened, rotated) and of the critic's bound. On samples unlike
+  those that it learned from this bound falls without end; it counts as 0 there, for the value and
+  not for its gradient, so that the term, as the network, is never below -0.2 nats.
 
 A soft extreme of opinions is a number to trust and a poor guide: its gradient belongs to whichever
 opinion leads on the codes of now. The gradient is therefore mostly that of the information of two
@@ -221,9 +223,19 @@ class Goal(nn.Module):
             opinions = each_view if len(each) > 1 else opinions
         if self.critic.taken:
             opinions["critic"] = seen.bound
-        value = soft_extreme(torch.stack(list(opinions.values())), self.goal)
+        value = self._extreme(opinions)
         self._turn += self.training
         return Opinions(value, torch.stack(quantiles).mean(0), opinions)
+
+    def _extreme(self, opinions: dict[str, Tensor]) -> Tensor:
+        """The soft extreme of opinions ``[B]``. When maximising, a critic below 0 counts as 0, for
+        the value alone."""
+        value = soft_extreme(torch.stack(list(opinions.values())), self.goal)
+        if self.goal == "minimize" or "critic" not in opinions:
+            return value
+        counted = {**opinions, "critic": opinions["critic"].clamp(min=0)}
+        floored = soft_extreme(torch.stack(list(counted.values())).detach(), self.goal)
+        return floored + (value - value.detach())
 
     def _load_from_state_dict(self, *args: Any) -> None:
         super()._load_from_state_dict(*args)
