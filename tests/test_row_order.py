@@ -15,6 +15,7 @@ N = 60
 X = pd.DataFrame(RNG.normal(size=(N, 2)), columns=["a", "b"])
 Y = pd.Series(RNG.normal(size=N))
 SHUFFLED = Y.sample(frac=1, random_state=0)
+DAYS = pd.date_range("2020-01-01", periods=N)
 NAMED = X.set_axis([f"row {k}" for k in range(N)])
 
 
@@ -55,6 +56,58 @@ def test_counted_sides_say_it_too() -> None:
 )
 def test_equal_and_unrelated_labels_say_nothing(y) -> None:
     assert order_notes(x=X, y=y) == ()
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.arange(N) + 5,
+        [f"row {k}" for k in range(N)],
+        DAYS,
+        pd.MultiIndex.from_product([range(6), range(10)]),
+    ],
+    ids=["numbers", "names", "dates", "pairs"],
+)
+def test_columns_whose_missing_values_were_dropped_one_by_one_are_named(labels) -> None:
+    x, y = X["a"].set_axis(labels), Y.set_axis(labels)
+    x, y = (side.drop(side.index[k]) for side, k in ((x, 5), (y, 50)))
+    (note,) = order_notes(x=x, y=y)
+    assert f"y holds {N - 2} of the {N - 1} row labels of x, some of them in other places" in note
+    assert "rows = x.index.intersection(y.index), x.loc[rows] and y.loc[rows]" in note
+    assert "given[1] holds 58 of the 59 row labels of given[0]" in order_notes(given=[y, x])[0]
+
+
+def test_half_of_the_labels_in_other_places_are_named_and_fewer_are_not() -> None:
+    y = Y.sample(frac=1, random_state=0)
+    for shared, said in ((N // 2, 1), (N // 2 - 1, 0)):
+        labels = np.arange(N) + N - shared
+        assert len(order_notes(x=Y.set_axis([*range(N)]), y=y.set_axis(labels[::-1]))) == said
+
+
+@pytest.mark.parametrize(
+    "x, y",
+    [
+        (Y[1:], Y[:-1]),
+        (Y.set_axis(DAYS)[3:], Y.set_axis(DAYS)[:-3]),
+        (Y.drop(5), Y.drop(6)),
+        (Y[:-20], SHUFFLED[:40]),
+        (SHUFFLED[:30], SHUFFLED[30:]),
+        (Y.set_axis(np.arange(N) // 2 + 1), SHUFFLED.set_axis(np.arange(N) // 3 + 1)),
+        (NAMED, Y.set_axis(DAYS)),
+        (Y.set_axis(DAYS), Y.set_axis(DAYS.to_period("D"))),
+        (Y, Y.set_axis(pd.MultiIndex.from_product([range(6), range(10)]))),
+    ],
+    ids=["lagged", "dates", "in place", "numbered anew", "other rows", "twice", "kinds", "periods",
+         "pairs"],
+)  # fmt: skip
+def test_labels_that_share_a_part_by_intent_or_nothing_say_nothing(x, y) -> None:
+    assert order_notes(x=x, y=y) == ()
+
+
+def test_an_estimate_of_rows_that_share_most_labels_warns(small) -> None:
+    with pytest.warns(UserWarning, match="y holds 58 of the 59 row labels of x"):
+        r = torchmist.estimate(X.drop(5), Y.drop(50), model=small)
+    assert sum("row labels" in note for note in r.warnings) == 1
 
 
 def test_columns_of_a_dict_and_several_conditions_are_compared() -> None:
