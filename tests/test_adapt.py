@@ -31,6 +31,7 @@ def test_adapt_without_normflows_names_the_extra(small_duo, monkeypatch) -> None
 
 
 LOSS = "torchmist.adapt.pipeline.loss_or_no_gain"
+FIT = "torchmist.adapt.pipeline.fit_flow"
 
 
 @pytest.fixture
@@ -83,6 +84,17 @@ def test_adapted_weights_keep_the_invariances_of_the_base(adapted) -> None:
 def test_adapt_keeps_its_budget(adapted) -> None:
     model, seconds = adapted
     assert 50 < model.report.seconds < 66 and seconds < 70
+
+
+def test_a_checkpoint_in_no_folder_is_refused_before_anything_is_fitted(
+    small_duo, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(FIT, lambda *_, **__: pytest.fail("it was fitted"))
+    options = {"base": small_duo, "show": False, "budget": 60}
+    with pytest.raises(ValueError, match="expected a folder for .* make .*none first"):
+        adapt(mixed(240, 3), mixed(220, 2), checkpoint=tmp_path / "none" / "a.pt", **options)
+    with pytest.raises(ValueError, match="expected a file to write, got the folder"):
+        adapt(mixed(240, 3), mixed(220, 2), checkpoint=str(tmp_path), **options)
 
 
 def test_adapt_goes_on_after_an_interruption(small_duo, tmp_path, monkeypatch, quick) -> None:

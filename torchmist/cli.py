@@ -18,10 +18,11 @@ from torchmist import __version__
 from torchmist.auditing import audit
 from torchmist.checks import check_level
 from torchmist.commands.notes import ONLY_THESE, command_note, unmarked_notes
-from torchmist.commands.options import check_folder, check_picture, check_rows, split_names
+from torchmist.commands.options import check_picture, check_rows, split_names
 from torchmist.commands.pairwise import add_pairwise
 from torchmist.commands.table_files import TableFile, read_columns
 from torchmist.estimation import MIEstimate, estimate
+from torchmist.weight_files import check_folder
 
 __all__ = ["main", "read_columns"]
 

@@ -20,8 +20,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-__all__ = ["WeightsFile", "build", "file_version", "header_object", "is_path", "read_file",
-           "read_registered", "read_registry", "save_whole", "sha256_of"]  # fmt: skip
+__all__ = ["WeightsFile", "build", "check_folder", "file_version", "header_object", "is_path",
+           "read_file", "read_registered", "read_registry", "save_whole", "sha256_of"]  # fmt: skip
 
 Module = TypeVar("Module", bound=nn.Module)
 _FAILURES = (TypeError, ValueError, KeyError, RuntimeError, OverflowError, RecursionError)
@@ -56,6 +56,14 @@ def read_file(path: Path, registered: bool = False) -> WeightsFile:
         if value.is_floating_point() and not bool(value.isfinite().all()):
             raise ValueError(f"expected finite weights in {path}, got NaN or infinity in {name}")
     return WeightsFile(path, header, tensors, registered)
+
+
+def check_folder(path: Path) -> None:
+    """Raise ``ValueError`` unless a file can be written at ``path``, in a folder that exists."""
+    if not path.parent.is_dir():
+        raise ValueError(f"expected a folder for {path}, found none; make {path.parent} first")
+    if path.is_dir():
+        raise ValueError(f"expected a file to write, got the folder {path}; name a file in it")
 
 
 def save_whole(content: Any, path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchmist.weight_files import save_whole
+from torchmist.weight_files import check_folder, save_whole
 
 __all__ = ["Checkpoint"]
 
@@ -26,13 +26,16 @@ class Checkpoint:
         seed: likewise.
 
     Raises:
-        ValueError: for a file that is no checkpoint, or one of other data or another seed.
+        ValueError: for a file that is no checkpoint, or one of other data or another seed, and for
+            a folder that does not exist, before there is anything to lose.
     """
 
     def __init__(
         self, path: str | os.PathLike[str] | None, samples: Sequence[Tensor], seed: int
     ) -> None:
         self.path = None if path is None else Path(path)
+        if self.path:
+            check_folder(self.path)
         digest = hashlib.sha256(str(seed).encode())
         for value in samples:
             digest.update(value.contiguous().numpy().tobytes())

@@ -71,7 +71,7 @@ def adapt(
         ImportError: without normflows.
         TypeError, ValueError: as :func:`~torchmist.estimate`; for too few samples, a budget that is
             not positive, a side that is constant, one network alone as base, or a checkpoint of
-            other data.
+            other data or in no folder.
     """
     check_budget(budget, 300)
     seed = check_count(seed, "seed", 0)

@@ -6,8 +6,9 @@ import csv
 from pathlib import Path
 
 from torchmist.checks import MIN_SAMPLES
+from torchmist.weight_files import check_folder
 
-__all__ = ["check_folder", "check_picture", "check_rows", "split_names"]
+__all__ = ["check_picture", "check_rows", "split_names"]
 
 
 def split_names(text: str, option: str) -> list[str]:
@@ -30,14 +31,6 @@ def split_names(text: str, option: str) -> list[str]:
     if twice:
         raise ValueError(f"expected {option} to name a column once, got {twice} more than once")
     return names
-
-
-def check_folder(path: Path) -> None:
-    """Raise ``ValueError`` unless a file can be written at ``path``, in a folder that exists."""
-    if not path.parent.is_dir():
-        raise ValueError(f"expected a folder for {path}, found none; make {path.parent} first")
-    if path.is_dir():
-        raise ValueError(f"expected a file to write, got the folder {path}; name a file in it")
 
 
 def check_picture(path: Path) -> None:
