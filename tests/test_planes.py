@@ -110,6 +110,40 @@ def test_targets_of_another_length_are_refused() -> None:
         plane.observe(normal(10, 2), torch.zeros(9))
 
 
+class Mixed(nn.Module):
+    """Takes the names of tokens and numbers, and keeps what came."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names, self.body = nn.Embedding(5, 2), nn.Linear(3, 2)
+        self.came: list[torch.dtype] = []
+
+    def forward(self, tokens: Tensor, numbers: Tensor, mask: Tensor) -> Tensor:
+        self.came = [tokens.dtype, numbers.dtype, mask.dtype]
+        return self.names(tokens) + self.body(numbers)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+def test_floats_come_to_a_model_in_its_dtype_and_integers_as_they_are(dtype) -> None:
+    x, model = normal(60, 3), Mixed().to(dtype)
+    batch = {"tokens": torch.arange(60) % 5, "numbers": x, "mask": x[:, 0] > 0}
+    plane = InformationPlane(model, ["body"], noise=0.5)
+    plane.observe(batch, x[:, 0])
+    assert model.came == [torch.int64, dtype, torch.bool]
+    with torch.no_grad():
+        expected = model.body(x.to(dtype)).float()
+    torch.testing.assert_close(plane._rows["code body"], expected)
+
+
+def test_floats_of_a_dtype_that_some_parameter_has_stay_as_they_are() -> None:
+    model = Mixed().to(torch.bfloat16)
+    model.names.double()
+    plane = InformationPlane(model, ["body"], noise=0.5)
+    x = normal(60, 3).bfloat16()
+    plane.observe({"tokens": torch.arange(60) % 5, "numbers": x, "mask": x > 0}, x[:, 0])
+    assert model.came == [torch.int64, torch.bfloat16, torch.bool]
+
+
 def test_the_plot_has_a_path_for_every_layer(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     x, plane = normal(100, 2), InformationPlane(identity(2), ["0", "1"], noise=0.5)
@@ -129,12 +163,15 @@ def test_the_callback_of_transformers_measures_every_epoch(monkeypatch, tmp_path
     module.TrainerCallback = type("TrainerCallback", (), {})  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "transformers", module)
     x, plane = normal(100, 2), InformationPlane(identity(2), ["0"], noise=0.5)
-    callback = trainer_callback(plane, [(x, x[:, 0])], tmp_path / "plane.png")
+    path = tmp_path / "made at the end" / "plane.png"
+    callback = trainer_callback(plane, [(x, x[:, 0])], path)
     state = types.SimpleNamespace(epoch=1.0, global_step=7, log_history=[])
     callback.on_epoch_end(None, state, None, model=None)
     callback.on_train_end(None, state, None, model=None)
     assert state.log_history[0]["plane/0/input"] == plane.records[0].input
-    assert (tmp_path / "plane.png").exists()
+    assert path.exists()
+    with pytest.raises(TypeError, match="to iterate anew .* got generator, .* pass a DataLoader"):
+        trainer_callback(plane, (batch for batch in [(x, x[:, 0])]))
 
 
 def test_without_transformers_the_error_says_what_to_install(monkeypatch) -> None:
@@ -143,7 +180,8 @@ def test_without_transformers_the_error_says_what_to_install(monkeypatch) -> Non
         trainer_callback(InformationPlane(identity(2), ["0"], noise=0.5), [])
 
 
-def test_the_callback_of_lightning_logs_and_draws(tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", ["32-true", "64-true", "bf16-true", "bf16-mixed"])
+def test_the_callback_of_lightning_logs_and_draws(tmp_path: Path, precision) -> None:
     lightning = pytest.importorskip("lightning")
     from torch.utils.data import DataLoader, TensorDataset
 
@@ -165,19 +203,23 @@ def test_the_callback_of_lightning_logs_and_draws(tmp_path: Path) -> None:
 
     x = normal(128, 2)
     loader = DataLoader(TensorDataset(x, x[:, 0]), batch_size=32)
-    callback = Callback(["body"], loader, noise=0.3, every=2, path=tmp_path / "plane.png")
+    path = tmp_path / "made at the end" / "plane.png"
+    callback = Callback(["body"], loader, noise=0.3, every=2, path=path)
     trainer = lightning.Trainer(
-        max_epochs=3, accelerator="cpu", logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False, callbacks=[callback],
+        max_epochs=3, accelerator="cpu", precision=precision, logger=False,
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+        callbacks=[callback],
     )  # fmt: skip
     trainer.fit(Model(), loader)
     assert callback.plane is not None
     assert [r.epoch for r in callback.plane.records] == [0, 2]
     last = callback.plane.records[-1]
     assert float(trainer.callback_metrics["plane/body/target"]) == pytest.approx(last.target)
-    assert (tmp_path / "plane.png").exists()
+    assert path.exists()
     with pytest.raises(ValueError, match="either noise= or bins="):
         Callback(["body"], loader)
+    with pytest.raises(TypeError, match="to iterate anew .* got list_iterator"):
+        Callback(["body"], iter([(x, x[:, 0])]), noise=0.3)
 
 
 @pytest.mark.parametrize(

@@ -29,17 +29,19 @@ class InformationPlane(Callback):
 
     Args:
         layers: names of submodules of the ``LightningModule``.
-        data: batches ``(x, y)``, iterated once per measurement, for example a ``DataLoader``.
+        data: batches ``(x, y)``, iterated anew at every measurement, for example a ``DataLoader``.
         noise: as for :class:`torchmist.planes.InformationPlane`; or choose ``bins``.
         bins: the same.
         capacity: most rows used.
         estimator: the weights.
         seed: of the sample of rows and of the noise.
         every: epochs from one measurement to the next.
-        path: where the figure goes at the end of the fit; None draws nothing.
+        path: where the figure goes at the end of the fit, in a folder that is made if need be; None
+            draws nothing.
 
     Raises:
         ValueError: unless exactly one of ``noise`` and ``bins`` is given; for ``every`` below 1.
+        TypeError: for ``data`` that can be iterated once only, such as a generator.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class InformationPlane(Callback):
         path: str | os.PathLike[str] | None = None,
     ) -> None:
         planes.check_choice(noise, bins)
+        planes.check_batches(data)
         if every < 1:
             raise ValueError(f"expected every >= 1, got {every}; it counts epochs")
         self.layers, self.data, self.every, self.path = layers, data, every, path
@@ -78,6 +81,5 @@ class InformationPlane(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw, on the first process."""
-        drawn = self.plane is not None and self.plane.records and self.path is not None
-        if self.plane is not None and drawn and trainer.is_global_zero:
-            self.plane.plot(self.path)
+        if self.plane is not None and trainer.is_global_zero:
+            planes.draw_records(self.plane, self.path)

@@ -18,7 +18,7 @@ Legend: ``N`` rows kept, ``d`` units of a layer.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from torchmist.checks import MIN_SAMPLES, check_count, check_tensors
+from torchmist.checks import FLOATS, MIN_SAMPLES, check_count, check_tensors
 from torchmist.estimation import MIEstimate, estimate
 from torchmist.functional import Model
 
@@ -128,7 +128,8 @@ class InformationPlane:
         The modes of all modules are as before afterwards, and no hook stays.
 
         Args:
-            x: what the model takes: a tensor, or a mapping of keyword arguments.
+            x: what the model takes: a tensor, or a mapping of keyword arguments. They go to its
+                device, and floats of a dtype that none of its parameters has to that of the first.
             y: target ``[N]`` or ``[N, d]``; integers are class labels.
 
         Raises:
@@ -137,20 +138,17 @@ class InformationPlane:
         """
         check_tensors(arrays="", y=y)
         codes: dict[str, Tensor] = {}
-        device = next((p.device for p in self.model.parameters()), torch.device("cpu"))
-        modes = [(module, module.training) for module in self.model.modules()]
         with ExitStack() as stack:
             stack.enter_context(torch.no_grad())
             for name in self.layers:
                 hook = _recorder(codes, name)
                 handle = self.model.get_submodule(name).register_forward_hook(hook)
                 stack.callback(handle.remove)
-            stack.callback(_restore, modes)
+            for module in self.model.modules():
+                stack.callback(setattr, module, "training", module.training)
             self.model.eval()
-            if isinstance(x, Mapping):
-                self.model(**{k: _move(v, device) for k, v in x.items()})
-            else:
-                self.model(_move(x, device))
+            x = _fitted(x, self.model)
+            self.model(**x) if isinstance(x, Mapping) else self.model(x)
         for name in self.layers:
             if name not in codes:
                 raise ValueError(f"expected the model to run layer {name!r}, it did not; drop it")
@@ -265,11 +263,13 @@ def trainer_callback(
 
     At the end of every epoch ``plane`` observes the batches ``(x, y)`` of ``data`` and measures;
     the values go to ``state.log_history`` as ``plane/<layer>/<value>``. The figure is written to
-    ``path`` at the end of training.
+    ``path`` at the end of training, in a folder that is made if need be.
 
     Raises:
         ImportError: without transformers.
+        TypeError: for ``data`` that can be iterated once only, such as a generator.
     """
+    check_batches(data)
     try:
         from transformers import TrainerCallback
     except ImportError as error:
@@ -284,10 +284,25 @@ def trainer_callback(
             state.log_history.append({"epoch": state.epoch, "step": state.global_step, **values})
 
         def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            if path is not None and plane.records:
-                plane.plot(path)
+            draw_records(plane, path)
 
     return PlaneCallback()
+
+
+def check_batches(data: Any) -> None:
+    """Raise ``TypeError`` for ``data`` that can be iterated once only."""
+    if isinstance(data, Iterator):
+        raise TypeError(
+            f"expected data to iterate anew at every measurement, got {type(data).__name__}, which "
+            f"is used up by the first; pass a DataLoader, or list(...) of the batches"
+        )
+
+
+def draw_records(plane: InformationPlane, path: str | os.PathLike[str] | None) -> None:
+    """Draw what was measured, if anything was, to ``path``, in a folder that is made if need be."""
+    if path is not None and plane.records:
+        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+        plane.plot(path)
 
 
 def measure_all(
@@ -317,13 +332,16 @@ def _recorder(codes: dict[str, Tensor], name: str) -> Any:
     return hook
 
 
-def _restore(modes: list[tuple[nn.Module, bool]]) -> None:
-    for module, mode in modes:
-        module.training = mode
-
-
-def _move(value: Any, device: torch.device) -> Any:
-    return value.to(device) if isinstance(value, Tensor) else value
+def _fitted(x: Any, model: nn.Module) -> Any:
+    """Tensors on the device of a model, floats in a dtype of its parameters; all else as it is."""
+    if isinstance(x, Mapping):
+        return {name: _fitted(value, model) for name, value in x.items()}
+    first = next(model.parameters(), None)
+    if not isinstance(x, Tensor) or first is None:
+        return x
+    dtypes = [p.dtype for p in model.parameters() if p.dtype in FLOATS]
+    foreign = x.is_floating_point() and dtypes and x.dtype not in dtypes
+    return x.to(first.device, dtypes[0] if foreign else x.dtype)
 
 
 def _ends(found: MIEstimate) -> tuple[float, float, float]:
