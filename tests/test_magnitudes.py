@@ -10,7 +10,7 @@ from torch import Tensor
 
 import torchmist
 from torchmist.copula import standardise, standardise_units
-from torchmist.numerics.magnitudes import balanced, divisors
+from torchmist.numerics.magnitudes import balanced, divisors, raised
 
 EXPONENTS = (-120, -80, -25, 40, 62, 66, 100, 124)
 
@@ -57,6 +57,39 @@ def test_a_term_does_not_depend_on_the_units_of_codes(form: str) -> None:
     for value, gradient in found[1:]:
         assert torch.equal(value, found[0][0])
         torch.testing.assert_close(gradient, found[0][1], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("exponent", [-131, -134, -139])
+def test_codes_below_normal_numbers_have_finite_gradients_of_the_same_direction(
+    form: str, exponent: int
+) -> None:
+    found = []
+    for scale in (1.0, 2.0**exponent):
+        z = Z.clone().requires_grad_()
+        code = scale * z
+        code.retain_grad()
+        value = term(form, code, Y)
+        value.backward()
+        assert code.grad.isfinite().all() and code.grad.abs().sum(0).isfinite().all()
+        found.append((value.detach(), z.grad))
+    (value, gradient), (tiny, found_gradient) = found
+    torch.testing.assert_close(tiny, value, rtol=0, atol=0.02)
+    cosine = torch.cosine_similarity(found_gradient, gradient, dim=0)
+    assert cosine.min() > 0.8
+
+
+def test_columns_of_normal_spread_are_raised_by_nothing() -> None:
+    side = torch.stack([draw(50), 2.0**-126 * draw(50).sign(), torch.full((50,), 1e-42)], -1)[None]
+    assert raised(side) is side
+    computed = side.requires_grad_() * 1.0
+    assert raised(computed) is computed
+    computed = computed * torch.tensor([1.0, 0.25, 1.0])
+    high = raised(computed)
+    assert torch.equal(high[..., ::2], computed[..., ::2])
+    assert torch.equal(high[..., 1] * 2.0**-27, computed[..., 1])
+    (gradient,) = torch.autograd.grad(high.sum(), computed)
+    assert gradient[0, 0].tolist() == [1.0, 2.0**27, 1.0]
 
 
 def test_an_estimate_does_not_depend_on_the_units_of_columns() -> None:

@@ -5,18 +5,26 @@ what tells a constant column from another is a threshold on the deviation. What 
 the units of a column is therefore found after a division by a power of two, which is exact: nothing
 changes but for columns whose largest absolute value is below 1 or above :math:`2^{50}`.
 
-Legend: ``N`` samples.
+A derivative in a column whose spread is no normal number of single precision, below
+:math:`2^{-126}`, may be larger than what a float holds. Such columns are made larger before
+anything is read from them, and their gradient comes back as large as it may be.
+
+Legend: ``B`` datasets, ``N`` samples, ``d`` columns.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
 
-__all__ = ["balanced", "divisors"]
+from torchmist.checks import visible
 
+__all__ = ["balanced", "divisors", "raised"]
+
+_NORMAL, _RAISED = -126, -100  # powers of two: least spread of a column, and what is made of less
 _LARGE = 2.0**50  # of which a million squares have a sum in single precision
 
 
@@ -41,3 +49,44 @@ def balanced(columns: Tensor, dim: int = -1) -> tuple[Tensor, Tensor]:
     """
     by = divisors(columns.detach().abs().amax(dim, keepdim=True))
     return columns / by, by
+
+
+def raised(side: Tensor) -> Tensor:
+    """``[B, N, d]`` whose columns of spreads below :math:`2^{-126}` are multiplied by powers of
+    two; as it is without such columns, without a gradient, and where values are not at hand.
+
+    The gradient of such a column is exact up to a factor: one that leaves the sum of its absolute
+    values finite.
+
+    Example:
+        >>> side = torch.tensor([[[1.0, 1e-42], [2.0, 3e-42]]], requires_grad=True)
+        >>> raised(side)[0, :, 0].tolist(), bool(raised(side)[0, 0, 1] > 1e-31)
+        ([1.0, 2.0], True)
+    """
+    if not (torch.is_grad_enabled() and side.requires_grad):
+        return side
+    low, high = torch.aminmax(side.detach(), dim=1, keepdim=True)
+    spread = high - low
+    tiny = (spread > 0) & (spread < 2.0**_NORMAL)
+    if not visible(tiny.any()):
+        return side
+    power = _RAISED - spread.double().log2().floor()
+    by = torch.where(tiny, power, 0.0).exp2().to(side.dtype)
+    out: Tensor = _Raised.apply(side, by)  # type: ignore[no-untyped-call]
+    return out
+
+
+class _Raised(torch.autograd.Function):
+    """``side`` ``[B, N, d]`` times ``by`` ``[B, 1, d]``, with a gradient that stays finite."""
+
+    @staticmethod
+    def forward(ctx: Any, side: Tensor, by: Tensor) -> Tensor:
+        ctx.save_for_backward(by)
+        return side * by
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (by,) = ctx.saved_tensors
+        most = torch.finfo(grad.dtype).max / grad.shape[1]
+        allowed = most / grad.abs().amax(1, keepdim=True)
+        return grad * torch.where(by > 1, torch.minimum(by, allowed), by), None

@@ -21,6 +21,7 @@ from torchmist.checks import (
     visible,
     warn_once,
 )
+from torchmist.numerics.magnitudes import raised
 from torchmist.numerics.ranked import Ranked
 from torchmist.samples.class_labels import check_num_classes, ignored_note, table_note
 from torchmist.samples.label_entropy import label_bound
@@ -145,4 +146,5 @@ def term_sample(
         _warn_of_singles(side, name)
     present = check_mask(mask, a, least=0 if degenerate else MIN_SAMPLES)
     labels = not z.is_floating_point(), not y.is_floating_point()
-    return Sample(a, b, labels, present, label_bound((z, y), (a, b), present))
+    bound = label_bound((z, y), (a, b), present)
+    return Sample(raised(a), raised(b), labels, present, bound)
