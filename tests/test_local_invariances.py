@@ -9,6 +9,8 @@ import torch
 from local_samples import dependent, make_network
 from torch import Tensor
 
+from torchmist.copula import normal_scores
+from torchmist.models.local import sample_order
 from torchmist.models.mist import MIST
 
 CLOSE = {"atol": 1e-4, "rtol": 1e-4}
@@ -41,6 +43,22 @@ def test_order_of_samples(network, case) -> None:
     order = torch.randperm(case.x.shape[1], generator=torch.Generator().manual_seed(0))
     out = evaluate(network, case.x[:, order], case.y[:, order])
     torch.testing.assert_close(out, case.out, **CLOSE)
+
+
+@pytest.mark.parametrize("n", [60, 400, 1000])
+def test_samples_of_two_columns_whose_values_are_swapped_or_mirrored_have_an_order(n) -> None:
+    """Of two columns there are three or so of each, which tie in all that is even."""
+    draw = torch.Generator().manual_seed(n)
+    rows = torch.randn(1, n, 2, generator=draw)
+    rows = torch.stack([rows[..., 0], (3 * rows[..., 0]).sin() + 0.3 * rows[..., 1]], -1)
+    ordered = rows[0, sample_order(normal_scores(rows).mT, None, n)[0]]
+    for _ in range(5):
+        moved = rows[:, torch.randperm(n, generator=draw)]
+        for changed in (moved, moved.flip(-1), moved * torch.tensor([-1.0, 1.0]), -moved):
+            order = sample_order(normal_scores(changed).mT, None, n)[0]
+            back = changed[0, order].abs()
+            back = back.flip(-1) if changed[0, 0, 0].abs() != moved[0, 0, 0].abs() else back
+            assert torch.equal(back, ordered.abs())
 
 
 def test_order_of_columns(network, case) -> None:

@@ -26,6 +26,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from torchmist.models.kernel_table import kernel_table
@@ -49,6 +50,7 @@ _REFERENCES, _QUERIES = 1024, 2048
 _NEAR = 10
 _SMOOTH = 0.05  # c: added to counts of neighbours, expected and seen
 _RIDGE = 0.03
+_MIRRORED, _SWAPPED = 1e-8, 5e-7  # by which keys of samples differ that rounding alone parts
 
 
 class Subset(NamedTuple):
@@ -166,14 +168,20 @@ def sample_order(scores: Tensor, mask: Tensor | None, count: Tensor | float) -> 
     ``count``: by which products over the samples are divided, ``[B, 1, 1]`` or one for all.
     """
     z = scores.detach().double()
-    key = z.abs().sum(1)
-    # samples at the mirrored place of a column, or of one class, would tie: a cubic form parts them
     z = z if mask is None else z * mask[:, None]
+    key = z.abs().sum(1)
+    # samples at the mirrored place of a column, or of one class, would tie: a product parts them
     key = key + 1e-2 * ((z @ z.mT / count @ z) * z).sum(1)
+    odd = ((z @ key[..., None] / count) * z).sum(1)
     if mask is not None:
         key = key.masked_fill(~mask, torch.inf)
     order: Tensor = key.argsort(dim=-1, stable=True)
-    return order
+    # samples mirrored as a whole tie but for rounding, and of two columns those whose values are
+    # swapped: what is odd parts them
+    close = _SWAPPED if z.shape[1] == 2 else _MIRRORED
+    parted = key.gather(-1, order).diff(dim=-1) > close
+    rank = F.pad(parted.cumsum(-1), (1, 0)) + 0.5 * odd.gather(-1, order).sigmoid()
+    return order.gather(-1, rank.argsort(dim=-1, stable=True))
 
 
 def _even_places(total: Tensor, size: int) -> Tensor:
