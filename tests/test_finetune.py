@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from conftest import make_duo
 
 import torchmist
 from torchmist import finetuning
-from torchmist.ensemble import arbiter_training
+from torchmist.ensemble import arbiter_training, training_pace
 from torchmist.ensemble.arbiter_training import Data, Schedule, evidence_of, rows_of, train_members
 from torchmist.ensemble.held_out import estimates
 from torchmist.finetuning import Draw, hear, tune
@@ -62,8 +64,35 @@ def test_the_networks_stay_and_the_model_is_left_as_it_is(small_duo, tuned) -> N
 
 def test_a_call_gives_batches_until_the_time_is_over(small_duo, quick) -> None:
     seeds = iter(range(1000))
-    tuned = torchmist.finetune(small_duo, lambda: channel(seed=next(seeds)), budget=10, show=False)
-    assert 10 <= next(seeds) < 40 and tuned.report.seconds < 14
+    tuned = torchmist.finetune(small_duo, lambda: channel(seed=next(seeds)), budget=40, show=False)
+    assert 10 <= next(seeds) < 40 and tuned.report.seconds < 44
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.5, 1.0])
+def test_collecting_leaves_the_time_that_the_training_takes(
+    small_duo, monkeypatch, seconds
+) -> None:
+    """A batch takes a second, of the 90 that count, and a step of the training a tenth or more."""
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    train = arbiter_training.train_members
+
+    def slow(arbiter, data, levels, schedule, seed, held):
+        done = train(arbiter, data, levels, dataclasses.replace(schedule, epochs=1), seed, held)
+        now[0] += seconds * done * schedule.epochs
+        return done
+
+    monkeypatch.setattr(finetuning, "train_members", slow)
+    monkeypatch.setattr(training_pace, "train_members", slow)
+    drawn = []
+
+    def source():
+        now[0] += 1
+        drawn.append(len(drawn))
+        return channel(seed=len(drawn))
+
+    tuned = torchmist.finetune(small_duo, source, budget=100, show=False)
+    assert 70 < tuned.report.seconds <= 90 and len(drawn) > 20
 
 
 def test_where_nothing_is_to_learn_the_weights_come_back(small_duo, monkeypatch) -> None:

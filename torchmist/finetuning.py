@@ -24,6 +24,7 @@ from torchmist.ensemble.arbiter import Arbiter
 from torchmist.ensemble.arbiter_training import Data, Schedule, rows_of, train_members
 from torchmist.ensemble.duo import DuoMIST
 from torchmist.ensemble.held_out import HeldOut
+from torchmist.ensemble.training_pace import Pace
 from torchmist.functional import Model, resolve_model
 from torchmist.inference.degenerate import without_constant
 from torchmist.progress import clock
@@ -39,7 +40,7 @@ _WIDTHS = tuple(0.05 * k for k in range(21))  # logarithms of what stretches int
 _SHARES = (1.0, 0.75, 0.5, 0.25, 0.0)  # of trained weights in the average with the base, in turn
 _RISE = 1.02  # error after over before that no family may exceed
 _END: Any = object()  # of the batches
-_TUNE = 0.9  # of the budget for collecting
+_TUNE = 0.9  # of the budget, after which all that was collected is to be learned
 
 
 class Draw(NamedTuple):
@@ -275,7 +276,8 @@ def finetune(
         source: gives ``(x, y, mi)``, by iteration until it ends or by calls: ``x``
             ``[B, N, dx]``, ``y`` ``[B, N, dy]``, ``mi`` ``[B]`` in nats. Sizes may differ between
             batches; of datasets of one batch, none is known to the network as such.
-        budget: seconds, of which nine tenths go into collecting.
+        budget: seconds for everything. Collecting leaves as many as the training will take, which
+            is about as long where batches are small, but not before seven batches are there.
         seed: of the training.
         show: a progress bar.
 
@@ -324,15 +326,15 @@ def _collected(
     duo: DuoMIST, source: Iterable[Batch] | Callable[[], Batch], budget: float, until: float,
     show: bool,
 ) -> Data:  # fmt: skip
-    """What is heard of the batches of ``source`` until ``until``: of eight, five to learn from, one
-    to stop by and two to judge by."""
-    batches = _batches(source)
+    """What is heard of the batches of ``source``, so that all is learned at about ``until``: of
+    eight, five to learn from, one to stop by and two to judge by."""
+    kept: list[Data] = []
+    batches, pace = _batches(source), Pace(duo, _SCHEDULE, until)
 
     def draws(step: int) -> Draw | None:
-        batch = next(batches, _END)
+        batch = _END if pace.over(kept, 7, _FEWEST) else next(batches, _END)
         return None if batch is _END else _draw(batch, step)
 
-    kept: list[Data] = []
     data = collect(duo, draws, kept, until, what="finetune", show=show)
     if not kept:
         raise ValueError(
