@@ -201,3 +201,15 @@ def test_a_condition_under_which_no_rows_can_be_exchanged_is_named(monkeypatch) 
 def test_batches_are_refused() -> None:
     with pytest.raises(ValueError, match="test each dataset by itself"):
         independence_test(torch.randn(2, 10, 1), torch.randn(2, 10, 1))
+
+
+def test_a_list_of_conditions_is_their_columns() -> None:
+    x, y, rng = _draw(3)
+    number, label = rng.normal(size=80), rng.integers(0, 3, 80)
+    frame = {"number": number, "label": label}
+    want = conditional_independence_test(x + number, y, frame, model=None).p_value
+    tensors = torch.from_numpy(number)[:, None], torch.from_numpy(label)
+    for given in ([number, label], tensors):
+        assert conditional_independence_test(x + number, y, given, model=None).p_value == want
+    with pytest.raises(ValueError, match="discrete_given to be True, False or 'auto'"):
+        conditional_independence_test(x, y, [number, label], discrete_given=[0])

@@ -45,7 +45,7 @@ from torchmist.samples.column_kinds import (
     sort_pair,
 )
 from torchmist.samples.columns import Discrete, Side, read_side
-from torchmist.samples.condition import SortedGiven, sort_given, told_by_given
+from torchmist.samples.condition import SortedGiven, given_beside, sort_given, told_by_given
 from torchmist.samples.one_hot import network_columns
 from torchmist.samples.sample import Sample
 
@@ -160,10 +160,11 @@ def conditional_independence_test(
 
     Args:
         x, y: as for :func:`independence_test`.
-        given: ``[N]`` or ``[N, q]``, labels and numbers in any mixture.
+        given: ``[N]`` or ``[N, q]``, labels and numbers in any mixture, or a list of several such.
         model, score, permutations, stop, discrete_x, discrete_y, generator: likewise; the network's
             score is ``I(X; (Y, Z)) - I(X; Z)``.
-        discrete_given: which columns of ``given`` are labels.
+        discrete_given: which columns of ``given`` are labels; of a list, True, False or ``"auto"``
+            for all.
 
     Raises:
         TypeError, ValueError: as :func:`independence_test`.
@@ -239,8 +240,13 @@ def check_options(
 def _read(names: Sequence[str], values: Sequence[Any], discrete: Sequence[Discrete]) -> list[Side]:
     """All sides of one dataset."""
     order_notes(**dict(zip(names, values)))
-    sides = [read_side(*each) for each in zip(values, names, discrete)]
-    for side, name in zip(sides, names):
+    sides: list[Side] = []
+    for value, name, marks in zip(values, names, discrete):
+        if name == "given":
+            side = given_beside(sides[0].values, value, marks)
+        else:
+            side = read_side(value, name, marks)
+        sides.append(side)
         if side.values.dim() > 2:
             raise ValueError(
                 f"expected {name} of one dataset, [N] or [N, d], got a batch of shape "

@@ -23,8 +23,9 @@ from torchmist.samples.column_kinds import (
 )
 from torchmist.samples.columns import Discrete, Kind, Side, read_side
 
-__all__ = ["SortedGiven", "classes_of", "column_axis", "joined", "pooled_classes", "read_given",
-           "settled_side", "some_rows", "sort_given", "told_by_given", "warn_of_codes"]  # fmt: skip
+__all__ = ["SortedGiven", "classes_of", "column_axis", "given_beside", "joined", "pooled_classes",
+           "read_given", "settled_side", "some_rows", "sort_given", "told_by_given",
+           "warn_of_codes"]  # fmt: skip
 
 _PER_CLASS = 20  # fewest samples of a class, on average, where numbers of few values make classes
 _CODES = 20  # most whole numbers of a column that may be class labels
@@ -152,16 +153,29 @@ def column_axis(side: Side) -> Side:
     return replace(side, values=values[:, None] if values.dim() == 1 else values)
 
 
+def _is_several(given: Any, n: int) -> bool:
+    """Whether ``given`` is a list of arrays of ``n`` rows, whose columns count together."""
+    return (
+        isinstance(given, (list, tuple))
+        and 0 < len(given) != n
+        and all(hasattr(v, "shape") and len(v.shape) and len(v) == n for v in given)
+    )
+
+
+def given_beside(x: Tensor, given: Any, discrete: Discrete) -> Side:
+    """``given`` as a side, on its own device, or where it is a list of arrays with as many rows as
+    ``x`` ``[N, ...]`` has, the columns of all on that of ``x``."""
+    if not _is_several(given, len(x)):
+        return read_side(given, "given", discrete)
+    side = read_given(given, len(x), discrete)
+    return replace(side, values=side.values.to(x.device))
+
+
 def read_given(given: Any, n: int, discrete: Discrete) -> Side:
     """``given`` as one side ``[N, d]``; a list of arrays of ``n`` rows gives the columns of all."""
     if isinstance(given, (list, tuple)) and not given:
         raise ValueError("expected given to hold at least one array, got none")
-    several = (
-        isinstance(given, (list, tuple))
-        and len(given) != n
-        and all(hasattr(part, "shape") and len(part) == n for part in given)
-    )
-    if not several:
+    if not _is_several(given, n):
         return column_axis(read_side(given, "given", discrete))
     if not isinstance(discrete, (bool, str)):
         raise ValueError(
