@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
 
 from torchmist.independence import conditional_independence_test, sorted_given
-from torchmist.permutation_tests.kernel_residuals import Left, Smoother, agreement, features, near
+from torchmist.permutation_tests.kernel_residuals import (
+    WIDE,
+    Left,
+    Smoother,
+    agreement,
+    features,
+    near,
+)
 from torchmist.permutation_tests.permutations import shuffled
 from torchmist.permutation_tests.residual_products import OrderedProducts, SignedProducts
 from torchmist.permutation_tests.residual_test import ResidualCache, residual_p_value
@@ -262,3 +271,62 @@ def test_more_rows_than_a_block_are_tested_given_a_number() -> None:
 def test_a_constant_side_is_independent_given_anything() -> None:
     y, z = np.random.default_rng(0).normal(size=(2, 60))
     assert _p_value(np.zeros(60), y, z, draws=19) == 1.0
+
+
+def test_a_line_is_seen_beside_forty_numbers_that_explain_nothing() -> None:
+    rng = np.random.default_rng(0)
+    c, e, f = rng.normal(size=(3, 300))
+    assert _p_value(c + 0.5 * e, c + 0.5 * f, rng.normal(size=(300, 40))) == 0.01
+
+
+@pytest.mark.parametrize("law", ["nothing", "a line", "a curve"])
+def test_the_level_holds_given_forty_numbers(law: str) -> None:
+    found = []
+    for seed in range(16):
+        rng = np.random.default_rng(seed)
+        sides, given = rng.normal(size=(2, 300)), rng.normal(size=(300, 40))
+        cause = {"nothing": 0, "a line": given[:, 0], "a curve": np.cos(1.7 * given[:, 0])}[law]
+        found.append(_p_value(*(sides + cause), given, draws=19))
+    assert sum(p <= 0.05 for p in found) <= 4  # 0.8 expected, standard deviation 0.9
+    assert 0.3 < np.mean(found) < 0.75
+
+
+@pytest.mark.parametrize("kind", ["70 numbers", "1100 numbers", "one-hot", "70 columns of a side"])
+def test_conditions_and_sides_of_very_many_columns_are_tested(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, 120))
+    given = rng.normal(size=(120, 1100 if kind == "1100 numbers" else 70))
+    if kind == "one-hot":
+        given = np.eye(70)[rng.integers(0, 70, 120)]
+    elif kind == "70 columns of a side":
+        y, given = given, np.stack([x, y]).T + rng.normal(size=(120, 2))
+    assert 0.05 < _p_value(x, y, given, draws=19) <= 1
+
+
+def test_rows_are_near_in_wide_conditions_too() -> None:
+    rows = _normal(100, 80)
+    numbers = list(rows.split(1, -1))
+    square = torch.cdist(rows, rows).square()
+    few, many = near(numbers[:WIDE]), near(numbers)
+    of_few = torch.cdist(rows[:, :WIDE], rows[:, :WIDE]).square()
+    assert torch.allclose(few, (-of_few / 4.5).exp(), atol=1e-5)
+    assert torch.allclose(many, (-square / 45).exp(), atol=1e-5)
+    assert float(many.mean()) > 0.02
+
+
+def test_a_local_product_that_sees_no_two_rows_weighs_nothing() -> None:
+    x, y = (_left(_normal(40, 2, seed=s)) for s in (0, 1))
+    made = SignedProducts([x], [y], [torch.eye(40)], torch.full((1, 1), 1.3))
+    signs = torch.randint(2, (50, 1, 40), generator=torch.Generator().manual_seed(0)) * 2.0 - 1
+    order = made.products(signs)[:, 0].argsort()
+    assert bool((made.score(signs)[order].diff() > 0).all())
+
+
+@pytest.mark.parametrize("columns", [20, 21])
+def test_a_condition_of_more_columns_than_a_third_of_the_rows_is_warned_of(columns: int) -> None:
+    x, y, *given = np.random.default_rng(0).normal(size=(2 + columns, 60))
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        _p_value(x, y, np.stack(given, 1), draws=19)
+    found = [str(w.message) for w in told if "columns in 60 rows" in str(w.message)]
+    assert found == [] if columns == 20 else "given has 21 columns in 60 rows" in found[0]

@@ -22,6 +22,14 @@ them through the index alone, and few rows tell how. Sides of numbers have two m
 kernels, of what the condition leaves of the numbers themselves: what two sides share in their noise
 is plain there, where a wide condition hides it from kernels of the numbers.
 
+A condition is wide that has more than eight variables. Rows that are alike in all of them are not
+to be found, and few tell how all act together, so that its kernel has lines and the mean of the
+Gaussian kernels alone, on more landmarks. The mean leaves little to a curve in one of many numbers:
+the index takes in the numbers, four at most, whose squares or cubes go with what lines leave of a
+side, and its Gaussian kernels count in full. Functions of the numbers of a side depend on too much
+to be predicted as the numbers are: the line and the kernels of the noise are all that it gives. How
+far rows are near in a wide condition grows with the square root of how many numbers it has.
+
 Legend: ``m`` rows, ``K`` columns of a side, ``G`` variables, ``S`` kernels, ``r`` features,
 ``q`` directions of the condition.
 """
@@ -34,18 +42,23 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["Left", "Smoother", "agreement", "features", "near"]
+__all__ = ["WIDE", "Left", "Smoother", "agreement", "features", "near"]
+
+WIDE = 8
+"""Variables beyond which a condition is wide."""
 
 _WIDTHS = (1.0, 0.4)  # of the Gaussian kernels of a side whose variables have variance 1
 _SHARES = (0.77, 0.23)  # of Gaussian kernels of these widths in the kernel of a condition
 _LINE = 0.3
 _SLOPES = 3.0  # variables, beyond which lines count less in the product
-_LANDMARKS = 100
+_LANDMARKS, _PER_VARIABLE, _MOST = 100, 2, 400  # landmarks: so many, more if wide, and at most
 _GOLDEN = 0.6180339887498949
 _JITTER = 1e-6
 _CUT, _CUT_GIVEN = 2e-3, 1e-5  # least share of an eigenvalue that is kept
 _RIDGES = torch.logspace(-2, 3, 11, dtype=torch.float64, device="cpu")
-_BROAD = 1.5  # width of the kernel of rows that are near in the condition
+_INDEX = 3.0  # weight of the Gaussian kernels of an index of a wide condition
+_CURVES, _CURVED = 4, 10.0  # numbers that it takes in at most, and the least square of their score
+_BROAD = 1.5  # width of the kernel of rows that are near in a condition that is not wide
 _LEAST = 1e-9
 _FLAT = 0.05  # deviation of a prediction that is none
 
@@ -64,11 +77,17 @@ def _gaussian(rows: Tensor, others: Tensor, width: float) -> Tensor:
     return (square / (-2 * width**2)).exp()
 
 
-def _landmarks(m: int) -> Tensor:
-    """Places of at most 100 rows, spread evenly without a period."""
-    if m <= _LANDMARKS:
+def _standard(columns: Tensor) -> Tensor:
+    """Columns ``[m, k]`` centred, with mean square 1."""
+    columns = columns - columns.mean(0)
+    return columns / columns.square().mean(0).sqrt().clamp(min=_FLAT)
+
+
+def _landmarks(m: int, count: int = _LANDMARKS) -> Tensor:
+    """Places of at most ``count`` rows, spread evenly without a period."""
+    if m <= count:
         return torch.arange(m, device="cpu")
-    places = torch.arange(_LANDMARKS, dtype=torch.float64, device="cpu") * _GOLDEN % 1 * m
+    places = torch.arange(count, dtype=torch.float64, device="cpu") * _GOLDEN % 1 * m
     kept: Tensor = places.long().unique()
     return kept
 
@@ -120,7 +139,8 @@ def near(groups: Sequence[Tensor]) -> Tensor:
     )
     if numbers:
         rows = torch.cat(numbers, -1).double()
-        kernel = _gaussian(rows, rows, _BROAD).float()
+        width = _BROAD * max(1.0, len(numbers) / WIDE) ** 0.5
+        kernel = _gaussian(rows, rows, width).float()
     for group in groups:
         if group.shape[1] > 1:
             code = group.argmax(1)
@@ -138,21 +158,27 @@ class Smoother:
 
     def __init__(self, groups: Sequence[Tensor], index: Sequence[Tensor] = ()) -> None:
         self._groups = tuple(groups)
+        self.wide = len(self._groups) > WIDE
         rows = [group.double() for group in (*groups, *index)]
-        places = _landmarks(len(rows[0])).to(rows[0].device)
+        more = _PER_VARIABLE * len(self._groups) if self.wide else 0
+        count = min(_LANDMARKS + more, _MOST)
+        places = _landmarks(len(rows[0]), count).to(rows[0].device)
         alone = rows[0].new_zeros(len(rows[0]), len(places))
         product, lines = torch.ones_like(alone), torch.zeros_like(alone)
         slope = min(1.0, _SLOPES / len(self._groups))
         for place, group in enumerate(rows):
+            own = place < len(self._groups)
             marks = group[places]
             pairs = zip(_SHARES, _WIDTHS)
             kernel = torch.stack([s * _gaussian(group, marks, width) for s, width in pairs]).sum(0)
             line = _LINE * group @ marks.mT
-            alone = alone + kernel / len(rows) + line
-            if place < len(self._groups):
+            alone = alone + line + (kernel / len(rows) if own or not self.wide else _INDEX * kernel)
+            if own and not self.wide:
                 product, lines = product * (1 + kernel + slope * line), lines + slope * line
-        kernel = alone + (product - 1 - lines) / (2 ** len(rows) - 1)
-        self.vectors, self._values = _factor(kernel, places, _CUT_GIVEN)
+        if not self.wide:
+            share = 0.5 ** len(rows)
+            alone = alone + (product - 1 - lines) * (share / (1 - share))
+        self.vectors, self._values = _factor(alone, places, _CUT_GIVEN)
 
     def left(self, kernels: Sequence[Tensor]) -> Left:
         """What is left of the features ``[m, r]`` of each kernel of a side."""
@@ -183,7 +209,25 @@ class Smoother:
             size = found.square().mean(0).sum().sqrt()
             if size > _FLAT:
                 index.append(found / size)
+        if self.wide:
+            index += self._curves(side)
         return Smoother(self._groups, index) if index else self
+
+    def _curves(self, side: Sequence[Tensor]) -> list[Tensor]:
+        """The numbers ``[m, 1]`` of the condition whose squares or cubes go most with what this
+        leaves of the variables of a side."""
+        numbers = [group.double() for group in self._groups if group.shape[1] == 1]
+        if not numbers:
+            return []
+        z = torch.cat(numbers, -1)
+        best = z.new_zeros(len(numbers))
+        shapes = [_standard(shape) for shape in (z.square(), z**3 - 3 * z)]
+        for group in side:
+            left = _standard(group.double() - self.predicted(group))
+            scores = [(shape.mT @ left).square() / len(z) for shape in shapes]
+            best = torch.maximum(best, sum(scores, torch.zeros_like(scores[0])).amax(1))
+        order = best.argsort(descending=True)[:_CURVES].tolist()
+        return [numbers[k] for k in order if float(best[k]) > _CURVED]
 
     def noise(self, side: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Features of the Gaussian kernels of what this leaves of the numbers of a side."""

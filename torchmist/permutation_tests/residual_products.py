@@ -8,7 +8,8 @@ in the condition,
           T'_{st} = \sum_{ij} e_i e_j k_{ij} \langle \phi_{is}, \phi_{js} \rangle
           \langle \psi_{it}, \psi_{jt} \rangle.
 
-The second sees dependence whose sign changes with the condition. Kernels of the noise of a side
+The second sees dependence whose sign changes with the condition, and weighs nothing where no two
+rows are near: it is the same under all signs then. Kernels of the noise of a side
 meet those of the noise of the other and its line. For the data, :math:`e_i = 1`. Where both sides
 are independent given the condition every summand has mean 0 and random signs :math:`e_i` give the
 law of the sums (the wild bootstrap, Wu 1986); given labels alone, orders within the classes give it
@@ -33,6 +34,7 @@ _SMOOTH = 2  # the first kernels, whose products are also compared locally
 _LOCAL = 0.5  # weight of these
 _RAW = 3  # kernels of a side itself; those of its noise meet each other and lines
 _TIED = 1e-12
+_BLIND = 1e-6  # variance, as a share of the squared mean, that rounding may make
 
 
 def _pairs(x: Left, y: Left, local: bool = True) -> list[tuple[int, int, bool]]:
@@ -86,8 +88,11 @@ class SignedProducts:
             self._mean += diagonal.sum(-1)
             square = torch.linalg.vector_norm(matrices, dim=(-2, -1)).double().square()
             self._variance += 2 * (square - diagonal.square().sum(-1))
+        local = torch.tensor([k for count in counts for k in range(count)], device=device) > 0
+        blind = local & (self._variance <= _BLIND * self._mean.square())
+        self._log_weight = self._log_weight.masked_fill(blind, -torch.inf)
         self._mean.clamp_(min=_TIED)
-        self._variance.clamp_(min=_TIED**2)
+        self._variance = torch.where(blind, 1.0, self._variance).clamp(min=_TIED**2)
 
     def _matrices(self, block: int) -> Tensor:
         """Products of the kernels of a block, ``[C, m, m]``."""

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from torchmist.checks import warn_once
 from torchmist.permutation_tests.kernel_dependence import MOST, block_sizes, score_groups
 from torchmist.permutation_tests.kernel_residuals import Left, Smoother, agreement, features, near
 from torchmist.permutation_tests.permutations import sequential_p_value, shuffled
@@ -27,6 +28,7 @@ __all__ = ["ResidualCache", "residual_p_value"]
 
 _PILOT, _CHUNK = 40, 40
 _ENTRIES, _WIDE = 2**25, 128  # numbers that a cache holds at most, and of a row in one part of it
+_ROWS_PER_COLUMN = 3  # of a condition, fewer of which bring a warning
 Kept = TypeVar("Kept")
 
 
@@ -56,7 +58,8 @@ class ResidualCache:
         if len(given) > 1:
             smoother = smoother.with_index(side)
         if all(v.shape[1] == 1 for v in side) and any(v.shape[1] == 1 for v in given):
-            phi = (*phi, *smoother.noise(side))
+            own = phi[:1] if smoother.wide else phi
+            phi = (*own, *smoother.noise(side))
         return smoother.left(phi)
 
     def smoother(self, given: Sequence[Tensor]) -> Smoother:
@@ -112,6 +115,7 @@ def residual_p_value(
         draw = partial(shuffled, classes, generator=generator)
         score = OrderedProducts(left[0], left[1], classes, draw(count=_PILOT)).score
     else:
+        _warn_of_few_rows(third[0])
         draw = partial(_signs, rows, generator)
         factors = [agreement(*pair) for pair in zip(*left)]
         local = [near(z) for z in third]
@@ -119,6 +123,18 @@ def residual_p_value(
     return sequential_p_value(
         float(score(None)), lambda count: score(draw(count=count)), permutations, stop, _CHUNK
     )
+
+
+def _warn_of_few_rows(given: Sequence[Tensor]) -> None:
+    """Warn where variables ``[m, k]`` of a condition have more columns than a third of the rows."""
+    rows, columns = len(given[0]), sum(group.shape[1] for group in given)
+    if _ROWS_PER_COLUMN * columns > rows:
+        warn_once(
+            f"torchmist: given has {columns} columns in {rows} rows that are tested at once: what "
+            f"they do to x and y can hardly be told from so few, and where they act on both, p may "
+            f"be small for that alone; leave out columns that do not act on both, or bring "
+            f"{_ROWS_PER_COLUMN} rows for each"
+        )
 
 
 def _signs(rows: Tensor, generator: torch.Generator, count: int) -> Tensor:
