@@ -299,7 +299,8 @@ def test_conditions_and_sides_of_very_many_columns_are_tested(kind: str) -> None
     if kind == "one-hot":
         given = np.eye(70)[rng.integers(0, 70, 120)]
     elif kind == "70 columns of a side":
-        y, given = given, np.stack([x, y]).T + rng.normal(size=(120, 2))
+        given = rng.normal(size=(120, 2))
+        y = given[:, :1] + rng.normal(size=(120, 70))
     assert 0.05 < _p_value(x, y, given, draws=19) <= 1
 
 
@@ -316,7 +317,8 @@ def test_rows_are_near_in_wide_conditions_too() -> None:
 
 def test_a_local_product_that_sees_no_two_rows_weighs_nothing() -> None:
     x, y = (_left(_normal(40, 2, seed=s)) for s in (0, 1))
-    made = SignedProducts([x], [y], [torch.eye(40)], torch.full((1, 1), 1.3))
+    hardly = torch.eye(40) + 1e-5 * _normal(40, 40, seed=5).square()
+    made = SignedProducts([x], [y], [hardly], torch.full((1, 1), 1.3))
     signs = torch.randint(2, (50, 1, 40), generator=torch.Generator().manual_seed(0)) * 2.0 - 1
     order = made.products(signs)[:, 0].argsort()
     assert bool((made.score(signs)[order].diff() > 0).all())
