@@ -11,6 +11,8 @@ Legend: ``B`` datasets, ``N`` samples, ``d`` columns of one side, ``K`` one-hot 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -25,7 +27,7 @@ from torchmist.samples.column_kinds import (
     joint_codes,
 )
 from torchmist.samples.sample import Sample
-from torchmist.samples.unordered import are_codes
+from torchmist.samples.unordered import codes_among
 
 __all__ = ["network_columns", "network_sample"]
 
@@ -105,19 +107,17 @@ def _few_columns(sorted_: Sorted, columns: list[int], other: Sorted) -> list[Ten
     """One-hot columns of those numbers of few values that are codes beside the ``other`` side, or
     of all of them where these are at most 8; at most 64, or none. They stand beside the numbers."""
     values = sorted_.values
-    codes = [values[..., k].unique(return_inverse=True)[1] for k in columns]
-    if _count(codes) > _ANYWAY:
+    codes = {k: values[..., k].unique(return_inverse=True)[1] for k in columns}
+    if _count(codes.values()) > _ANYWAY:
         numbers = [k for k, label in enumerate(sorted_.label) if not label]
-        targets = _targets(other)
-        beside = [values[..., [j for j in numbers if j != k]] for k in columns]
-        codes = [code for code, rest in zip(codes, beside) if are_codes(code, rest, targets)]
-    codes = [_frequent(code) for code in codes]
-    if _count(codes) > CLASSES:
+        columns = codes_among(values, columns, numbers, _targets(other))
+    frequent = [_frequent(codes[k]) for k in columns]
+    if _count(frequent) > CLASSES:
         return []
-    return [_one_hot(code, values) for code in codes if _count([code]) > 2]
+    return [_one_hot(code, values) for code in frequent if _count([code]) > 2]
 
 
-def _count(codes: list[Tensor]) -> int:
+def _count(codes: Iterable[Tensor]) -> int:
     """How many values all ``codes`` ``[B, N]`` have."""
     return sum(int(code.max()) + 1 for code in codes)
 

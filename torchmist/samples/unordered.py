@@ -25,7 +25,7 @@ from torch.nn import functional as F
 
 from torchmist.copula import normal_scores
 
-__all__ = ["are_codes"]
+__all__ = ["codes_among"]
 
 _POWERS = 3  # of the scores of a column, which its order may follow
 _SURE = 4.0  # deviations beyond chance, of one target
@@ -36,32 +36,45 @@ _ROWS = 20_000  # most rows to see it from
 _TINY = 1e-6  # of a variance of 1
 
 
-def are_codes(codes: Tensor, beside: Tensor, other: Tensor) -> bool:
-    """Whether the other side goes with the values of a column in a way that their order hides.
+def codes_among(values: Tensor, few: list[int], numbers: list[int], other: Tensor) -> list[int]:
+    """Those of some columns that are codes beside the other side.
 
     Args:
-        codes: places of the values in their order, from 0, ``[B, N]``.
-        beside: the columns beside it on its own side, ``[B, N, d]``, ``d`` may be 0.
+        values: a side ``[B, N, d]``.
+        few: its columns of few values.
+        numbers: its columns that are no labels, those among them.
         other: the columns of the other side ``[B, N, d]``, labels as one-hot columns.
     """
-    codes, beside, other = codes[:, :_ROWS], beside[:, :_ROWS], other[:, :_ROWS]
+    values, other = values[:, :_ROWS], normal_scores(other[:, :_ROWS])
+    scores = normal_scores(values)
+    found = []
+    for k in few:
+        codes = values[..., k].unique(return_inverse=True)[1]
+        beside = scores[..., [j for j in numbers if j != k]]
+        if _hides(codes, scores[..., k], _targets(beside, other)):
+            found.append(k)
+    return found
+
+
+def _hides(codes: Tensor, scores: Tensor, parts: Iterator[Tensor]) -> bool:
+    """Whether some target ``[B, N, T]`` in ``parts`` goes with ``codes`` ``[B, N]`` in a way that
+    their ``scores`` ``[B, N]`` hide."""
     group = F.one_hot(codes).double()
     group = group[..., group.sum((0, 1)) >= _LEAST * len(codes)]
     values = group.shape[-1]
-    free = len(codes) * (values - 1 - min(_POWERS, values - 2))
     if values < 3:
         return False
-    order = _powers(codes, min(_POWERS, values - 2))
-    rows = group.sum(-1, keepdim=True)
-    for targets in _targets(beside, other):
+    powers = min(_POWERS, values - 2)
+    order = torch.stack([scores.double() ** p for p in range(powers + 1)], -1)
+    rows, free = group.sum(-1, keepdim=True), len(codes) * (values - 1 - powers)
+    for targets in parts:
         t = _standard(targets) * rows
-        left = t - order @ torch.linalg.lstsq(order * rows, t).solution
+        left = t - rows * (order @ torch.linalg.lstsq(order * rows, t).solution)
         square, noise = _between(group, left)
         sure = _deviations((square / noise).sum((0, 1)), free)
-        chance = math.sqrt(2 * math.log(t.shape[-1]))
         told, _ = _between(group, t)
         more = (square - noise).sum((0, 1)) > _SHARE * told.sum((0, 1))
-        if bool((more & (sure > _SURE + chance)).any()):
+        if bool((more & (sure > _SURE + math.sqrt(2 * math.log(t.shape[-1])))).any()):
             return True
     return False
 
@@ -79,13 +92,12 @@ def _between(group: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _targets(beside: Tensor, other: Tensor) -> Iterator[Tensor]:
-    """What may go with a code, ``[B, N, T]`` in parts."""
-    scores = normal_scores(other)
-    yield scores
-    yield scores.square()
+    """What may go with a code, ``[B, N, T]`` in parts, from normal scores of the columns ``beside``
+    it and of the ``other`` side."""
+    yield other
+    yield other.square()
     if 0 < beside.shape[-1] * other.shape[-1] <= _MOST:
-        products = normal_scores(beside)[..., None] * scores[..., None, :]
-        yield products.flatten(2)
+        yield (beside[..., None] * other[..., None, :]).flatten(2)
 
 
 def _standard(columns: Tensor) -> Tensor:
@@ -94,12 +106,6 @@ def _standard(columns: Tensor) -> Tensor:
     variance = centred.square().mean(1, keepdim=True)
     out: Tensor = centred * (variance > _TINY) * variance.clamp(min=_TINY).rsqrt()
     return out.double()
-
-
-def _powers(codes: Tensor, most: int) -> Tensor:
-    """Powers of the scores of ``codes`` ``[B, N]``, the constant first, ``[B, N, p + 1]``."""
-    scores = normal_scores(codes[..., None].float()).double()
-    return torch.cat([scores**p for p in range(most + 1)], -1)
 
 
 def _deviations(square: Tensor, free: int) -> Tensor:
