@@ -108,7 +108,7 @@ def draw_tables(count: int, seed: int) -> Draws:
         posterior = table_posterior(counts)
         truth = float(table_mi(torch.from_numpy(table)))
         misfit = prior_misfit(counts, posterior.alpha)
-        each = posterior.alpha / math.prod(counts.classes)
+        each = posterior.per_cell(counts)
         rows.append((law, n, truth, counts.singletons / n, misfit, each, posterior.most))
         quantiles.append(posterior.quantiles(torch.cat([_LEVELS, _MEDIAN])))
     columns = ["law", "n", "truth", "alone", "misfit", "concentration", "most"]

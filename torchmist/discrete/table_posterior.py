@@ -12,6 +12,12 @@ likelihood of the counts), beside exact independence: a sparse table is shrunk t
 as far as its repeated pairs do not speak against it. Nemenman, Shafee and Bialek (2002) average
 entropies over concentrations in this way.
 
+Beside these stand tables of which most cells are near independence or empty
+(``torchmist.discrete.sparse_prior``), or empty wherever nothing opened them
+(``torchmist.discrete.open_cells``), and functions of labels (``torchmist.discrete.code_prior``):
+pseudocounts in cells that a code never uses would cost a copy far more than the truth is from what
+was counted.
+
 Given :math:`\alpha` the mean is exact (Hutter 2001, equation 4),
 
 .. math:: E[I] = \psi(A+1) + \tfrac1A \Big[\sum_{ij} a_{ij}\psi(a_{ij}+1)
@@ -30,12 +36,17 @@ Legend: ``G`` groups of cells seen, ``M`` components of the mixture, ``Q`` quant
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from torchmist.discrete.code_prior import fit_codes
 from torchmist.discrete.contingency import Table, group_totals
+from torchmist.discrete.open_cells import fit_openings
 from torchmist.discrete.sparse_prior import fit_ratios
 from torchmist.discrete.table_stretch import (
     drawn_in,
@@ -56,6 +67,10 @@ _INDEPENDENT = 0.02  # prior weight of exact independence
 _TOP = 1.5  # concentrations up to this many times the samples or cells are equally likely,
 _TAIL = 300.0  # larger ones, up to this factor, less in proportion (as is the MI they expect)
 _RATIOS = 0.03  # prior weight of the models of ``torchmist.discrete.sparse_prior``
+_OPEN = 0.003  # prior weight of those of ``torchmist.discrete.open_cells``
+_CODES = (
+    1e-5  # prior weight of those of ``torchmist.discrete.code_prior``: one repeated pair shows none
+)
 _STEPS = 60  # of the bisection for a quantile
 _MEDIAN = torch.tensor([0.5], dtype=torch.float64, device="cpu")
 
@@ -65,8 +80,10 @@ class Posterior:
     """A mixture of gamma laws of the mutual information, and an atom at 0.
 
     ``weights`` ``[M]`` and ``moments`` ``[M, 2]`` (mean and variance) of the laws; ``spike``: the
-    weight of the atom; ``most``: the entropy of the fewest classes in equal shares; ``alpha``: the
-    geometric mean of the concentration around a uniform base.
+    weight of the atom; ``most``: the entropy of the fewest classes, with those that may not have
+    been seen, in equal shares; ``alpha``: the
+    geometric mean of the concentration around a uniform base; ``patterned``: the weight of codes
+    and of open cells.
     """
 
     weights: Tensor
@@ -74,11 +91,16 @@ class Posterior:
     spike: float
     most: float
     alpha: float
+    patterned: float
 
     def quantiles(self, levels: Tensor) -> Tensor:
         """Quantiles ``[Q]`` at ``levels``, in nats, not stretched."""
         found = _mixture_quantiles(self.weights, self.moments, self.spike, levels.double())
         return found.clamp(max=self.most)
+
+    def per_cell(self, table: Table) -> float:
+        """The concentration per cell, as far as no code or open cells explain the table."""
+        return self.alpha / math.prod(table.classes) * (1 - self.patterned)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +116,14 @@ class _Base:
     row: Tensor
     column: Tensor
     fit: float
+
+
+class _Family(NamedTuple):
+    """Models ``[M, ...]``: log of prior weight times likelihood, and the ``moments`` of some."""
+
+    logs: Tensor
+    models: Tensor
+    moments: Callable[[list[int]], Tensor]
 
 
 def table_quantiles(table: Table, levels: Tensor) -> Tensor:
@@ -115,8 +145,8 @@ def table_quantiles(table: Table, levels: Tensor) -> Tensor:
     found, alone = posterior.quantiles(asked)[place], table.singletons / table.n
     wide = stretched(found[:-1], found[-1], *stretch_of(alone)).clamp(0, posterior.most)
     wanted, even = wide.split([len(levels), len(even)])
-    misfit, cells = prior_misfit(table, posterior.alpha), math.prod(table.classes)
-    power = power_of(alone, misfit, posterior.alpha / cells)
+    misfit = prior_misfit(table, posterior.alpha)
+    power = power_of(alone, misfit, posterior.per_cell(table))
     return drawn_in(wanted, even, power).clamp(max=posterior.most).to(levels)
 
 
@@ -165,13 +195,31 @@ def _evidence(table: Table, base: _Base, alpha: Tensor) -> Tensor:
     return (cells * table.times).sum(-1) + whole + base.fit
 
 
-def _independent_evidence(table: Table) -> float:
-    """Log likelihood of the counts under independence, both sides fitted."""
-    out = 0.0
-    for side in (table.rows, table.columns):
-        value, times = side.unbind(-1)
-        out += float((times * torch.xlogy(value, value / table.n)).sum()) + _fit(side)
-    return out
+def _told(totals: Tensor) -> float:
+    """Log likelihood of a side's counts for the shares that were seen."""
+    value, times = totals.unbind(-1)
+    return float((times * torch.xlogy(value, value / (value * times).sum())).sum())
+
+
+def _families(table: Table) -> list[_Family]:
+    """Dirichlet laws around each base, frequent pairs, codes and open cells: their models."""
+    bases, ratios, codes = _bases(table), fit_ratios(table), fit_codes(table)
+    told = sum(_told(side) for side in (table.rows, table.columns))
+    fits = _fit(table.rows) + _fit(table.columns)
+    openings = fit_openings(table, fits)
+    out = []
+    plain = math.log((1 - _INDEPENDENT - _RATIOS - _OPEN - _CODES) / len(bases))
+    for base in bases:
+        alphas, logs = _concentrations(table, base)
+        out.append(_Family(logs + plain, alphas, partial(_plain_moments, table, base, alphas)))
+    mixed = told + fits + math.log(_RATIOS / max(1, len(ratios.log_ratio)))
+    classes = torch.stack([codes.classes, codes.concentration], -1)
+    return [
+        *out,
+        _Family(ratios.log_ratio + mixed, ratios.models, ratios.moments),
+        _Family(codes.log_ratio + told + fits + math.log(_CODES), classes, codes.moments),
+        _Family(openings.log_weight + told + math.log(_OPEN), openings.models, openings.moments),
+    ]
 
 
 def _concentrations(table: Table, base: _Base) -> tuple[Tensor, Tensor]:
@@ -193,35 +241,42 @@ def _concentrations(table: Table, base: _Base) -> tuple[Tensor, Tensor]:
 
 def table_posterior(table: Table) -> Posterior:
     """The posterior of a table of at least two classes on each side, as it is."""
-    bases, ratios = _bases(table), fit_ratios(table)
-    grids = [_concentrations(table, base) for base in bases]
-    independent = _independent_evidence(table)
-    plain = math.log((1 - _INDEPENDENT - _RATIOS) / len(bases))
-    mixed = math.log(_RATIOS / max(1, len(ratios.log_ratio)))
-    logs = torch.cat(
-        [
-            *(logs + plain for _, logs in grids),
-            ratios.log_ratio + independent + mixed,
-            torch.tensor([independent + math.log(_INDEPENDENT)], dtype=torch.float64, device="cpu"),
-        ]
-    )
-    weights = logs.softmax(0)
-    keep = (weights[:-1] > _NEGLIGIBLE * weights.max()).nonzero().flatten().tolist()
-    plain_ones = [k for k in keep if k < len(bases) * _GRID]
-    moments = [
-        _moments(table, bases[k // _GRID], float(grids[k // _GRID][0][k % _GRID]))
-        for k in plain_ones
-    ]
-    sparse_ones = [k - len(bases) * _GRID for k in keep[len(plain_ones) :]]
-    kept = weights[[*keep, -1]] / weights[[*keep, -1]].sum()
-    alphas, logs = grids[-1]
+    families = _families(table)
+    independent = sum(_told(side) + _fit(side) for side in (table.rows, table.columns))
+    alone = families[0].logs.new_tensor([independent + math.log(_INDEPENDENT)])
+    weights = torch.cat([*(family.logs for family in families), alone]).softmax(0)
+    sizes = [len(family.logs) for family in families]
+    keep = weights[:-1] > _NEGLIGIBLE * weights.max()
+    chosen = [some.nonzero().flatten().tolist() for some in keep.split(sizes)]
+    kept = torch.cat([weights[:-1][keep], weights[-1:]])
+    kept = kept / kept.sum()
+    codes = families[-2].models[chosen[-2]]  # which may have more classes than were seen
+    most = max(_most_classes(table), *codes[:, 0].tolist(), 1.0)
+    uniform = families[3]
     return Posterior(
         kept[:-1],
-        torch.cat([logs.new_tensor(moments).reshape(-1, 2), ratios.moments(sparse_ones)]),
+        torch.cat([family.moments(some) for family, some in zip(families, chosen)]),
         float(kept[-1]),
-        math.log(min(table.classes)),
-        math.exp(float((logs.softmax(0) * alphas.log()).sum())),
+        math.log(most),
+        math.exp(float((uniform.logs.softmax(0) * uniform.models.log()).sum())),
+        float(weights[sum(sizes[:-2]) : -1].sum()),
     )
+
+
+def _most_classes(table: Table) -> float:
+    """Classes of the side that has fewer, with those that were not seen (Chao 1984)."""
+    out = []
+    for side in (table.rows, table.columns):
+        value, times = side.unbind(-1)
+        once, twice = (float(times[value == k].sum()) for k in (1, 2))
+        out.append(float(times.sum()) + once * (once - 1) / (2 * (twice + 1)))
+    return min(out)
+
+
+def _plain_moments(table: Table, base: _Base, alphas: Tensor, chosen: list[int]) -> Tensor:
+    """Mean and variance of I given the base and each of the ``chosen`` concentrations."""
+    found = [_moments(table, base, float(alphas[k])) for k in chosen]
+    return alphas.new_tensor(found).reshape(-1, 2)
 
 
 def _moments(table: Table, base: _Base, alpha: float) -> tuple[float, float]:

@@ -24,7 +24,8 @@ towards their mean m by a power,
           \gamma = 1 - \Big(0.2 + 0.7\, \frac{s}{s + 0.04}\Big)
           \frac{1}{1 + 4 D^2}\, \frac{a}{a + 0.1},
 
-which keeps the mean and quantiles of 0. Here a is :math:`\alpha` per cell: where few cells hold
+which keeps the mean and quantiles of 0. Here a is :math:`\alpha` per cell, times the posterior
+weight of all models but those of codes and open cells: where few cells hold
 most rows, as in tables of copies and mistakes, even small ones that look like this law seldom are
 of it. The constants (``Stretch``) were chosen on tables of nine
 laws (``training.table_widths``).
