@@ -41,7 +41,7 @@ from torchmist.models.repeated_variates import REPEATED_COUNT, repeated_informat
 from torchmist.models.settled_neighbours import SETTLED_COUNT, settled_information
 from torchmist.models.small_directions import has_small_directions
 from torchmist.models.turned_axes import EXCLUDE, turned
-from torchmist.models.variates import VARIATE_COUNT, variate_opinions, variates
+from torchmist.models.variates import SUMS, VARIATE_COUNT, variate_opinions, variates
 from torchmist.numerics.vmapped import vmapped
 from torchmist.quantile_head import OFFSET, quantile_levels
 
@@ -107,15 +107,18 @@ class DuoMIST(QuantileNetwork):
     ) -> Tensor:
         """``quantiles`` ``[B, Q]``, or those of the same sides along their principal axes where
         these have ``small`` ``[B]`` directions and surely share more: where all but the least of
-        these quantiles lie above the mean of those."""
+        these quantiles lie above the mean of those, and so does what neighbours or bounds say of
+        functions along the axes, on rows that these were not fitted to."""
         place = (small[0] | small[1]).nonzero()[:, 0]
         shown = None if mask is None else mask[place]
         a, b = (
             torch.where(some[place, None, None], turned(side[place], shown).to(side), side[place])
             for side, some in zip((x, y), small)
         )
-        found, before = self.arbiter(self._seen(a, b, shown, whole=False)), quantiles[place]
-        more = found[:, 1] > before.mean(-1)
+        evidence, before = self._seen(a, b, shown, whole=False), quantiles[place]
+        found, middle = self.arbiter(evidence), before.mean(-1)
+        borne = evidence.variates[:, : -len(SUMS)].amax(-1)
+        more = (found[:, 1] > middle) & (borne > middle)
         return quantiles.index_put((place,), torch.where(more[:, None], found, before))
 
     def _less_chance(
