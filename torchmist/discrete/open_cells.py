@@ -29,7 +29,14 @@ import torch
 from torch import Tensor
 
 from torchmist.discrete.contingency import Table
-from torchmist.discrete.table_cells import Cells, Part, log_evidence, rate_moments, table_cells
+from torchmist.discrete.table_cells import (
+    Cells,
+    Part,
+    log_evidence,
+    moments_in_parts,
+    rate_moments,
+    table_cells,
+)
 
 __all__ = ["Openings", "fit_openings"]
 
@@ -40,8 +47,6 @@ _EVEN = 1e4  # shape of rates that hardly differ
 _STEPS = (0.7, 0.8, 0.0, 1.2)  # in the first refinement, of a model as in ``Openings``
 _ROUNDS = 5
 _WIDER = 2.0  # times the variance: weights of open cells of other laws are less alike
-_AT_ONCE = 200_000  # moments of models x groups
-_NO_MOMENTS = torch.zeros(0, 2, dtype=torch.float64, device="cpu")
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,9 +64,7 @@ class Openings:
 
     def moments(self, chosen: list[int]) -> Tensor:
         """Mean (nats) and variance (nats^2) of I under the ``chosen`` models, ``[M, 2]``."""
-        size = max(1, _AT_ONCE // max(len(c.count) for c in self.cells))
-        parts = self.models[chosen].split(size)
-        return torch.cat([self._moments(part) for part in parts if len(part)] or [_NO_MOMENTS])
+        return moments_in_parts(self.cells, self.models[chosen], self._moments)
 
     def _moments(self, models: Tensor) -> Tensor:
         rates = [rate_moments(c, _components(self.table, c, models)) for c in self.cells]

@@ -27,7 +27,14 @@ import torch
 from torch import Tensor
 
 from torchmist.discrete.contingency import Table
-from torchmist.discrete.table_cells import Cells, Part, log_evidence, rate_moments, table_cells
+from torchmist.discrete.table_cells import (
+    Cells,
+    Part,
+    log_evidence,
+    moments_in_parts,
+    rate_moments,
+    table_cells,
+)
 
 __all__ = ["Ratios", "fit_ratios"]
 
@@ -38,8 +45,6 @@ _STEPS = (1.0, 0.7, 1.0, 1.0)  # of log epsilon, logit w and log shapes in the f
 _ROUNDS = 4
 _LEAST = 2.0  # the frequent pairs are at least this much more frequent than by chance
 _CLOSED = 0.99  # share of the frequent pairs of models of which most others are empty
-_AT_ONCE = 200_000  # moments of models x groups
-_NO_MOMENTS = torch.zeros(0, 2, dtype=torch.float64, device="cpu")
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,9 +62,7 @@ class Ratios:
 
     def moments(self, chosen: list[int]) -> Tensor:
         """Mean (nats) and variance (nats^2) of I under the ``chosen`` models, ``[M, 2]``."""
-        size = max(1, _AT_ONCE // max(len(c.count) for c in self.cells))
-        parts = self.models[chosen].split(size)
-        return torch.cat([self._moments(part) for part in parts if len(part)] or [_NO_MOMENTS])
+        return moments_in_parts(self.cells, self.models[chosen], self._moments)
 
     def _moments(self, models: Tensor) -> Tensor:
         sums = torch.stack(

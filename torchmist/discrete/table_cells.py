@@ -18,9 +18,10 @@ from torch import Tensor
 
 from torchmist.discrete.contingency import Table, group_totals
 
-__all__ = ["Cells", "Part", "log_evidence", "rate_moments", "table_cells"]
+__all__ = ["Cells", "Part", "log_evidence", "moments_in_parts", "rate_moments", "table_cells"]
 
 _ELEMENTS = 2_000_000  # of models x groups at once
+_MOMENTS = 200_000  # and where moments of each are asked
 _TINY = 1e-200  # scale of a rate that is 0
 
 Part = tuple[Tensor, Tensor, Tensor]  # log weight, shape and mean of theta, [M, 1] or [M, G]
@@ -82,6 +83,15 @@ def _log_likelihoods(cells: Cells, parts: tuple[Part, ...]) -> list[Tensor]:
             value = value + n * (mean / shape).log() + torch.lgamma(n + shape) - torch.lgamma(shape)
         out.append(value)
     return out
+
+
+def moments_in_parts(
+    cells: tuple[Cells, ...], models: Tensor, moments: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """What ``moments`` gives of few ``models`` at a time, ``[M, 2]`` of all."""
+    size = max(1, _MOMENTS // max(len(group.count) for group in cells))
+    found = [moments(part) for part in models.split(size) if len(part)]
+    return torch.cat(found) if found else models.new_zeros(0, 2)
 
 
 def rate_moments(cells: Cells, parts: tuple[Part, ...]) -> Tensor:

@@ -68,9 +68,7 @@ _TOP = 1.5  # concentrations up to this many times the samples or cells are equa
 _TAIL = 300.0  # larger ones, up to this factor, less in proportion (as is the MI they expect)
 _RATIOS = 0.03  # prior weight of the models of ``torchmist.discrete.sparse_prior``
 _OPEN = 0.003  # prior weight of those of ``torchmist.discrete.open_cells``
-_CODES = (
-    1e-5  # prior weight of those of ``torchmist.discrete.code_prior``: one repeated pair shows none
-)
+_CODES = 1e-5  # and of ``torchmist.discrete.code_prior``, of which one repeated pair shows none
 _STEPS = 60  # of the bisection for a quantile
 _MEDIAN = torch.tensor([0.5], dtype=torch.float64, device="cpu")
 
@@ -81,9 +79,8 @@ class Posterior:
 
     ``weights`` ``[M]`` and ``moments`` ``[M, 2]`` (mean and variance) of the laws; ``spike``: the
     weight of the atom; ``most``: the entropy of the fewest classes, with those that may not have
-    been seen, in equal shares; ``alpha``: the
-    geometric mean of the concentration around a uniform base; ``patterned``: the weight of codes
-    and of open cells.
+    been seen, in equal shares; ``alpha``: the geometric mean of the concentration around a uniform
+    base; ``patterned``: the weight of codes and of open cells.
     """
 
     weights: Tensor
@@ -250,9 +247,10 @@ def table_posterior(table: Table) -> Posterior:
     chosen = [some.nonzero().flatten().tolist() for some in keep.split(sizes)]
     kept = torch.cat([weights[:-1][keep], weights[-1:]])
     kept = kept / kept.sum()
-    codes = families[-2].models[chosen[-2]]  # which may have more classes than were seen
-    most = max(_most_classes(table), *codes[:, 0].tolist(), 1.0)
-    uniform = families[3]
+    *plain, _, codes, _ = families
+    named = codes.models[chosen[-2], 0].tolist()  # classes, which may be more than were seen
+    most = max(_most_classes(table), *named, 1.0)
+    uniform = plain[-1]
     return Posterior(
         kept[:-1],
         torch.cat([family.moments(some) for family, some in zip(families, chosen)]),

@@ -26,9 +26,7 @@ OTHERS = 4
 """Numbers of :func:`what_others_say`."""
 _MARGIN, _SHARE = 0.05, 0.05  # nats, and of the answer, by which more must be said
 _USUAL = 400.0  # rows
-_PARTS = (
-    4  # of what settled neighbours say: all rows by few and by more neighbours, halves, quarters
-)
+_PARTS = 4  # of what settled neighbours say: by 3 and by 8 of all rows, of halves, of quarters
 _APART, _SEEN = 0.03, 0.6  # nats, and of what is said, by which these differ; share of an answer
 _SIZES_AND_ANSWER = 6
 _WIDTH = 64

@@ -110,7 +110,7 @@ def _few_columns(sorted_: Sorted, columns: list[int], other: Sorted) -> list[Ten
     codes = {k: values[..., k].unique(return_inverse=True)[1] for k in columns}
     if _count(codes.values()) > _ANYWAY:
         numbers = [k for k, label in enumerate(sorted_.label) if not label]
-        columns = codes_among(values, columns, numbers, _targets(other))
+        columns = codes_among(values, codes, numbers, _targets(other))
     frequent = [_frequent(codes[k]) for k in columns]
     if _count(frequent) > CLASSES:
         return []

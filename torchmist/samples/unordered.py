@@ -17,7 +17,7 @@ Legend: ``B`` datasets, ``N`` samples, ``d`` columns, ``K`` values, ``T`` target
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -36,22 +36,23 @@ _ROWS = 20_000  # most rows to see it from
 _TINY = 1e-6  # of a variance of 1
 
 
-def codes_among(values: Tensor, few: list[int], numbers: list[int], other: Tensor) -> list[int]:
+def codes_among(
+    values: Tensor, codes: Mapping[int, Tensor], numbers: list[int], other: Tensor
+) -> list[int]:
     """Those of some columns that are codes beside the other side.
 
     Args:
         values: a side ``[B, N, d]``.
-        few: its columns of few values.
+        codes: those of its columns of few values, from 0 in their order, ``[B, N]`` each.
         numbers: its columns that are no labels, those among them.
         other: the columns of the other side ``[B, N, d]``, labels as one-hot columns.
     """
     values, other = values[:, :_ROWS], normal_scores(other[:, :_ROWS])
     scores = normal_scores(values)
     found = []
-    for k in few:
-        codes = values[..., k].unique(return_inverse=True)[1]
+    for k, code in codes.items():
         beside = scores[..., [j for j in numbers if j != k]]
-        if _hides(codes, scores[..., k], _targets(beside, other)):
+        if _hides(code[:, :_ROWS], scores[..., k], _targets(beside, other)):
             found.append(k)
     return found
 
