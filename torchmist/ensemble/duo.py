@@ -40,6 +40,7 @@ from torchmist.models.regimes import REGIMES_COUNT, regime_information
 from torchmist.models.repeated_variates import REPEATED_COUNT, repeated_information
 from torchmist.models.settled_neighbours import SETTLED_COUNT, settled_information
 from torchmist.models.small_directions import has_small_directions
+from torchmist.models.sufficient_directions import along_sufficient_directions
 from torchmist.models.turned_axes import EXCLUDE, turned
 from torchmist.models.variates import SUMS, VARIATE_COUNT, variate_opinions, variates
 from torchmist.numerics.vmapped import vmapped
@@ -48,6 +49,7 @@ from torchmist.quantile_head import OFFSET, quantile_levels
 __all__ = ["DuoMIST"]
 
 _FOLDS = 8  # of wide sides with few rows, as arbiters have learned from
+_MORE, _MARGIN = 0.02, 0.01  # of an answer, and nats, by which directions must share more
 _MANY = 1024  # rows, from which neighbours among all of them take longer than to see if they count
 
 
@@ -83,8 +85,9 @@ class DuoMIST(QuantileNetwork):
         """Quantiles of I(X;Y) in nats, ``[B, Q]``, of ``[B, N, dx]`` and ``[B, N, dy]``.
 
         What chance says of rare columns is taken off, and sides of small directions are asked along
-        their principal axes as well, but in graphs and under transforms, which cannot see whether
-        there are any: to ask all datasets anew would take several times as long.
+        their principal axes as well, and along directions that the other side goes with, but in
+        graphs and under transforms, which cannot see whether there are any: to ask all datasets
+        anew would take several times as long.
 
         Raises:
             RuntimeError: under ``torch.func.vmap``, of which its neighbours know nothing.
@@ -99,6 +102,7 @@ class DuoMIST(QuantileNetwork):
         small = [has_small_directions(side, mask) for side in (x, y)]
         if visible((small[0] | small[1]).any()):
             out = self._along_axes(out, x, y, mask, small)
+        out = self._along_directions(out, x, y, mask)
         some = mostly_rare(x, y, mask)
         return self._less_chance(out, x, y, mask, some) if visible(some.any()) else out
 
@@ -120,6 +124,29 @@ class DuoMIST(QuantileNetwork):
         borne = evidence.variates[:, : -len(SUMS)].amax(-1)
         more = (found[:, 1] > middle) & (borne > middle)
         return quantiles.index_put((place,), torch.where(more[:, None], found, before))
+
+    def _along_directions(
+        self, quantiles: Tensor, x: Tensor, y: Tensor, mask: Tensor | None
+    ) -> Tensor:
+        """``quantiles`` ``[B, Q]``, raised to those of the same sides along few directions where
+        these share more: the lowest to what directions share that a row had no part in, those from
+        the median on to what directions of all rows share, if that is more."""
+        for place, found in along_sufficient_directions(x, y, mask):
+            apart = self._plainly(found.apart)
+            before = quantiles[place].mean()
+            if not bool(apart.mean() > before + _MORE * before.abs() + _MARGIN):
+                continue
+            whole = torch.maximum(apart, self._plainly(found.whole))
+            share = (2 * self.levels.to(apart)).clamp(max=1)
+            most = torch.maximum(quantiles[place], apart + share * (whole - apart))
+            at = torch.tensor([place], device=x.device)
+            quantiles = quantiles.index_put((at,), most[None])
+        return quantiles
+
+    def _plainly(self, sides: tuple[Tensor, Tensor]) -> Tensor:
+        """Quantiles ``[Q]`` of one dataset, as it is."""
+        out: Tensor = self.arbiter(self._seen(*sides, None, whole=False))[0]
+        return out
 
     def _less_chance(
         self, quantiles: Tensor, x: Tensor, y: Tensor, mask: Tensor | None, some: Tensor

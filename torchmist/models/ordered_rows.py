@@ -20,19 +20,22 @@ __all__ = ["datasets_in_order", "ordered_rows"]
 
 
 def datasets_in_order(
-    x: Tensor, y: Tensor, mask: Tensor | None, most: int, sought: Callable[[int], bool]
-) -> Iterator[tuple[int, Tensor]]:
+    x: Tensor, y: Tensor, mask: Tensor | None, most: int, sought: Callable[[int], bool],
+    beside: Tensor | None = None,
+) -> Iterator[tuple[int, Tensor]]:  # fmt: skip
     """Places of the datasets ``[B, N, dx]`` and ``[B, N, dy]`` and their normal scores ``[M, p]``,
     :func:`ordered_rows`, of those in whose number of rows something is ``sought``; none while a
     graph is traced.
 
-    ``mask``: ``[B, N]`` bool, True for real samples.
+    ``mask``: ``[B, N]`` bool, True for real samples; ``beside``: further columns ``[B, N, q]``,
+    which follow the scores in the rows, ``[M, p + q]``, and are of no account for their order.
     """
     scores = torch.cat([normal_scores(side, mask) for side in (x, y)], -1)
     real = row_counts(x, mask)[:, None]
     if visible(real.any()) is not True:
         return
     order = sample_order(scores.mT, mask, real[..., None])
+    scores = scores if beside is None else torch.cat([scores, beside], -1)
     for place, count in enumerate(real[:, 0].tolist()):
         if sought(count):
             yield place, ordered_rows(scores, order, real, place, most)
