@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 import torchmist
+from torchmist import weight_files
 from torchmist.functional import resolve_model
 from torchmist.weights import ALIASES, registry, save_weights
 
@@ -105,6 +106,28 @@ def test_a_damaged_registered_file_is_refused(monkeypatch) -> None:
     monkeypatch.setattr("torchmist.weights.registry", lambda: {"mist-paper-v1": entry})
     with pytest.raises(ValueError, match="expected sha256 0000.*damaged"):
         torchmist.load_pretrained("mist-paper-v1")
+
+
+def test_weights_beside_the_code_of_a_clone_are_found(monkeypatch) -> None:
+    known = registry()
+
+    def absent(package: str) -> None:
+        raise ModuleNotFoundError(f"No module named {package!r}")
+
+    monkeypatch.setattr(weight_files, "files", absent)
+    assert weight_files.read_registry("registry.json") == known
+    name = ALIASES["mist-fast"]
+    assert weight_files.read_registered(name, known[name]).registered
+
+
+def test_code_without_weights_says_where_they_were_sought(monkeypatch, tmp_path) -> None:
+    def absent(package: str) -> None:
+        raise ModuleNotFoundError(f"No module named {package!r}")
+
+    monkeypatch.setattr(weight_files, "files", absent)
+    monkeypatch.setattr(weight_files, "__file__", str(tmp_path / "torchmist" / "weight_files.py"))
+    with pytest.raises(ModuleNotFoundError, match="expected the weights of torchmist in .*again"):
+        weight_files.read_registry("registry.json")
 
 
 def test_aliases_point_at_registered_weights() -> None:

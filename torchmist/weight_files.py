@@ -14,11 +14,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from importlib.abc import Traversable
 
 __all__ = ["WeightsFile", "build", "check_folder", "file_version", "header_object", "is_path",
            "read_file", "read_registered", "read_registry", "save_whole", "sha256_of"]  # fmt: skip
@@ -93,9 +96,30 @@ def sha256_of(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def _shipped() -> Traversable:
+    """The folder of the weights that ship: that of the package, or the one beside it in a clone.
+
+    In the folder of a clone Python takes the clone's code before an installed one, and there the
+    weights stand beside the code.
+
+    Raises:
+        ModuleNotFoundError: where there is neither.
+    """
+    try:
+        return files("torchmist.pretrained")
+    except ModuleNotFoundError as error:
+        beside = Path(__file__).parents[1] / "pretrained"
+        if not (beside / "registry.json").is_file():
+            raise ModuleNotFoundError(
+                f"expected the weights of torchmist in {Path(__file__).parent} or in {beside}, "
+                f"found none; install torchmist again"
+            ) from error
+        return beside
+
+
 def read_registry(name: str) -> dict[str, dict[str, str]]:
     """A registry that ships beside the weights: name to ``{"file": ..., "sha256": ...}``."""
-    text = files("torchmist.pretrained").joinpath(name).read_text()
+    text = _shipped().joinpath(name).read_text()
     content: dict[str, dict[str, str]] = json.loads(text)
     return content
 
@@ -106,7 +130,7 @@ def read_registered(name: str, entry: Mapping[str, str]) -> WeightsFile:
     Raises:
         ValueError: if its sha256 is not the registered one.
     """
-    with as_file(files("torchmist.pretrained").joinpath(entry["file"])) as path:
+    with as_file(_shipped().joinpath(entry["file"])) as path:
         found = sha256_of(path)
         if found != entry["sha256"]:
             raise ValueError(
