@@ -188,3 +188,12 @@ def test_generators_of_numpy_seed_the_permutations(kind) -> None:
     one, again = (lagged(x, y, 1, permutations=19, random_state=kind(3)) for _ in range(2))
     assert (one.chance == again.chance).all()
     assert transfer_entropy(x, y, permutations=3, random_state=None).p_value > 0
+
+
+def test_permutations_of_transfer_entropy_do_not_repeat_its_warnings(recwarn) -> None:
+    rng = np.random.default_rng(11)
+    x, y = memory(rng, 200, 0.7), memory(rng, 200, 0.7)
+    found = transfer_entropy(x, y, permutations=5)
+    told = [str(w.message) for w in recwarn if str(w.message).startswith("torchmist: ")]
+    said = [f"torchmist: {note}" for note in found.estimate.warnings]
+    assert "consecutive rows" in said[0] and set(told) <= set(said)

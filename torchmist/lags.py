@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -92,10 +93,10 @@ class Lagged:
 class TransferEntropy:
     """Transfer entropy from ``x`` to ``y`` in nats.
 
-    ``estimate``: with quantiles (:class:`torchmist.MIEstimate`), for rows taken as independent.
-    ``p_value``: by block permutations of ``x``; NaN without any. ``effective``: what the
-    permutations test, which is the chain rule from the target alone, less their mean, at least 0
-    (Marschinski and Kantz 2002). ``block``: rows of a block.
+    ``estimate``: with quantiles (:class:`torchmist.MIEstimate`), for independent rows; its notes
+    call the target x and the past of the source y. ``p_value``: by block permutations of ``x``; NaN
+    without any. ``effective``: what the permutations test, which is the chain rule from the target
+    alone, less their mean, at least 0 (Marschinski and Kantz 2002). ``block``: rows of a block.
     """
 
     estimate: MIEstimate
@@ -232,7 +233,9 @@ def _gains(
     ``[P]``."""
 
     def total(past: Tensor) -> float:
-        return float(estimate(now, past, model=model, discrete_x=False, discrete_y=False).mean)
+        with warnings.catch_warnings():  # what there is to say is said of the estimate
+            warnings.simplefilter("ignore", UserWarning)
+            return float(estimate(now, past, model=model, discrete_x=False, discrete_y=False).mean)
 
     own = total(past_y)
     gains = []
