@@ -195,3 +195,15 @@ def test_batches_of_other_columns_and_unknown_models_are_refused_at_once() -> No
         MutualInformation(model="no such model")
     with pytest.raises(TypeError, match="convert it with torch.as_tensor\\(x\\)$"):
         metric.update(x.numpy(), y)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_batch_that_is_not_finite_is_refused_and_not_kept(bad: float, side: int) -> None:
+    metric, pair = MutualInformation(), gaussian(100, 0.8)
+    metric.update(*pair)
+    value, wrong = metric.compute(), [v.clone() for v in pair]
+    wrong[side][7] = bad
+    with pytest.raises(ValueError, match=f"got 1 NaN or infinite entries in {'xy'[side]}; drop"):
+        metric.update(*wrong)
+    assert metric.compute() == value

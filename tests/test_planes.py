@@ -242,3 +242,16 @@ def test_a_target_of_a_plane_is_a_tensor() -> None:
     plane = InformationPlane(identity(2), ["0"], noise=0.5)
     with pytest.raises(TypeError, match="expected y to be a torch.Tensor, got ndarray"):
         plane.observe(normal(9, 2), normal(9, 1).numpy())
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_batch_that_is_not_finite_is_refused_and_not_kept(side: int) -> None:
+    plane, pair = InformationPlane(identity(2), ["0"], noise=0.5), (normal(50, 2), normal(50, 1, 1))
+    wrong = [v.clone() for v in pair]
+    wrong[side][7, 0] = torch.nan
+    plane.observe(*pair)
+    name = ("the code of '0'", "y")[side]
+    with pytest.raises(ValueError, match=f"NaN or infinite entries in {name}; drop or impute"):
+        plane.observe(*wrong)
+    [record] = plane.measure(0)
+    assert record.samples == 50

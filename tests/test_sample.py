@@ -72,9 +72,9 @@ def test_the_answer_names_what_is_outside_of_the_training(small) -> None:
 )
 def test_no_side_is_checked_twice(small, monkeypatch, call) -> None:
     checked = []
-    real = checks._check_finite
+    real = checks.check_finite
     monkeypatch.setattr(
-        "torchmist.checks._check_finite",
+        "torchmist.checks.check_finite",
         lambda value, name, rows: checked.append(name) or real(value, name, rows),
     )
     call(small, X[0], Y[0], X[1, :, :1])

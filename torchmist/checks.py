@@ -22,6 +22,7 @@ __all__ = [
     "UNSIGNED",
     "check_axis",
     "check_count",
+    "check_finite",
     "check_level",
     "check_mask",
     "check_pair",
@@ -195,8 +196,9 @@ def _check_device(a: Tensor, b: Tensor, names: tuple[str, str]) -> None:
         )
 
 
-def _check_finite(value: Tensor, name: str, rows: str) -> None:
-    """No NaN or infinite values, as far as they are visible; ``rows``: what to mend."""
+def check_finite(value: Tensor, name: str, rows: str) -> None:
+    """Raise ``ValueError`` for NaN and infinite values, as far as they are visible; ``rows``: what
+    to drop or impute."""
     if visible(torch.isfinite(value.detach().sum())):  # a finite sum has finite terms alone
         return
     if visible(torch.isfinite(value).all()) is False:
@@ -212,7 +214,7 @@ def check_side(x: Tensor, name: str) -> Tensor:
     value = _dataset(x, name)
     value = value.unsqueeze(0) if value.dim() == 2 else value
     _check_count(value)
-    _check_finite(value, name, "those rows")
+    check_finite(value, name, "those rows")
     return value
 
 
@@ -281,7 +283,7 @@ def check_pair(
     _check_count(a, least)
     _check_device(a, b, names)
     for name, value in zip(names, (a, b)):
-        _check_finite(value, name, f"those rows in both {names[0]} and {names[1]}")
+        check_finite(value, name, f"those rows in both {names[0]} and {names[1]}")
     return a, b
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from torchmist.checks import MIN_SAMPLES, check_tensors, warn_once
+from torchmist.checks import MIN_SAMPLES, check_finite, check_tensors, warn_once
 from torchmist.estimation import MIEstimate, estimate
 from torchmist.functional import Model
 from torchmist.models.network import QuantileNetwork
@@ -103,7 +103,7 @@ class MutualInformation(Metric):
             TypeError: for what is no tensor.
             ValueError: for other shapes, sides of different numbers of rows, or columns that are
                 not those of the batches before; for labels where these held numbers, and numbers
-                where they held labels.
+                where they held labels; for NaN and infinite values. Nothing is kept then.
         """
         check_tensors(arrays="", x=x, y=y)
         for name, side in (("x", x), ("y", y)):
@@ -120,6 +120,8 @@ class MutualInformation(Metric):
                 f"expected as many rows in x as in y, got {len(x)} and {len(y)}; row i of both is "
                 f"one sample"
             )
+        for name, side in (("x", x), ("y", y)):
+            check_finite(side, name, "those rows in both x and y")
         drawn = self._generator().integers(_KEYS, size=len(x))
         keys = torch.from_numpy(drawn).to(x.device)
         new = (x.detach(), y.detach(), keys)

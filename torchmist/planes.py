@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from torchmist.checks import FLOATS, MIN_SAMPLES, check_count, check_tensors
+from torchmist.checks import FLOATS, MIN_SAMPLES, check_count, check_finite, check_tensors
 from torchmist.estimation import MIEstimate, estimate
 from torchmist.functional import Model
 
@@ -133,7 +133,7 @@ class InformationPlane:
             y: target ``[N]`` or ``[N, d]``; integers are class labels.
 
         Raises:
-            ValueError: if a layer was not reached, or its code has not one row for each of ``y``.
+            ValueError: if a layer is not reached, has no row for each of ``y``, or is not finite.
             TypeError: if ``y`` is no tensor, or the output of a layer holds none.
         """
         check_tensors(arrays="", y=y)
@@ -141,9 +141,8 @@ class InformationPlane:
         with ExitStack() as stack:
             stack.enter_context(torch.no_grad())
             for name in self.layers:
-                hook = _recorder(codes, name)
-                handle = self.model.get_submodule(name).register_forward_hook(hook)
-                stack.callback(handle.remove)
+                layer = self.model.get_submodule(name)
+                stack.callback(layer.register_forward_hook(_recorder(codes, name)).remove)
             for module in self.model.modules():
                 stack.callback(setattr, module, "training", module.training)
             self.model.eval()
@@ -157,6 +156,8 @@ class InformationPlane:
                     f"expected one row for each of the {len(y)} of y in the code of {name!r}, got "
                     f"shape {list(codes[name].shape)}; name a layer whose first axis is the sample"
                 )
+            check_finite(codes[name], f"the code of {name!r}", "those rows of the batch")
+        check_finite(y, "y", "those rows of the batch")
         self._add(codes, y.detach().cpu())
 
     def _add(self, codes: dict[str, Tensor], y: Tensor) -> None:
