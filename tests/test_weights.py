@@ -53,6 +53,20 @@ def test_a_file_that_is_written_anew_is_read_again(small, pair, tmp_path) -> Non
     assert torch.equal(torchmist.mist_mi(x, y, model=path), again)
 
 
+@pytest.mark.parametrize(
+    "name, text", [("w.pt", "ends in .safetensors, got .*w.pt"), ("no/w.safetensors", "make .*no")]
+)
+def test_weights_are_not_written_where_they_are_not_found(small, tmp_path, name, text) -> None:
+    with pytest.raises(ValueError, match=text):
+        save_weights(small, tmp_path / name, provenance={}, evaluation={})
+    assert not list(tmp_path.iterdir())
+
+
+def test_only_networks_are_written(tmp_path) -> None:
+    with pytest.raises(TypeError, match=r"network of torchmist, got Linear; pass what"):
+        save_weights(torch.nn.Linear(1, 1), tmp_path / "w.safetensors")
+
+
 def test_missing_and_foreign_files(tmp_path) -> None:
     with pytest.raises(FileNotFoundError, match="no weights at .*known names"):
         torchmist.load_pretrained(tmp_path / "none.safetensors")

@@ -20,6 +20,7 @@ from torchmist.numerics.own_thread import apart
 from torchmist.weight_files import (
     WeightsFile,
     build,
+    check_folder,
     header_object,
     is_path,
     read_file,
@@ -48,12 +49,26 @@ def save_weights(
 
     Args:
         model: the network.
-        path: the file to write.
+        path: the ``.safetensors`` file to write, in a folder that exists.
         provenance: how the weights were made; ``"trained_range"`` holds ``{"n": [low, high],
             "d": [low, high]}``, outside which estimates carry a warning. ``None`` takes what
             the model was loaded or adapted with.
         evaluation: the measured errors, likewise.
+
+    Raises:
+        TypeError: for what is no network of this library.
+        ValueError: for another ending, which :func:`load_pretrained` would not take for a file, and
+            for a folder that is not there.
     """
+    if not isinstance(model, QuantileNetwork):
+        raise TypeError(
+            f"expected model to be a network of torchmist, got {type(model).__name__}; pass what "
+            f"torchmist.load_pretrained, adapt or finetune returns"
+        )
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise ValueError(f"expected a file that ends in .safetensors, got {path}; rename it")
+    check_folder(path)
     if provenance is None:
         provenance = model.provenance
     if evaluation is None:
@@ -66,8 +81,8 @@ def save_weights(
     }
     state = model.arbiter.state_dict() if isinstance(model, DuoMIST) else model.state_dict()
     tensors = {name: value.contiguous() for name, value in state.items()}
-    save_file(tensors, os.fspath(path), metadata=header)
-    return sha256_of(Path(path))
+    save_file(tensors, path, metadata=header)
+    return sha256_of(path)
 
 
 def _sizes(model: QuantileNetwork) -> dict[str, str]:
