@@ -134,3 +134,26 @@ def test_fields_of_a_structured_array_are_columns() -> None:
 def test_masked_entries_of_a_column_are_missing() -> None:
     with pytest.raises(ValueError, match="got 1 missing ones in column a of x"):
         read_side({"a": np.ma.array(A, mask=np.arange(N) == 3)}, "x")
+
+
+def told(recwarn) -> list[str]:
+    return [str(w.message) for w in recwarn if "names other columns" in str(w.message)]
+
+
+def test_integers_beside_the_named_columns_are_numbers_and_a_warning_says_so(recwarn) -> None:
+    frame = pd.DataFrame({"site": CODE, "flag": A > 0, "grade": CODE[::-1], "year": np.arange(N)})
+    assert labels(frame, ["site"]) == ["column site of x"]
+    assert told(recwarn) == [
+        "torchmist: column flag of x and 1 others: integers of at most 20 distinct values are "
+        "numbers, as discrete_x names other columns beside them; name them there as well if they "
+        "hold class labels"
+    ]
+    matrix = np.stack([CODE, CODE[::-1]], -1)
+    read_side(matrix, "y", [1])
+    assert told(recwarn)[1].startswith("torchmist: column 0 of y: integers of at most 20")
+
+
+@pytest.mark.parametrize("discrete", ["auto", True, False, [True, False, False], ["site", "flag"]])
+def test_integers_that_nobody_left_out_are_not_warned_of(discrete, recwarn) -> None:
+    read_side(pd.DataFrame({"site": CODE, "flag": A > 0, "size": A}), "z", discrete)
+    assert not told(recwarn)

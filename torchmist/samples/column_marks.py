@@ -9,11 +9,16 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["Discrete", "column_marks", "plain"]
+from torchmist.checks import warn_once
+
+__all__ = ["Discrete", "column_marks", "plain", "warn_unmarked"]
 
 Discrete = bool | Literal["auto"] | Sequence[str] | Sequence[int] | Sequence[bool]
+_FEW = 20  # most distinct values of integers that may well be classes
+_FIRST = 100  # rows that tell most columns of many values
 
 
 def column_marks(
@@ -72,6 +77,35 @@ def column_marks(
             f"expected {argument} to hold columns of {name}, got {wrong}; it has {keys[:20]}"
         )
     return [k in chosen for k in range(count)]
+
+
+def warn_unmarked(
+    integers: Iterable[tuple[str, NDArray[Any]]], discrete: Any, argument: str | None
+) -> None:
+    """Say that integers of few values are numbers because ``discrete`` names other columns.
+
+    Nothing is said where it is one word for all of them, or a mask, which leaves none out.
+
+    Args:
+        integers: name and values ``[N]`` of columns of integers and bools that are not marked.
+        discrete: what the user passed, as for :func:`column_marks`.
+        argument: what the user calls it.
+    """
+    items = _items(discrete)
+    if not items or all(isinstance(item, bool) for item in items):
+        return
+    few = [
+        where
+        for where, values in integers
+        if len(np.unique(values[:_FIRST])) <= _FEW and len(np.unique(values)) <= _FEW
+    ]
+    if few:
+        more = f" and {len(few) - 1} others" if len(few) > 1 else ""
+        warn_once(
+            f"torchmist: {few[0]}{more}: integers of at most {_FEW} distinct values are numbers, "
+            f"as {argument} names other columns beside them; name them there as well if they hold "
+            f"class labels"
+        )
 
 
 def plain(item: Any) -> Any:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from torchmist.checks import FLOATS, UNSIGNED, check_axis
 from torchmist.samples.arrow_columns import dictionary_codes, is_arrow, wide_integers
-from torchmist.samples.column_marks import Discrete, column_marks, plain
+from torchmist.samples.column_marks import Discrete, column_marks, plain, warn_unmarked
 from torchmist.samples.object_columns import (
     EXACT,
     label_fix,
@@ -196,12 +196,16 @@ def _from_tensor(values: Tensor, name: str, discrete: Discrete, argument: str | 
     own: Kind = "integer"
     if values.dtype in FLOATS or values.is_complex():
         own = "number"
-    kinds = tuple(_kind(own, mark) for mark in marks)
+    kinds, names = tuple(_kind(own, mark) for mark in marks), _names(keys, name)
     if own != "number":
+        rest = [k for k, mark in enumerate(marks) if mark is False]
+        flat = values.reshape(-1, count)
+        unmarked = ((names[k], flat[:, k].cpu().numpy()) for k in rest)
+        warn_unmarked(unmarked, discrete, argument)
         large = values.dtype == torch.int64 and bool((values.abs() > EXACT).any())
         values = values.unique(return_inverse=True)[1] if large else values
         values = values.double()
-    return Side(values, kinds, _names(keys, name), argument or "")
+    return Side(values, kinds, names, argument or "")
 
 
 def _kind(own: Kind, mark: bool | None) -> Kind:
@@ -221,7 +225,7 @@ def _from_columns(
     keys = [plain(key) for key, _ in columns]
     marks = column_marks(keys, name, discrete, argument)
     names = _names(keys, name)
-    parts, kinds = [], []
+    parts, kinds, unmarked = [], [], []
     for key, (_, column), mark, where in zip(keys, columns, marks, names):
         fixes = label_fix(argument, "True" if where == name else f"[{key!r}]")
         values, own = _column(column, where, fixes, mark is True)
@@ -236,9 +240,12 @@ def _from_columns(
             )
         parts.append(values)
         kinds.append(_kind(own, mark) if own != "label" else "label")
+        if own == "integer" and mark is False:
+            unmarked.append((where, values))
     lengths = {len(part) for part in parts}
     if len(lengths) > 1:
         raise ValueError(f"expected columns of one length in {name}, got {sorted(lengths)}")
+    warn_unmarked(unmarked, discrete, argument)
     matrix = torch.from_numpy(np.stack(parts, -1))
     return Side(matrix[:, 0] if vector else matrix, tuple(kinds), names, argument or "")
 
