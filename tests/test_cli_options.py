@@ -313,3 +313,16 @@ def test_rows_with_more_fields_than_names_are_not_shifted(tmp_path, capsys) -> N
     for line in ("{},7", "{},7,8", "7,{}"):
         text = found([line.format(row) for row in plain], code=2)
         assert "expected a name for each field of t.csv, found 2 names and" in text
+
+
+@pytest.mark.parametrize(
+    "arguments", [["pairwise"], ["pairwise", "--json"], ["estimate", "--x", "1.5", "--y", "-2"]]
+)
+def test_a_first_line_of_numbers_is_said_to_be_taken_for_names(tmp_path, arguments, capsys) -> None:
+    path = tmp_path / "data.csv"
+    rows = np.random.default_rng(0).normal(size=(20, 2)).round(3)
+    path.write_text("1.5,-2\n" + "\n".join(f"{a},{b}" for a, b in rows))
+    assert main([arguments[0], str(path), *(a.replace("-2", "-2 ") for a in arguments[1:])]) == 0
+    said = "the first line of data.csv holds numbers alone (1.5, -2) and is taken for the names"
+    shown = capsys.readouterr()
+    assert said in (shown.out if "--json" in arguments else shown.err)

@@ -17,7 +17,7 @@ from typing import Any
 from torchmist import __version__
 from torchmist.auditing import audit
 from torchmist.checks import check_level
-from torchmist.commands.notes import ONLY_THESE, command_note, unmarked_notes
+from torchmist.commands.notes import ONLY_THESE, command_note, first_line_notes, unmarked_notes
 from torchmist.commands.options import check_picture, check_rows, split_names
 from torchmist.commands.pairwise import add_pairwise
 from torchmist.commands.table_files import TableFile, read_columns
@@ -68,7 +68,8 @@ def _estimate(options: argparse.Namespace) -> None:
     mean, low, high = (scale * float(v) for v in (r.mean, *r.interval(level)))
     if options.plot:
         _plot(r, unit, scale, options.plot)
-    notes = [note for side in (x, y) for note in unmarked_notes(side, marked)]
+    notes = first_line_notes(file.path, file.columns)
+    notes += [note for side in (x, y) for note in unmarked_notes(side, marked)]
     notes += [command_note(note) for note in r.warnings]
     if options.json:
         content = {

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-__all__ = ["ONLY_THESE", "command_note", "unmarked_notes"]
+__all__ = ["ONLY_THESE", "command_note", "first_line_notes", "unmarked_notes"]
 
 ONLY_THESE = "these and no others: other integers beside them are numbers"
 _FEW = 20  # most distinct values of integers that may well be classes
@@ -35,6 +36,34 @@ def command_note(note: str) -> str:
     for pattern, words in _WORDS:
         note = re.sub(pattern, words, note)
     return note
+
+
+def first_line_notes(path: Path, names: Iterable[str]) -> list[str]:
+    """What is said of a CSV file whose columns all have numbers for names, as where its first line
+    is a row; 0, 1, ... are names that tables are written with.
+
+    Example:
+        >>> first_line_notes(Path("data.csv"), ["1.5", "-2"])[0][:50]
+        'the first line of data.csv holds numbers alone (1.'
+        >>> first_line_notes(Path("data.csv"), ["0", "1"])
+        []
+    """
+    names = list(names)
+    counted = [str(k) for k in range(len(names))]
+    if path.suffix.lower() != ".csv" or names == counted or not all(map(_is_number, names)):
+        return []
+    return [
+        f"the first line of {path.name} holds numbers alone ({', '.join(names[:3])}) and is taken "
+        f"for the names of the columns; if it is a row, write a line of names above it"
+    ]
+
+
+def _is_number(name: str) -> bool:
+    try:
+        float(name)
+    except ValueError:
+        return False
+    return True
 
 
 def unmarked_notes(columns: Mapping[str, Any], marked: Sequence[str]) -> list[str]:

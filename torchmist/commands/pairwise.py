@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from torchmist.column_pairs import Pairwise, pairwise
-from torchmist.commands.notes import ONLY_THESE, unmarked_notes
+from torchmist.commands.notes import ONLY_THESE, first_line_notes, unmarked_notes
 from torchmist.commands.options import split_names
 from torchmist.commands.table_files import TableFile
 
@@ -53,7 +53,7 @@ def _run(options: argparse.Namespace) -> None:
     if options.plot:
         found.plot(options.plot)
     scale = 1 / math.log(2) if options.bits else 1.0
-    notes = unmarked_notes(table, marked)
+    notes = first_line_notes(file.path, file.columns) + unmarked_notes(table, marked)
     if options.json:
         content = _content(found, scale, "bits" if options.bits else "nats")
         print(json.dumps(content | {"warnings": notes}))
