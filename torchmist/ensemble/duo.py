@@ -49,7 +49,7 @@ from torchmist.quantile_head import OFFSET, quantile_levels
 __all__ = ["DuoMIST"]
 
 _FOLDS = 8  # of wide sides with few rows, as arbiters have learned from
-_MORE, _MARGIN = 0.02, 0.01  # of an answer, and nats, by which directions must share more
+_MOST, _MORE, _MARGIN = 0.9, 1.02, 0.01  # of an answer, and nats, that directions must share
 _MANY = 1024  # rows, from which neighbours among all of them take longer than to see if they count
 
 
@@ -129,18 +129,19 @@ class DuoMIST(QuantileNetwork):
         self, quantiles: Tensor, x: Tensor, y: Tensor, mask: Tensor | None
     ) -> Tensor:
         """``quantiles`` ``[B, Q]``, raised to those of the same sides along few directions where
-        these share more: the lowest to what directions share that a row had no part in, those from
-        the median on to what directions of all rows share, if that is more."""
+        these share more, halfway between directions that a row had no part in, whose are the lowest
+        then, and directions of all rows, whose are those from the median on."""
         for place, found in along_sufficient_directions(x, y, mask):
-            apart = self._plainly(found.apart)
-            before = quantiles[place].mean()
-            if not bool(apart.mean() > before + _MORE * before.abs() + _MARGIN):
+            own, apart = quantiles[place], self._plainly(found.apart)
+            if not bool(apart.mean() > _MOST * own.mean()):
                 continue
             whole = torch.maximum(apart, self._plainly(found.whole))
+            if not bool(apart.mean() + whole.mean() > 2 * (_MORE * own.mean() + _MARGIN)):
+                continue
             share = (2 * self.levels.to(apart)).clamp(max=1)
-            most = torch.maximum(quantiles[place], apart + share * (whole - apart))
+            raised = torch.maximum(own, apart + share * (whole - apart))
             at = torch.tensor([place], device=x.device)
-            quantiles = quantiles.index_put((at,), most[None])
+            quantiles = quantiles.index_put((at,), raised[None])
         return quantiles
 
     def _plainly(self, sides: tuple[Tensor, Tensor]) -> Tensor:

@@ -32,7 +32,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from torchmist.models.directions import fixed_numbers, orthonormal
+from torchmist.checks import visible
+from torchmist.models.directions import fixed_numbers, orthonormal, see_through
 from torchmist.models.folds import FOLDS
 from torchmist.models.local import whitened
 from torchmist.models.ordered_rows import datasets_in_order
@@ -46,6 +47,7 @@ __all__ = ["Along", "along_sufficient_directions"]
 
 _NARROWEST, _WIDEST, _AGAINST = 3, 64, 12  # columns of a side, and of what it goes with
 _FEWEST, _ROWS = 128, 4  # rows: at least, and for each column
+_COMPONENTS, _PER_COMPONENT = 48, 10  # of more columns, at most, and rows for each
 _SCANNED, _FITTED = 1024, 2048  # rows at most, in which peaks are sought, and regressions fitted
 _WAVES = {1: 5, 4: 3, _AGAINST: 2}  # of each column of the other side, up to so many columns
 _MOST_WAVES, _RANK = 32, 0.05
@@ -88,30 +90,54 @@ def along_sufficient_directions(
     """Places of the datasets ``[B, N, dx]`` and ``[B, N, dy]`` whose directions are found, with
     both sides along them.
 
-    Directions are sought of sides of 3 to 64 columns, against up to 12 columns or directions of the
-    other side, in at least 128 rows and 4 for each column; none while a graph is traced.
+    Directions are sought of sides of at least 3 columns, more than 64 as their leading principal
+    components, against up to 12 columns or directions of the other side, in at least 128 rows and
+    4 for each column; none while a graph is traced.
 
     ``mask``: ``[B, N]`` bool, True for real samples.
     """
     columns = x.shape[-1], y.shape[-1]
-
-    def sought(rows: int) -> bool:
-        return (
-            _NARROWEST <= max(columns) <= _WIDEST
-            and min(columns) <= _AGAINST
-            and rows >= max(_FEWEST, _ROWS * max(columns))
-        )
-
-    if not sought(x.shape[1]):
+    if not _sought(x.shape[1], columns) or visible(x.any()) is not True:
         return
+    for place in range(len(x)):
+        shown = slice(None) if mask is None else mask[place]
+        sides = [side[[place]][:, shown] for side in (x, y)]
+        if _sought(sides[0].shape[1], columns):
+            found = _along(*_narrow(*sides))
+            if found is not None:
+                yield place, found
+
+
+def _sought(rows: int, columns: tuple[int, int]) -> bool:
+    """Whether directions are sought in so many rows and columns of both sides."""
+    widest = min(max(columns), _WIDEST)
+    return (
+        widest >= _NARROWEST and min(columns) <= _AGAINST and rows >= max(_FEWEST, _ROWS * widest)
+    )
+
+
+def _narrow(x: Tensor, y: Tensor) -> tuple[Frames, Frames]:
+    """Both sides ``[1, N, d]`` in an order that does not depend on that of the rows, those of more
+    than 64 columns as principal components."""
+    if max(x.shape[-1], y.shape[-1]) > _WIDEST:
+        most = min(_COMPONENTS, len(x[0]) // _PER_COMPONENT)
+        x, y = (
+            side if side.shape[-1] <= _WIDEST else seen.rows[..., :most]
+            for side, seen in zip((x, y), see_through(x, y))
+        )
+    columns = x.shape[-1], y.shape[-1]
     raw = torch.cat([balanced(side, 1)[0] for side in (x, y)], -1)
-    for place, rows in datasets_in_order(x, y, mask, x.shape[1], sought, raw):
-        parts = rows.split(columns * 2, -1)
-        one, other = (Frames(parts[k], cut_columns(parts[2 + k][None])[0]) for k in range(2))
-        swap = _first(other.scores, one.scores)
-        found = _along(other, one) if swap else _along(one, other)
-        if found is not None:
-            yield place, Along(*(pair[::-1] for pair in found)) if swap else found
+    ((_, rows),) = datasets_in_order(x, y, None, len(x[0]), lambda _: True, raw)
+    parts = rows.split(columns * 2, -1)
+    one, other = (Frames(parts[k], cut_columns(parts[2 + k][None])[0]) for k in range(2))
+    return one, other
+
+
+def _along(x: Frames, y: Frames) -> Along | None:
+    """Both sides along their directions, None where there are none."""
+    swap = _first(y.scores, x.scores)
+    found = _one_by_one(y, x) if swap else _one_by_one(x, y)
+    return Along(*(pair[::-1] for pair in found)) if found is not None and swap else found
 
 
 def _first(one: Tensor, other: Tensor) -> bool:
@@ -122,7 +148,7 @@ def _first(one: Tensor, other: Tensor) -> bool:
     return size[0] > size[1]
 
 
-def _along(one: Frames, other: Frames) -> Along | None:
+def _one_by_one(one: Frames, other: Frames) -> Along | None:
     """Two sides along directions of the first, then of the second."""
     row = torch.arange(len(one.scores), device=one.scores.device)
     first = _directions(one, other.scores, row % FOLDS)
@@ -146,7 +172,7 @@ def _directions(frames: Frames, y: Tensor, fold: Tensor) -> tuple[Tensor, Tensor
         waves, seen = _waves(y.detach())[at[0]], [white.detach()[at[0]] for white in whites]
         by_scores, by_cut = (float(_peaks(x, waves[None] / len(x))[1]) for x in seen)
         best = int(by_cut > _CLEARER * by_scores)
-        basis = _sought(seen[best], waves, fold[at[0]])
+        basis = _found(seen[best], waves, fold[at[0]])
     if basis is None:
         return None
     u, _, v = torch.linalg.svd(basis[1 : 1 + FOLDS].mT @ basis[0])
@@ -168,7 +194,7 @@ def _waves(y: Tensor) -> Tensor:
     return out
 
 
-def _sought(x: Tensor, waves: Tensor, fold: Tensor) -> Tensor | None:
+def _found(x: Tensor, waves: Tensor, fold: Tensor) -> Tensor | None:
     """Orthonormal directions ``[P, d, r]`` of white columns ``[M, d]`` that ``waves`` ``[M, h]`` go
     with; None where no peak is beyond chance."""
     exchanged = cached(fixed_numbers, len(x), 1, like=x)[:, 0].argsort()
