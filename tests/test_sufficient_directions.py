@@ -86,11 +86,19 @@ def test_none_are_found_between_independent_sides() -> None:
     assert found <= 1
 
 
-def test_few_columns_few_rows_and_many_columns_on_both_sides_are_left_out() -> None:
-    for n, dx, dy in ((300, 2, 1), (100, 4, 1), (300, 65, 1), (300, 80, 1), (400, 20, 13)):
+def test_few_columns_few_rows_and_more_than_twelve_on_both_sides_are_left_out() -> None:
+    for n, dx, dy in ((300, 2, 1), (100, 4, 1), (150, 48, 1), (400, 20, 13)):
         x = draw(1, n, dx)
         y = torch.cat([x[..., :1] > 0, draw(1, n, dy - 1, seed=1)], -1).float()
         assert not list(along_sufficient_directions(x, y))
+
+
+def test_many_columns_are_seen_through_principal_components() -> None:
+    parts = draw(1, 1000, 6, seed=10)
+    x = parts @ draw(6, 150, seed=11) + 0.3 * draw(1, 1000, 150, seed=12)
+    y = exclusive_or(parts)[0]
+    low, high = torchmist.estimate(x[0], y).interval()
+    assert low < _BIT < high and low > 0.5 * _BIT
 
 
 def test_neither_padding_nor_the_order_of_rows_and_columns_counts() -> None:
