@@ -135,7 +135,7 @@ class DuoMIST(QuantileNetwork):
             own, apart = quantiles[place], self._plainly(found.apart)
             if not bool(apart.mean() > _MOST * own.mean()):
                 continue
-            whole = torch.maximum(apart, self._plainly(found.whole))
+            whole = apart if found.whole is None else self._plainly(found.whole).maximum(apart)
             if not bool(apart.mean() + whole.mean() > 2 * (_MORE * own.mean() + _MARGIN)):
                 continue
             share = (2 * self.levels.to(apart)).clamp(max=1)
