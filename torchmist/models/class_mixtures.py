@@ -18,10 +18,12 @@ import math
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from torchmist.models.directions import fixed_numbers
 from torchmist.numerics.cache import cached
+from torchmist.numerics.shares import LEAST_DENSITY
 
 __all__ = ["ClassMixture", "fitted_classes", "log_densities"]
 
@@ -53,7 +55,8 @@ class ClassMixture(NamedTuple):
         of_y = log_densities(y, self.y_means, self.y_factor)
         highest = [side.detach().amax(-1, keepdim=True) for side in (of_x, of_y)]
         a, b = (side - high for side, high in zip((of_x, of_y), highest))
-        return a.exp(), b.exp(), (highest[0] + highest[1]).squeeze(-1)
+        a, b = (F.threshold(side, math.log(LEAST_DENSITY), -math.inf).exp() for side in (a, b))
+        return a, b, (highest[0] + highest[1]).squeeze(-1)
 
     def log_density(self, x: Tensor, y: Tensor) -> Tensor:
         """At rows ``[..., n, d]`` of both sides, ``[..., n]``."""
@@ -139,7 +142,7 @@ def _grouped(rows: Tensor, count: int, starts: int) -> Tensor:
         centres = torch.cat([centres, new], 2)
         near = torch.minimum(near, squares(new).squeeze(2))
     for _ in range(_ROUNDS):
-        own = torch.nn.functional.one_hot(squares(centres).argmin(2), count).to(rows.dtype)
+        own = F.one_hot(squares(centres).argmin(2), count).to(rows.dtype)
         centres = own.mT @ rows[:, None] / (own.sum(2)[..., None] + _UNSEEN)
     return own
 
@@ -162,7 +165,7 @@ def _stepped(
     of all densities; ``grams``: see :func:`_moments`."""
     a, b, _ = mixture.densities(x, y)
     if power < 1:
-        a, b = a.pow(power), b.pow(power)
+        a, b = (F.threshold(side.pow(power), LEAST_DENSITY, 0.0) for side in (a, b))
     across = a @ mixture.table
     whole = (across * b).sum(-1, keepdim=True).clamp(min=_LEAST)
     of_x, of_y = a * (b @ mixture.table.mT) / whole, b * across / whole
@@ -170,7 +173,7 @@ def _stepped(
     table = table / table.sum((-2, -1), keepdim=True)
     apart = table.sum(-1, keepdim=True) * table.sum(-2, keepdim=True)
     table = table + _UNSEEN * table.shape[-1] / x.shape[-2] * apart
-    table = table / table.sum((-2, -1), keepdim=True)
+    table = (table / table.sum((-2, -1), keepdim=True)).clamp(min=LEAST_DENSITY)
     (left, s), (right, t) = _moments(x, of_x, grams[0]), _moments(y, of_y, grams[1])
     return ClassMixture(table, left, right, s, t)
 

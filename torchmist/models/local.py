@@ -34,6 +34,7 @@ from torchmist.models.neighbours import COINCIDE, FAR, NEIGHBOURS, may_tie, neig
 from torchmist.models.statistics import Features
 from torchmist.numerics.cache import cached
 from torchmist.numerics.no_gradient import no_gradient
+from torchmist.numerics.shares import normal_softmax
 from torchmist.numerics.sorting import smallest
 
 __all__ = ["LOCAL", "OPINIONS", "SCALES", "Local", "Subset", "local_statistics",
@@ -304,7 +305,7 @@ def _triangle(size: int, offset: int, like: Tensor) -> Tensor:
 
 def _weights(square: Tensor, first: Tensor, rate: Tensor) -> Tensor:
     """Shares ``[B, Q, M]`` of the references in the kernel of ten neighbours."""
-    return (first - square).mul_(rate[..., 1:2]).softmax(-1)
+    return normal_softmax((first - square).mul_(rate[..., 1:2]), -1)
 
 
 def _growth(near: Tensor, mean: Tensor) -> Tensor:

@@ -35,6 +35,7 @@ from torchmist.models.local import row_counts, sample_order
 from torchmist.models.ordered_rows import ordered_rows
 from torchmist.numerics.cache import cached
 from torchmist.numerics.no_gradient import no_gradient
+from torchmist.numerics.shares import normal_softmax
 
 __all__ = ["CONTRASTED", "REGIMES_COUNT", "Regimes", "regime_information"]
 
@@ -149,12 +150,12 @@ def _fitted(z: Tensor, k: int) -> _Mixture:
     share = cached(_first_shares, n, k, d, like=z).expand(halves, -1, -1, -1)
     mixture = _moments(rows, share, whole)
     for _ in range(_FIRST_STEPS):
-        mixture = _moments(rows, _log_parts(rows, mixture).softmax(-2), whole)
+        mixture = _moments(rows, normal_softmax(_log_parts(rows, mixture), -2), whole)
     best = _log_density(rows, mixture).mean(-1).argmax(-1)
     at = torch.arange(halves, device=z.device), best
     mixture = _Mixture(*(part[at] for part in mixture))
     for _ in range(_STEPS):
-        mixture = _moments(z, _log_parts(z, mixture).softmax(-2), whole, single=True)
+        mixture = _moments(z, normal_softmax(_log_parts(z, mixture), -2), whole, single=True)
     return mixture
 
 
@@ -178,7 +179,7 @@ def _among_strangers(z: Tensor, dx: int) -> _Mixture:
     means = torch.zeros_like(z[:, :2])
     mixture = _Mixture(even, means, torch.stack([whole + ridge, apart], 1))
     for _ in range(_FIRST_STEPS + _STEPS):
-        found = _moments(z, _log_parts(z, mixture).softmax(-2), whole, single=True)
+        found = _moments(z, normal_softmax(_log_parts(z, mixture), -2), whole, single=True)
         covariance = torch.stack([found.covariance[:, 0], apart], 1)
         first = torch.stack([found.means[:, 0], means[:, 1]], 1)
         mixture = _Mixture(found.logs, first, covariance)
