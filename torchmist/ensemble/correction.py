@@ -13,6 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from torchmist.checks import visible
 from torchmist.ensemble.evidence import Evidence, in_t
 from torchmist.ensemble.evidence_features import FAR
 from torchmist.models.label_classifiers import TOLD_SIZES
@@ -123,18 +124,21 @@ class Correction(nn.Module):
             each = self.taught(each)
         answer = each.mean(0)
         candidates = self.candidates(evidence, answer)
+        stays = candidates.isnan().all(-1)
+        if not self.learns:
+            stays = stays | ~self.trusted(evidence, answer)
+            if visible(stays.all()):
+                return each
         read = self.read(evidence, answer, candidates).clamp(-FAR, FAR)
         blend = torch.cat([answer.mean(-1, keepdim=True), candidates], -1)
         found = torch.stack([blended_quantiles(run(m, read), blend) for m in self.members])
         floor = self.floor(evidence)
         if floor is not None:
             found = torch.maximum(found, in_t(floor))
-        stays = candidates.isnan().all(-1)
         if not self.learns:
             found = self.limited(found, answer, candidates)
             if self.HEEDS_NEIGHBOURS:
                 found = _no_farther_from_settled(found, answer, evidence)
-            stays = stays | ~self.trusted(evidence, answer)
         return torch.where(stays[:, None], each, found)
 
     def says_more(self, each: Tensor, evidence: Evidence) -> Tensor:

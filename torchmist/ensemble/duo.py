@@ -119,10 +119,15 @@ class DuoMIST(QuantileNetwork):
             torch.where(some[place, None, None], turned(side[place], shown).to(side), side[place])
             for side, some in zip((x, y), small)
         )
-        evidence, before = self._seen(a, b, shown, whole=False), quantiles[place]
-        found, middle = self.arbiter(evidence), before.mean(-1)
-        borne = evidence.variates[:, : -len(SUMS)].amax(-1)
-        more = (found[:, 1] > middle) & (borne > middle)
+        before = quantiles[place]
+        middle = before.mean(-1)
+        a, b, through = _narrow(a, b, shown)
+        evidence = self._of_members(a, b, shown, through)
+        borne = evidence.variates[:, : -len(SUMS)].amax(-1) > middle
+        if visible(borne.any()) is False:  # what else they say does not count
+            return quantiles
+        found = self.arbiter(self._further(evidence, a, b, shown, through, whole=False))
+        more = (found[:, 1] > middle) & borne
         return quantiles.index_put((place,), torch.where(more[:, None], found, before))
 
     def _along_directions(
@@ -172,15 +177,21 @@ class DuoMIST(QuantileNetwork):
     def _seen(self, x: Tensor, y: Tensor, mask: Tensor | None, *, whole: bool) -> Evidence:
         """See :meth:`ask`; unless ``whole``, without what neighbours among thousands of rows say of
         datasets in which they do not count, and classes of those of which more is known."""
+        x, y, through = _narrow(x, y, mask)
+        evidence = self._of_members(x, y, mask, through)
+        return self._further(evidence, x, y, mask, through, whole=whole)
+
+    def _further(
+        self, evidence: Evidence, x: Tensor, y: Tensor, mask: Tensor | None,
+        through: tuple[Through, Through] | None, *, whole: bool,
+    ) -> Evidence:  # fmt: skip
+        """The ``evidence`` of members with what corrections read; ``whole``: see :meth:`_seen`."""
         with torch.autocast(x.device.type, enabled=False):
-            x, y = with_lengths(x, y, mask)
-            through = see_narrow(x, y, mask)
             read = self._read(x, y, mask, through)
             late = () if whole else ("crowded",) if x.shape[1] < _MANY else ("settled", "crowded")
             later = {name: read.pop(name) for name in late if name in read}
             further = {name: torch.cat(found(), -1) for name, found in read.items()}
-        evidence = self._of_members(x, y, mask, through)._replace(**further)
-        return self._later(evidence, later, x, y, mask)
+        return self._later(evidence._replace(**further), later, x, y, mask)
 
     def _later(
         self, evidence: Evidence, later: dict[str, Callable[[], tuple[Tensor, ...]]],
@@ -289,6 +300,15 @@ class DuoMIST(QuantileNetwork):
         found = torch.cat([most, *medians, self.arbiter.first(evidence)], -1)
         whole = found.new_zeros(len(x), found.shape[-1]).index_copy(0, place, found)
         return torch.cat([exclusion, whole.where(some[:, None], 0.0)], -1)
+
+
+def _narrow(
+    x: Tensor, y: Tensor, mask: Tensor | None
+) -> tuple[Tensor, Tensor, tuple[Through, Through] | None]:
+    """Both sides as members read them, and seen through directions where they are wide."""
+    with torch.autocast(x.device.type, enabled=False):
+        x, y = with_lengths(x, y, mask)
+        return x, y, see_narrow(x, y, mask)
 
 
 def _fewest(mask: Tensor) -> int:
