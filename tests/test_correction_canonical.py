@@ -11,10 +11,12 @@ from conftest import SMALL
 
 from torchmist.ensemble.arbiter import CORRECTIONS, Arbiter
 from torchmist.ensemble.arbiter_training import Data, evidence_of
+from torchmist.ensemble.correction import Correction
 from torchmist.ensemble.correction_canonical import CanonicalCorrection
 from torchmist.ensemble.duo import DuoMIST
+from torchmist.ensemble.evidence import Evidence
 from torchmist.models.mist import MIST
-from torchmist.quantile_head import from_nats
+from torchmist.quantile_head import from_nats, to_nats
 from torchmist.weights import load_pretrained, save_weights
 
 NAMES = ("mist-v1", "mist-v2-preview", "mist-paper-v1")
@@ -167,8 +169,14 @@ def test_of_classes_that_overlap_the_answer_stays_between_itself_and_what_the_la
     duo = load_pretrained("mist")
     assert isinstance(duo, DuoMIST) and duo.arbiter.recognising is not None
     evidence = duo.ask(x[None], y[None])
-    before = float(duo.arbiter.before(duo.arbiter.recognising, evidence))
-    ends = sorted([before, float(evidence.recognised.median())])
-    found = float(duo.arbiter.before(duo.arbiter.turning, evidence))
+    answers: dict[Correction, float] = {}
+
+    def note(part: Correction, evidence: Evidence, answer: torch.Tensor) -> Evidence:
+        answers[part] = float(to_nats(answer).mean())
+        return evidence
+
+    duo.arbiter(evidence, note)
+    ends = sorted([answers[duo.arbiter.recognising], float(evidence.recognised.median())])
+    found = answers[duo.arbiter.turning]
     assert ends[0] - 0.1 < found < ends[1] + 0.1
     assert float(duo(x[None], y[None]).mean()) < 2  # the truth is about 1; it read 6

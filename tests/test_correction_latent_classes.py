@@ -9,10 +9,12 @@ import torch
 from arbiter_draws import assert_goes_on, assert_learned, draws, fitted_parent
 from conftest import SMALL
 
+import torchmist.ensemble.duo
 from torchmist.ensemble.arbiter import CORRECTIONS, Arbiter
 from torchmist.ensemble.arbiter_training import Data, evidence_of, rows_of
 from torchmist.ensemble.correction_latent_classes import LatentClassCorrection
 from torchmist.ensemble.duo import DuoMIST
+from torchmist.models.latent_classes import class_information
 from torchmist.models.mist import MIST
 from torchmist.quantile_head import from_nats
 
@@ -100,7 +102,11 @@ def test_classes_are_sought_unless_much_more_is_known(
     whole = duo.ask(x, y)
     assert whole.crowded.all()
     assert torch.equal(duo(x, y), duo.arbiter(whole))
-    monkeypatch.setattr(Arbiter, "before", lambda *_: torch.tensor([50.0]))
+    monkeypatch.setattr(
+        torchmist.ensemble.duo,
+        "class_information",
+        lambda *sides, known: class_information(*sides, known=lambda: 50 + known()),
+    )
     left = duo.arbiter(whole._replace(crowded=torch.zeros_like(whole.crowded)))
     assert torch.equal(duo(x, y), left) and not torch.equal(left, duo.arbiter(whole))
 

@@ -30,7 +30,7 @@ All that is read is free of the order of samples and columns and of the swap of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -55,8 +55,10 @@ from torchmist.models.standardised import Standardised
 from torchmist.models.variates import VARIATE_OPINIONS
 from torchmist.quantile_head import blended_quantiles, blending_network, to_nats
 
-__all__ = ["CORRECTIONS", "Arbiter"]
+__all__ = ["CORRECTIONS", "Arbiter", "Complete"]
 
+Complete = Callable[[Correction, Evidence, Tensor], Evidence]
+"""What gives a correction the evidence that it reads beside an answer ``[B, Q]`` in ``t``."""
 CORRECTIONS = (
     "further", "unmixed", "told", "repeated", "regimes", "settled", "recognised", "turned",
     "crowded", "folded", "curved",
@@ -134,49 +136,36 @@ class Arbiter(Standardised):
         parts = zip(CORRECTIONS, self._parts(), strict=True)
         return {**sizes, **{name: True for name, part in parts if part is not None}}
 
-    def forward(self, evidence: Evidence) -> Tensor:
-        """Quantiles ``[B, Q]`` in nats."""
-        out: Tensor = to_nats(self.doubt(self.each(evidence)))
+    def forward(self, evidence: Evidence, complete: Complete | None = None) -> Tensor:
+        """Quantiles ``[B, Q]`` in nats; ``complete``: see :meth:`each`."""
+        out: Tensor = to_nats(self.doubt(self.each(evidence, complete=complete)))
         return out
 
     def each(
-        self, evidence: Evidence, run: Callable[[nn.Module, Tensor], Tensor] | None = None
-    ) -> Tensor:
+        self, evidence: Evidence, run: Callable[[nn.Module, Tensor], Tensor] | None = None,
+        complete: Complete | None = None,
+    ) -> Tensor:  # fmt: skip
         """Quantiles of ``t`` of every member, ``[M, B, Q]``.
 
-        ``run``: how a network is applied to what it sees, by default as it is.
+        ``run``: how a network is applied to what it sees, by default as it is; ``complete``: gives
+        each correction what it reads, by default as the evidence has it.
         """
         run = _as_it_is if run is None else run
         each = self._answers(evidence, run)
         for part in self.corrections():
+            if complete is not None:
+                evidence = complete(part, evidence, each.mean(0))
             each = part(each, evidence, run)
         return each
 
     def says_more(self, evidence: Evidence) -> Tensor:
         """Where the last correction says more than all before it, ``[B]`` bool."""
         told = torch.zeros(len(evidence.sizes), dtype=torch.bool, device=evidence.sizes.device)
-        for part, each in self._one_by_one(evidence):
-            told = part.says_more(each, evidence)
-        return told
-
-    def trusts(self, part: Correction, evidence: Evidence) -> Tensor:
-        """Of which datasets ``part`` is asked, ``[B]`` bool (:meth:`Correction.trusted`): what it
-        reads itself need not be in the ``evidence``."""
-        each = next(each for one, each in self._one_by_one(evidence) if one is part)
-        return part.trusted(evidence, each.mean(0))
-
-    def before(self, part: Correction, evidence: Evidence) -> Tensor:
-        """Nats ``[B]`` of the answer that ``part`` corrects: what it reads itself, and what is read
-        after it, need not be in the ``evidence``."""
-        each = next(each for one, each in self._one_by_one(evidence) if one is part)
-        return to_nats(each.mean(0)).mean(-1)
-
-    def _one_by_one(self, evidence: Evidence) -> Iterator[tuple[Correction, Tensor]]:
-        """The corrections, in order, each with the quantiles ``[M, B, Q]`` that it corrects."""
         each = self._answers(evidence, _as_it_is)
         for part in self.corrections():
-            yield part, each
+            told = part.says_more(each, evidence)
             each = part(each, evidence, _as_it_is)
+        return told
 
     def first(self, evidence: Evidence) -> Tensor:
         """Quantiles ``[B, Q]`` in nats of its members alone, before any correction."""

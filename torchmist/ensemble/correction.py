@@ -84,6 +84,11 @@ class Correction(nn.Module):
         learn: of all, unless a part leaves some ``answer`` ``[B, Q]`` to stand."""
         return torch.ones(len(answer), dtype=torch.bool, device=answer.device)
 
+    def may_go_on(self, evidence: Evidence, answer: Tensor) -> Tensor:
+        """From which ``answer`` ``[B, Q]`` it may go on whatever is found for it alone, ``[B]``
+        bool: from all, unless a part can tell."""
+        return torch.ones(len(answer), dtype=torch.bool, device=answer.device)
+
     def learn_scale(self, evidence: Evidence) -> None:
         """Let the networks see all at the scale that it has in this ``evidence``, which trains
         them: as it is, unless a part reads numbers of other sizes."""
@@ -127,7 +132,7 @@ class Correction(nn.Module):
         stays = candidates.isnan().all(-1)
         if not self.learns:
             stays = stays | ~self.trusted(evidence, answer)
-            if visible(stays.all()):
+            if visible(stays.all()):  # and no network changes that
                 return each
         read = self.read(evidence, answer, candidates).clamp(-FAR, FAR)
         blend = torch.cat([answer.mean(-1, keepdim=True), candidates], -1)
@@ -140,6 +145,11 @@ class Correction(nn.Module):
             if self.HEEDS_NEIGHBOURS:
                 found = _no_farther_from_settled(found, answer, evidence)
         return torch.where(stays[:, None], each, found)
+
+    def goes_on(self, evidence: Evidence, answer: Tensor) -> Tensor:
+        """From which ``answer`` ``[B, Q]`` it goes on, ``[B]`` bool."""
+        more = ~self.candidates(evidence, answer).isnan().all(-1)
+        return more & self.trusted(evidence, answer)
 
     def says_more(self, each: Tensor, evidence: Evidence) -> Tensor:
         """Where it corrects the quantiles ``each`` ``[M, B, Q]``: ``[B]`` bool."""

@@ -61,10 +61,13 @@ class CanonicalCorrection(Correction, Standardised):
         middle = answer.mean(-1, keepdim=True)
         low = middle + _REACH * (answer[:, 1:2] - middle)
         high = middle + _REACH * (answer[:, -2:-1] - middle)
-        shared, either = evidence.repeated[:, :1], evidence.repeated[:, 1:2]
-        known = _knows(*evidence.sizes.split(1, -1)) & (shared <= enough(either))
-        known = known & (_is_plain(evidence, median) | ~_is_plain(evidence, middle))
+        known = _is_plain(evidence, median) | ~_is_plain(evidence, middle)
+        known = known & _may_be_canonical(evidence)
         return median.masked_fill(~known | (median < low) | (median > high), torch.nan)
+
+    def may_go_on(self, evidence: Evidence, answer: Tensor) -> Tensor:
+        """See :meth:`Correction.may_go_on`: of such sizes, where no variates repeat each other."""
+        return _may_be_canonical(evidence).squeeze(-1)
 
     def limited(self, found: Tensor, answer: Tensor, candidates: Tensor) -> Tensor:
         """See :meth:`Correction.limited`: the middle of all members stays between that of the
@@ -94,6 +97,14 @@ class CanonicalCorrection(Correction, Standardised):
         """See :meth:`Correction.may_say_more`."""
         known = bool(_knows(x.shape[1], x.shape[-1], y.shape[-1]))
         return torch.full((len(x),), known, device=x.device)
+
+
+def _may_be_canonical(evidence: Evidence) -> Tensor:
+    """Of which datasets the network is asked and whose variates do not repeat each other,
+    ``[B, 1]`` bool."""
+    shared, either = evidence.repeated[:, :1], evidence.repeated[:, 1:2]
+    known: Tensor = _knows(*evidence.sizes.split(1, -1)) & (shared <= enough(either))
+    return known
 
 
 def _is_plain(evidence: Evidence, t: Tensor) -> Tensor:

@@ -40,6 +40,10 @@ class ComponentCorrection(Correction):
         more = (sums[-1] > most).any(-1, keepdim=True) & (evidence.linear <= most)
         return in_t(torch.cat(sums, -1)).masked_fill(~more, torch.nan)
 
+    def may_go_on(self, evidence: Evidence, answer: Tensor) -> Tensor:
+        """See :meth:`Correction.may_go_on`: where the answer is no less than what is linear."""
+        return (evidence.linear <= enough(to_nats(answer).mean(-1, keepdim=True))).squeeze(-1)
+
     def seen(self, evidence: Evidence, candidates: Tensor, middle: Tensor) -> Tensor:
         """See :meth:`Correction.seen`."""
         _, linear, tied, pairs = evidence.unmixed.split(FRAMES, -1)

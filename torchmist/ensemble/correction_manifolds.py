@@ -52,12 +52,19 @@ class ManifoldCorrection(Correction):
         linear = evidence.linear.clamp(min=0)
         middle = to_nats(answer).mean(-1, keepdim=True)
         curved = (found.most > 0) & (found.most < _FEWER)
-        less = (middle > enough(linear * found.most)) & (middle < _ABOVE * linear + _LEAST)
+        less = (middle > enough(linear * found.most)) & _may_count_linear(evidence, middle)
         less = curved & less & no_label(evidence)
         shared, _, once, _, _ = evidence.repeated.split(1, -1)
         once = once.masked_fill(shared <= 0, torch.nan)  # not sought, or nothing beyond chance
         nats = torch.cat([linear * found.most, linear * found.least, once], -1)
         return in_t(nats).masked_fill(~less, torch.nan)
+
+    def may_go_on(self, evidence: Evidence, answer: Tensor) -> Tensor:
+        """See :meth:`Correction.may_go_on`: where the answer is of neither a label nor too little
+        or too much to count what is linear."""
+        middle = to_nats(answer).mean(-1, keepdim=True)
+        some = (middle > enough(torch.zeros_like(middle))) & _may_count_linear(evidence, middle)
+        return (some & no_label(evidence)).squeeze(-1)
 
     def limited(self, found: Tensor, answer: Tensor, candidates: Tensor) -> Tensor:
         """See :meth:`Correction.limited`: the middle of all members stays between that of the
@@ -84,6 +91,12 @@ class ManifoldCorrection(Correction):
         """See :meth:`Correction.may_say_more`."""
         most = manifold_dimensions(x, y).most.squeeze(-1)
         return (most > 0) & (most < _FEWER)
+
+
+def _may_count_linear(evidence: Evidence, middle: Tensor) -> Tensor:
+    """Where the ``middle`` ``[B, 1]`` of an answer, in nats, is not far above what is linear,
+    ``[B, 1]`` bool."""
+    return middle < _ABOVE * evidence.linear.clamp(min=0) + _LEAST
 
 
 def _found(evidence: Evidence) -> ManifoldDimensions:

@@ -61,6 +61,10 @@ class NeighbourCorrection(Correction):
         odd = apart > _NEAR_SHARE * middle + _MARGIN
         return (odd & (evidence.sizes[:, :1] >= _LONG)).squeeze(-1)
 
+    def may_go_on(self, evidence: Evidence, answer: Tensor) -> Tensor:
+        """See :meth:`Correction.may_go_on`: where it is trusted."""
+        return self.trusted(evidence, answer)
+
     def taught(self, each: Tensor) -> Tensor:
         """See :meth:`Correction.taught`: two of three answers are off by as much as they say, of a
         width from a fortieth to half of a unit of ``t``.

@@ -10,7 +10,6 @@ Legend: ``B`` datasets, ``N`` samples, ``Q`` quantiles.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, partial
 from typing import cast
 
 import torch
@@ -44,13 +43,14 @@ from torchmist.models.sufficient_directions import along_sufficient_directions
 from torchmist.models.turned_axes import EXCLUDE, turned
 from torchmist.models.variates import SUMS, VARIATE_COUNT, variate_opinions, variates
 from torchmist.numerics.vmapped import vmapped
-from torchmist.quantile_head import OFFSET, quantile_levels
+from torchmist.quantile_head import OFFSET, quantile_levels, to_nats
 
 __all__ = ["DuoMIST"]
 
+_Find = Callable[[Tensor | None], tuple[Tensor, ...]]
 _FOLDS = 8  # of wide sides with few rows, as arbiters have learned from
 _MOST, _MORE, _MARGIN = 0.9, 1.02, 0.01  # of an answer, and nats, that directions must share
-_MANY = 1024  # rows, from which neighbours among all of them take longer than to see if they count
+_MANY = 1024  # rows, from which neighbours among all of them are asked for their own correction
 
 
 class DuoMIST(QuantileNetwork):
@@ -98,7 +98,7 @@ class DuoMIST(QuantileNetwork):
                 "values that it hides; pass a batch of datasets [B, N, d] as it is, or "
                 "model='mist-fast'"
             )
-        out: Tensor = self.arbiter(self._seen(x, y, mask, whole=False))
+        out = self._answer(x, y, mask)
         small = [has_small_directions(side, mask) for side in (x, y)]
         if visible((small[0] | small[1]).any()):
             out = self._along_axes(out, x, y, mask, small)
@@ -126,7 +126,7 @@ class DuoMIST(QuantileNetwork):
         borne = evidence.variates[:, : -len(SUMS)].amax(-1) > middle
         if visible(borne.any()) is False:  # what else they say does not count
             return quantiles
-        found = self.arbiter(self._further(evidence, a, b, shown, through, whole=False))
+        found = self._decided(evidence, a, b, shown, through)
         more = (found[:, 1] > middle) & borne
         return quantiles.index_put((place,), torch.where(more[:, None], found, before))
 
@@ -161,10 +161,7 @@ class DuoMIST(QuantileNetwork):
         other pairs."""
         with torch.no_grad():
             a, b, shown = x[some], y[some], None if mask is None else mask[some]
-            said = [
-                self.arbiter(self._seen(a, other, shown, whole=False)).mean(-1)
-                for other in repaired(a, b, shown)
-            ]
+            said = [self._answer(a, other, shown).mean(-1) for other in repaired(a, b, shown)]
             chance = torch.stack(said).mean(0).clamp(min=0).to(quantiles)
             shift = torch.zeros_like(quantiles[:, 0]).index_put((some,), chance)
         return (quantiles - shift[:, None]).clamp(min=-OFFSET)
@@ -172,45 +169,42 @@ class DuoMIST(QuantileNetwork):
     def ask(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> Evidence:
         """All that the arbiter is given of ``[B, N, dx]`` and ``[B, N, dy]``; of rare columns,
         :meth:`forward` takes off what it says of other pairs."""
-        return self._seen(x, y, mask, whole=True)
-
-    def _seen(self, x: Tensor, y: Tensor, mask: Tensor | None, *, whole: bool) -> Evidence:
-        """See :meth:`ask`; unless ``whole``, without what neighbours among thousands of rows say of
-        datasets in which they do not count, and classes of those of which more is known."""
         x, y, through = _narrow(x, y, mask)
         evidence = self._of_members(x, y, mask, through)
-        return self._further(evidence, x, y, mask, through, whole=whole)
-
-    def _further(
-        self, evidence: Evidence, x: Tensor, y: Tensor, mask: Tensor | None,
-        through: tuple[Through, Through] | None, *, whole: bool,
-    ) -> Evidence:  # fmt: skip
-        """The ``evidence`` of members with what corrections read; ``whole``: see :meth:`_seen`."""
         with torch.autocast(x.device.type, enabled=False):
             read = self._read(x, y, mask, through)
-            late = () if whole else ("crowded",) if x.shape[1] < _MANY else ("settled", "crowded")
-            later = {name: read.pop(name) for name in late if name in read}
-            further = {name: torch.cat(found(), -1) for name, found in read.items()}
-        return self._later(evidence._replace(**further), later, x, y, mask)
+            found = {name: torch.cat(find(None), -1) for name, (_, find) in read.items()}
+        return evidence._replace(**found)
 
-    def _later(
-        self, evidence: Evidence, later: dict[str, Callable[[], tuple[Tensor, ...]]],
-        x: Tensor, y: Tensor, mask: Tensor | None,
-    ) -> Evidence:  # fmt: skip
-        """The ``evidence`` with what is read ``later``, where it counts beside the rest."""
-        arbiter = self.arbiter
-        if "settled" in later and arbiter.settling is not None:
-            some = arbiter.trusts(arbiter.settling, evidence)
-            if visible(some.any()) is not False:
-                with torch.autocast(x.device.type, enabled=False):
-                    settled = torch.cat(later["settled"](), -1)
-                evidence = evidence._replace(settled=settled)
-        if "crowded" in later and arbiter.crowding is not None:
-            known = cache(partial(arbiter.before, arbiter.crowding, evidence))
+    def _answer(self, x: Tensor, y: Tensor, mask: Tensor | None) -> Tensor:
+        """Quantiles ``[B, Q]`` of the arbiter."""
+        x, y, through = _narrow(x, y, mask)
+        return self._decided(self._of_members(x, y, mask, through), x, y, mask, through)
+
+    def _decided(
+        self, evidence: Evidence, x: Tensor, y: Tensor, mask: Tensor | None,
+        through: tuple[Through, Through] | None,
+    ) -> Tensor:  # fmt: skip
+        """Quantiles ``[B, Q]`` of the arbiter from the ``evidence`` of its members; what a
+        correction reads is found when it is asked, where it may go on."""
+        unread = self._read(x, y, mask, through)
+
+        def found(names: list[str], evidence: Evidence, answer: Tensor) -> Evidence:
             with torch.autocast(x.device.type, enabled=False):
-                found = class_information(x, y, mask, known=known)
-            evidence = evidence._replace(crowded=torch.cat(found, -1))
-        return evidence
+                read = {name: torch.cat(unread.pop(name)[1](answer), -1) for name in names}
+            return evidence._replace(**read)
+
+        def complete(part: Correction, evidence: Evidence, answer: Tensor) -> Evidence:
+            own = [name for name, (reader, _) in unread.items() if reader is part]
+            if own and visible(part.may_go_on(evidence, answer).any()) is not False:
+                evidence = found(own, evidence, answer)
+            heeds = part.HEEDS_NEIGHBOURS and "settled" in unread and x.shape[1] < _MANY
+            if heeds and visible(part.goes_on(evidence, answer).any()) is not False:
+                evidence = found(["settled"], evidence, answer)
+            return evidence
+
+        out: Tensor = self.arbiter(evidence, complete)
+        return out
 
     def _of_members(
         self, x: Tensor, y: Tensor, mask: Tensor | None, through: tuple[Through, Through] | None
@@ -256,29 +250,29 @@ class DuoMIST(QuantileNetwork):
 
     def _read(
         self, x: Tensor, y: Tensor, mask: Tensor | None, through: tuple[Through, Through] | None
-    ) -> dict[str, Callable[[], tuple[Tensor, ...]]]:
-        """How what goes on from the answer of the arbiter's members is read, by name, ``[B, R]`` in
+    ) -> dict[str, tuple[Correction, _Find]]:
+        """What reads each of the numbers of further evidence, and how they are found, ``[B, R]`` in
         parts: nothing of what this arbiter does not read, or not of such sizes."""
         arbiter, expert = self.arbiter, cast(MIST, self.expert)
         rows = (x.shape[1] if mask is None else _fewest(mask), x.shape[1])
         columns = (min(x.shape[-1], y.shape[-1]), max(x.shape[-1], y.shape[-1]))
-        asked: dict[str, tuple[Correction | None, Callable[[], tuple[Tensor, ...]]]] = {
-            "matched": (arbiter.further, lambda: matched_information(x, y, mask)),
-            "crossed": (arbiter.further, lambda: crossed_information(x, y, mask)),
-            "unmixed": (arbiter.unmixing, lambda: unmixed_information(x, y, mask)),
-            "told": (arbiter.telling, lambda: told_of_labels(x, y, mask, through)),
-            "repeated": (arbiter.repeating, lambda: repeated_information(x, y, mask)),
-            "regimes": (arbiter.parting, lambda: regime_information(x, y, mask)),
-            "settled": (arbiter.settling, lambda: settled_information(x, y, mask)),
-            "recognised": (arbiter.recognising, lambda: (expert(x, y, mask),)),
-            "turned": (arbiter.turning, lambda: (self._turned(x, y, mask),)),
-            "crowded": (arbiter.crowding, lambda: class_information(x, y, mask)),
-            "folded": (arbiter.folding, lambda: even_information(x, y, mask)),
-            "curved": (arbiter.curving, lambda: manifold_dimensions(x, y, mask)),
+        asked: dict[str, tuple[Correction | None, _Find]] = {
+            "matched": (arbiter.further, lambda _: matched_information(x, y, mask)),
+            "crossed": (arbiter.further, lambda _: crossed_information(x, y, mask)),
+            "unmixed": (arbiter.unmixing, lambda _: unmixed_information(x, y, mask)),
+            "told": (arbiter.telling, lambda _: told_of_labels(x, y, mask, through)),
+            "repeated": (arbiter.repeating, lambda _: repeated_information(x, y, mask)),
+            "regimes": (arbiter.parting, lambda _: regime_information(x, y, mask)),
+            "settled": (arbiter.settling, lambda _: settled_information(x, y, mask)),
+            "recognised": (arbiter.recognising, lambda _: (expert(x, y, mask),)),
+            "turned": (arbiter.turning, lambda _: (self._turned(x, y, mask),)),
+            "crowded": (arbiter.crowding, lambda t: class_information(x, y, mask, known=_nats(t))),
+            "folded": (arbiter.folding, lambda _: even_information(x, y, mask)),
+            "curved": (arbiter.curving, lambda _: manifold_dimensions(x, y, mask)),
         }
         return {
-            name: read
-            for name, (part, read) in asked.items()
+            name: (part, find)
+            for name, (part, find) in asked.items()
             if part is not None and part.reads(rows, columns)
         }
 
@@ -309,6 +303,11 @@ def _narrow(
     with torch.autocast(x.device.type, enabled=False):
         x, y = with_lengths(x, y, mask)
         return x, y, see_narrow(x, y, mask)
+
+
+def _nats(answer: Tensor | None) -> Callable[[], Tensor] | None:
+    """How an ``answer`` ``[B, Q]`` in ``t`` is told in nats ``[B]``; None where there is none."""
+    return None if answer is None else lambda: to_nats(answer).mean(-1)
 
 
 def _fewest(mask: Tensor) -> int:
