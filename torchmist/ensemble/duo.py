@@ -42,6 +42,7 @@ from torchmist.models.small_directions import has_small_directions
 from torchmist.models.sufficient_directions import along_sufficient_directions
 from torchmist.models.turned_axes import EXCLUDE, turned
 from torchmist.models.variates import SUMS, VARIATE_COUNT, variate_opinions, variates
+from torchmist.numerics.sharing import sharing
 from torchmist.numerics.vmapped import vmapped
 from torchmist.quantile_head import OFFSET, quantile_levels, to_nats
 
@@ -98,6 +99,11 @@ class DuoMIST(QuantileNetwork):
                 "values that it hides; pass a batch of datasets [B, N, d] as it is, or "
                 "model='mist-fast'"
             )
+        with sharing():
+            return self._corrected(x, y, mask)
+
+    def _corrected(self, x: Tensor, y: Tensor, mask: Tensor | None) -> Tensor:
+        """See :meth:`forward`."""
         out = self._answer(x, y, mask)
         small = [has_small_directions(side, mask) for side in (x, y)]
         if visible((small[0] | small[1]).any()):

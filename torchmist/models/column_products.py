@@ -22,9 +22,9 @@ import torch
 from torch import Tensor
 
 from torchmist.checks import visible
-from torchmist.copula import normal_scores
 from torchmist.models.directions import WIDEST
-from torchmist.models.local import row_counts, sample_order
+from torchmist.models.local import row_counts
+from torchmist.models.pair_scores import pair_order, pair_scores
 from torchmist.models.variates import (
     SHARPNESS_COUNT,
     VARIATE_OPINIONS,
@@ -68,13 +68,13 @@ def crossed_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Cro
     if not 1 < max(x.shape[-1], y.shape[-1]) <= WIDEST:
         return _parts(torch.zeros(len(x), CROSSED_COUNT, device=x.device, dtype=torch.float32))
     n = x.shape[1]
-    scores = [normal_scores(side, mask) for side in (x, y)]
+    scores = pair_scores(x, y, mask)
     none = scores[0].new_zeros(len(x), CROSSED_COUNT)
     real = row_counts(x, mask)[:, None]
     with no_gradient():
-        order = sample_order(torch.cat(scores, -1).mT, mask, real[..., None])
         at, counts = even_places(real, min(_ROWS, n))
-        ends = [rows_at(s, order.gather(1, at)).clamp(-_EDGE, _EDGE) for s in scores]
+        rows = pair_order(x, y, mask).gather(1, at)
+        ends = [rows_at(s, rows).clamp(-_EDGE, _EDGE) for s in scores]
         few = [_centred(s, counts)[0] for s in ends]
         beyond = [_beyond(few[0], few[1], counts), _beyond(few[1], few[0], counts)]
         some = torch.cat(beyond, -1).amax(-1) > 0

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from torchmist.copula import normal_scores
+from torchmist.models.pair_scores import pair_scores
 from torchmist.numerics.cache import cached
 from torchmist.numerics.no_gradient import no_gradient
 
@@ -63,7 +63,7 @@ def see_through(x: Tensor, y: Tensor, mask: Tensor | None = None) -> tuple[Throu
 
     ``mask``: ``[B, N]`` bool, True for real samples.
     """
-    scores = [normal_scores(side, mask) for side in (x, y)]
+    scores = pair_scores(x, y, mask)
     key = sum(s.detach().double().abs().sum(-1) for s in scores)
     if mask is not None:
         key = key.masked_fill(~mask, torch.inf)  # type: ignore[union-attr]

@@ -26,10 +26,11 @@ import torch
 from torch import Tensor
 
 from torchmist.checks import visible
-from torchmist.copula import normal_scores, standardise
+from torchmist.copula import standardise
 from torchmist.models.directions import fixed_numbers
 from torchmist.models.local import row_counts, sample_order
 from torchmist.models.matched_columns import chance_square, neighbour_information
+from torchmist.models.pair_scores import pair_scores
 from torchmist.numerics.cache import cached
 from torchmist.numerics.eigen import whitening
 from torchmist.numerics.no_gradient import no_gradient
@@ -77,7 +78,7 @@ def unmixed_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Unm
     none = torch.zeros(4, len(x), FRAMES, device=x.device, dtype=torch.float32)
     if not 1 < most <= _WIDEST or x.shape[1] < _ROWS * most:
         return Unmixed(*none)
-    scores = [normal_scores(side, mask) for side in (x, y)]
+    scores = pair_scores(x, y, mask)
     n = row_counts(x, mask)
     n = n.float()  # whatever the default dtype
     sought = (n >= _ROWS * most) & ~(_repeats(scores[0], n) & _repeats(scores[1], n))

@@ -23,10 +23,10 @@ import torch
 from torch import Tensor
 
 from torchmist.checks import visible
-from torchmist.copula import normal_scores
 from torchmist.models.directions import Through
 from torchmist.models.folds import Folds
 from torchmist.models.local import sample_order
+from torchmist.models.pair_scores import side_scores
 from torchmist.numerics.no_gradient import no_gradient
 
 __all__ = ["TOLD_SIZES", "Told", "told_of_labels"]
@@ -82,7 +82,7 @@ def told_of_labels(
         if side.shape[-1] > _WIDEST and through is not None:
             rows = through[own].rows
         else:
-            rows = normal_scores(side, mask)
+            rows = side_scores(side, mask)
         told = _classified(rows, label.detach(), mask)
         found = torch.where(asked[:, None], torch.cat(told, -1), found)
     return Told(*found.split(TOLD_SIZES, -1))

@@ -16,10 +16,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from torchmist.copula import normal_scores, standardise
+from torchmist.copula import standardise
 from torchmist.models.directions import Through
 from torchmist.models.gaussian import gaussian_bias
 from torchmist.models.local import row_counts
+from torchmist.models.pair_scores import side_scores
 
 __all__ = ["SHARE", "gaussian_information", "linear_information"]
 
@@ -45,7 +46,7 @@ def linear_information(
     rows = []
     for k, side in enumerate((x, y)):
         if through is None or side.shape[-1] <= most:
-            shown = normal_scores(side, mask)
+            shown = side_scores(side, mask)
             rows.append(_cut_sparse(standardise(shown.double().mT, mask).mT, n))
         else:
             shown = through[k].rows[..., : max(1, most)]

@@ -72,7 +72,7 @@ def manifold_dimensions(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Man
         return _parts(out)
     here = partial(measured, columns=columns)
     with no_gradient():
-        for place, rows in datasets_in_order(x.detach(), y.detach(), mask, _MOST_ROWS, here):
+        for place, rows in datasets_in_order(x, y, mask, _MOST_ROWS, here):
             out[place] = _numbers(*rows.split(columns, -1))
     return _parts(out)
 

@@ -17,10 +17,11 @@ import torch
 from torch import Tensor
 
 from torchmist.checks import visible
-from torchmist.copula import rank_transform, standardise
+from torchmist.copula import standardise
 from torchmist.models.directions import WIDEST
 from torchmist.models.kraskov import FAR, kraskov
 from torchmist.models.local import row_counts, sample_order
+from torchmist.models.pair_scores import side_ranks
 from torchmist.models.variates import even_places, rows_at, unit_columns
 from torchmist.numerics.no_gradient import no_gradient
 
@@ -55,7 +56,7 @@ def matched_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Mat
         return Matched(none, none, none)
     if x.shape[-1] > y.shape[-1]:
         x, y = y, x
-    ranks = [rank_transform(side, mask) for side in (x, y)]
+    ranks = [side_ranks(side, mask) for side in (x, y)]
     scores = [standardise(rank.scores, mask).mT for rank in ranks]
     n = row_counts(x, mask)
     with no_gradient():

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from torchmist.checks import visible
-from torchmist.copula import normal_scores
-from torchmist.models.local import row_counts, sample_order
+from torchmist.models.local import row_counts
+from torchmist.models.pair_scores import pair_order, pair_scores
 from torchmist.models.variates import even_places, rows_at
 
 __all__ = ["datasets_in_order", "ordered_rows"]
@@ -30,11 +30,11 @@ def datasets_in_order(
     ``mask``: ``[B, N]`` bool, True for real samples; ``beside``: further columns ``[B, N, q]``,
     which follow the scores in the rows, ``[M, p + q]``, and are of no account for their order.
     """
-    scores = torch.cat([normal_scores(side, mask) for side in (x, y)], -1)
+    scores = torch.cat(pair_scores(x, y, mask), -1)
     real = row_counts(x, mask)[:, None]
     if visible(real.any()) is not True:
         return
-    order = sample_order(scores.mT, mask, real[..., None])
+    order = pair_order(x, y, mask)
     scores = scores if beside is None else torch.cat([scores, beside], -1)
     for place, count in enumerate(real[:, 0].tolist()):
         if sought(count):

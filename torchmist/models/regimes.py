@@ -29,10 +29,10 @@ import torch
 from torch import Tensor
 
 from torchmist.checks import visible
-from torchmist.copula import normal_scores
 from torchmist.models.directions import fixed_numbers
-from torchmist.models.local import row_counts, sample_order
+from torchmist.models.local import row_counts
 from torchmist.models.ordered_rows import ordered_rows
+from torchmist.models.pair_scores import pair_order, pair_scores
 from torchmist.numerics.cache import cached
 from torchmist.numerics.no_gradient import no_gradient
 from torchmist.numerics.shares import normal_softmax
@@ -90,13 +90,13 @@ def regime_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Regi
     least = max(_FEWEST, _ROWS * d)
     if d > _WIDEST or x.shape[1] < least:
         return _parts(out)
-    scores = torch.cat([normal_scores(side, mask) for side in (x, y)], -1)
+    scores = torch.cat(pair_scores(x, y, mask), -1)
     real = row_counts(x, mask)[:, None]
     some = real[:, 0] >= least
     if visible(some.any()) is not True:
         return _parts(out)
     odd = _odd(scores.detach(), real)
-    order = sample_order(scores.mT, mask, real[..., None])
+    order = pair_order(x, y, mask)
     for place in some.nonzero()[:, 0].tolist():
         rows = ordered_rows(scores, order, real, place, _MOST_ROWS)
         found = _by_halves(rows, x.shape[-1], bool(odd[place]))

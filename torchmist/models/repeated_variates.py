@@ -25,9 +25,10 @@ import torch
 from torch import Tensor
 
 from torchmist.checks import visible
-from torchmist.copula import normal_scores, standardise
+from torchmist.copula import standardise
 from torchmist.models.folds import Folds
-from torchmist.models.local import row_counts, sample_order
+from torchmist.models.local import row_counts
+from torchmist.models.pair_scores import pair_order, pair_scores
 from torchmist.models.variates import centred_columns, even_places, rows_at
 from torchmist.numerics.eigen import whitening
 from torchmist.numerics.no_gradient import no_gradient
@@ -68,7 +69,7 @@ def repeated_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Re
         return Repeated(
             *torch.zeros(REPEATED_COUNT, len(x), 1, device=x.device, dtype=torch.float32)
         )
-    scores = [normal_scores(side, mask) for side in (x, y)]
+    scores = pair_scores(x, y, mask)
     real = row_counts(x, mask)[:, None]
     with no_gradient():
         maps = _canonical(scores[0], scores[1], real)
@@ -81,7 +82,7 @@ def repeated_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Re
     new = torch.ones(2, *each.shape, device=x.device, dtype=torch.float32)
     if visible((beyond.sum(-1) > 1).any()) is not False:
         with no_gradient():
-            order = sample_order(torch.cat(scores, -1).mT, mask, real[..., None])
+            order = pair_order(x, y, mask)
             new = torch.stack([_unpredicted(side, order, real, mask) for side in (f, g)])
     both = new.prod(0)
     parts = (each, each * new.amax(0), each * both, beyond.to(both), beyond * both)

@@ -17,9 +17,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from torchmist.copula import normal_scores, standardise
-from torchmist.models.local import row_counts, sample_order, whitened
+from torchmist.copula import standardise
+from torchmist.models.local import row_counts, whitened
 from torchmist.models.neighbours import FAR, NEIGHBOURS, may_tie, neighbour_estimates
+from torchmist.models.pair_scores import pair_order, pair_scores
 from torchmist.models.variates import even_places, rows_at
 from torchmist.numerics.no_gradient import no_gradient
 
@@ -67,11 +68,10 @@ def settled_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Set
             )
         )
     with no_gradient():
-        scores = [normal_scores(side.detach(), mask).float() for side in (x, y)]
+        scores = [side.float() for side in pair_scores(x, y, mask)]
         total = row_counts(x, mask)[:, None]
-        order = sample_order(torch.cat(scores, -1).mT, mask, total[..., None])
         at, present = even_places(total, min(n, _MOST_ROWS))
-        rows = order.gather(1, at)
+        rows = pair_order(x, y, mask).gather(1, at)
         plain = [standardise(rows_at(side, rows).mT, present) for side in scores]
         sides = [plain]
         if max(x.shape[-1], y.shape[-1]) > 1:  # single columns look the same in all views

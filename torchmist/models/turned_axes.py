@@ -16,8 +16,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from torchmist.copula import rank_transform, standardise
+from torchmist.copula import standardise
 from torchmist.models.lengths import same_in_all_rows
+from torchmist.models.pair_scores import side_ranks
 
 __all__ = ["EXCLUDE", "FEWEST_COLUMNS", "FEWEST_ROWS", "MOST_COLUMNS", "exclusion", "has_bits",
            "turned"]  # fmt: skip
@@ -49,7 +50,7 @@ def exclusion(side: Tensor, mask: Tensor | None = None) -> Tensor:
     if columns < FEWEST_COLUMNS:
         return 1 - least
     with torch.no_grad():
-        scores = rank_transform(side.detach(), mask).scores.mT
+        scores = side_ranks(side, mask).scores.mT
         present = (
             torch.ones(side.shape[:2], device=side.device, dtype=torch.float32)
             if mask is None

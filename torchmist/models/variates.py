@@ -26,12 +26,12 @@ import torch
 from torch import Tensor
 
 from torchmist.checks import visible
-from torchmist.copula import normal_scores
 from torchmist.models.contrast import contrastive_bound
 from torchmist.models.directions import Through, fixed_numbers, orthonormal, see_narrow
 from torchmist.models.folds import FOLDS, Folds
-from torchmist.models.local import nearest, row_counts, sample_order, subset
+from torchmist.models.local import nearest, row_counts, subset
 from torchmist.models.neighbours import NEIGHBOURS
+from torchmist.models.pair_scores import pair_order, pair_scores
 from torchmist.numerics.cache import cached
 from torchmist.numerics.no_gradient import no_gradient
 
@@ -119,14 +119,14 @@ def variates(
     side, ``[B, N, p]`` and ``[B, N, q]``.
     """
     n = x.shape[1]
-    scores = [normal_scores(side, mask) for side in (x, y)]
-    lines, rows = scores, scores
+    scores = pair_scores(x, y, mask)
     through = see_narrow(x, y, mask) if through is None else through
+    narrow, rows = (x, y), scores
     if through is not None:
-        lines = [normal_scores(side.columns, mask) for side in through]
-        rows = [side.rows for side in through]
+        narrow, rows = (through[0].columns, through[1].columns), [side.rows for side in through]
+    lines = pair_scores(*narrow, mask)
     real = row_counts(x, mask)[:, None]
-    order = sample_order(torch.cat(lines, -1).mT, mask, real[..., None])
+    order = pair_order(*narrow, mask)
     folds = Folds.of(order)
     at, counts = even_places(real, min(_CENTRES, max(1, n // 4)), 4)
     centres = order.gather(1, at), counts

@@ -17,8 +17,9 @@ LEAST_DENSITY = 1e-18
 
 
 def normal_softmax(logits: Tensor, dim: int) -> Tensor:
-    """The softmax of ``logits`` along ``dim``, with no share below ``e^-60`` of the largest."""
+    """The softmax of ``logits`` along ``dim``, with no share below ``e^-60`` of the largest; the
+    logits are written over."""
     if logits.device.type != "cpu" or torch.compiler.is_compiling():
         return logits.softmax(dim)
     least = logits.detach().amax(dim, keepdim=True) + _DEEPEST
-    return torch.maximum(logits, least).softmax(dim)
+    return logits.clamp_(min=least).softmax(dim)
