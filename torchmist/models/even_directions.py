@@ -113,7 +113,7 @@ def _shown(x: Tensor, y: Tensor) -> Tensor:
     wave = waves[..., asked].mT
     share = _correlation(form, wave)
     sure = share * math.sqrt(form.shape[0] * form.shape[-1])
-    nats = torch.stack([_between(part, column, share) for part in (one, form)])
+    nats = _between(torch.stack([one, form]), column, share)
     return _numbers(nats, sure, asked // per_column, _alike(form))
 
 
@@ -216,13 +216,15 @@ def _alike(form: Tensor) -> Tensor:
 
 
 def _between(values: Tensor, column: Tensor, share: Tensor) -> Tensor:
-    """What neighbours say that ``values`` and ``column`` ``[F, c, m]`` share within folds, in nats
-    ``[c]``, with the gradient of a Gaussian pair of correlation ``share`` ``[c]``."""
+    """What neighbours say that ``values`` ``[V, F, c, m]`` and ``column`` ``[F, c, m]`` share within
+    folds, in nats ``[V, c]``, with the gradient of a Gaussian pair of correlation ``share``
+    ``[c]``."""
     with no_gradient():
         unit = values / values.square().mean(-1, keepdim=True).sqrt().clamp(min=1e-6)
-        a, b = (part.detach().flatten(0, 1).contiguous() for part in (unit, column))
+        sides = unit, column.expand_as(unit)
+        a, b = (part.detach().flatten(0, 2).contiguous() for part in sides)
         near = kraskov(a, b, torch.ones_like(a, dtype=torch.bool))
-        near = near.unflatten(0, values.shape[:2]).mean(0)
+        near = near.unflatten(0, values.shape[:3]).mean(1)
     normal = -0.5 * torch.log1p(-share.clamp(-_HIGHEST, _HIGHEST).square())
     out: Tensor = near + normal - normal.detach()
     return out

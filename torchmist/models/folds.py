@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -28,7 +29,10 @@ class Folds(NamedTuple):
 
     def deal(self, values: Tensor) -> Tensor:
         """Rows ``[B, N, p]`` as ``[B, K, m, p]``, zeros where there is none."""
-        rows = F.pad(values, (0, 0, 0, 1))
-        rows = rows.gather(1, self.places[..., None].expand(-1, -1, rows.shape[-1]))
+        missing = self.places.shape[1] - values.shape[1]
+        rows = F.pad(values, (0, 0, 0, 1)) if missing else values
+        first = torch.arange(len(rows), device=rows.device)[:, None] * rows.shape[1]
+        rows = rows.flatten(0, 1).index_select(0, (first + self.places).flatten())
+        rows = rows.unflatten(0, self.places.shape)
         dealt: Tensor = rows.unflatten(1, (-1, FOLDS)).transpose(1, 2)
         return dealt

@@ -24,17 +24,19 @@ __all__ = ["FAR", "kraskov"]
 FAR = 1e6
 """Where values of padding are put."""
 _NEIGHBOURS = 3
+_AT_ONCE = 65_536  # values of a column that a cache holds beside what is made of them
 _ROUNDING = 1e-5  # of a radius, at which no row is within it
 
 
 def kraskov(x: Tensor, y: Tensor, real: Tensor) -> Tensor:
     """Estimates ``[P]`` in nats of pairs of columns ``[P, N]``."""
     count = real.sum(-1, keepdim=True)
-    order = lexical_order(x, y)
-    *nearer, radius = torch.minimum(_nearest(x, y, order), _nearest(y, x, lexical_order(y, x)))
-    within = [_within(side, radius) for side in (x, y)]
+    sides = torch.cat([x, y]), torch.cat([y, x])  # in the order of either column, at once
+    order = lexical_order(*sides)
+    *nearer, radius = torch.minimum(*_nearest(*sides, order).chunk(2, 1))
+    within = _within(sides[0], radius.repeat(2, 1)).chunk(2)
     inside = 1 + sum((gap < (1 - _ROUNDING) * radius).long() for gap in nearer)
-    joint = torch.where(radius == 0, _coinciding(x, y, order), inside)
+    joint = torch.where(radius == 0, _coinciding(x, y, order[: len(x)]), inside)
     of = torch.digamma(
         torch.arange(max(x.shape[-1], _NEIGHBOURS) + 1, dtype=x.dtype, device=x.device)
     )
@@ -45,16 +47,23 @@ def kraskov(x: Tensor, y: Tensor, real: Tensor) -> Tensor:
 def _nearest(first: Tensor, second: Tensor, order: Tensor) -> Tensor:
     """Distances ``[3, P, N]`` in the larger of both columns to the three nearest rows, rising, of
     those next in the ``order`` ``[P, N]`` of the first."""
+    width = max(1, _AT_ONCE // first.shape[-1]) if first.device.type == "cpu" else len(first)
+    sides = (column.gather(-1, order).split(width) for column in (first, second))
+    found = torch.cat([_nearest_next(*some) for some in zip(*sides)], 1)
+    return torch.empty_like(found).scatter_(-1, order.expand_as(found), found)
+
+
+def _nearest_next(first: Tensor, second: Tensor) -> Tensor:
+    """See :func:`_nearest`; of columns ``[P, N]`` in that order, in it."""
     n = first.shape[-1]
     # samples first, so that those a step apart lie side by side in memory
-    a, b = (column.gather(-1, order).mT.contiguous() for column in (first, second))
+    a, b = (column.mT.contiguous() for column in (first, second))
     nearest = [torch.full_like(a, FAR) for _ in range(_NEIGHBOURS)]
     for step in range(1, min(n - 1, math.ceil(math.sqrt(_NEIGHBOURS * n))) + 1):
         gap = torch.maximum(a[step:] - a[:-step], (b[step:] - b[:-step]).abs_())
         for part in (slice(None, -step), slice(step, None)):
             _keep_nearest(gap, [known[part] for known in nearest])
-    found = torch.stack([gap.mT for gap in nearest])
-    return torch.empty_like(found).scatter_(-1, order.expand_as(found), found)
+    return torch.stack([gap.mT for gap in nearest])
 
 
 def _keep_nearest(gap: Tensor, known: list[Tensor]) -> None:

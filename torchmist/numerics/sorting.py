@@ -24,6 +24,7 @@ __all__ = ["counts_within", "lexical_order", "smallest", "sort_columns", "sorted
 _FEW_THREADS = 4
 _FEW = 0.05  # share of the samples that tie
 _LARGE = 2**13
+_AT_ONCE = 2**17  # values that are copied and sorted at a time
 _SHORT = 128  # values that NumPy sorts at once
 _MAGNITUDE = 2**31 - 1
 
@@ -53,14 +54,24 @@ def smallest(values: Tensor, count: int) -> Tensor:
     if array is None or values.dtype != torch.float32:
         return values.detach().topk(count, largest=False).values
     n = values.shape[-1]
+    rows = array.reshape(-1, n)
+    found = np.empty((len(rows), min(count, n)), dtype=array.dtype)
+    size = max(1, _AT_ONCE // n)
+    for start in range(0, len(rows), size):
+        found[start : start + size] = _smallest_of(rows[start : start + size], count)
+    return torch.from_numpy(found.reshape(*array.shape[:-1], -1))
+
+
+def _smallest_of(rows: NDArray[Any], count: int) -> NDArray[Any]:
+    """See :func:`smallest`; of so few ``rows`` ``[R, N]`` that a cache holds a copy of them."""
+    n = rows.shape[-1]
     parts = max(1, min(-(-n // _SHORT), n // (2 * count)))
-    body = array[..., : n - n % parts].reshape(*array.shape[:-1], parts, n // parts)
+    body = rows[:, : n - n % parts].reshape(-1, parts, n // parts)
     found = np.sort(body, axis=-1)
     if parts > 1:  # short parts are sorted much faster than whole rows
-        least = found[..., :count].reshape(*array.shape[:-1], -1)
-        rest = array[..., n - n % parts :]
-        found = np.sort(np.concatenate([least, rest], axis=-1), axis=-1)
-    return torch.from_numpy(found.reshape(*array.shape[:-1], -1)[..., :count].copy())
+        least = found[..., :count].reshape(len(rows), -1)
+        found = np.sort(np.concatenate([least, rows[:, n - n % parts :]], axis=-1), axis=-1)
+    return found.reshape(len(rows), -1)[:, :count]
 
 
 def lexical_order(first: Tensor, second: Tensor) -> Tensor:
