@@ -12,7 +12,7 @@ def test_shares_are_those_of_a_softmax_and_normal_numbers() -> None:
     for dim in (0, 1):
         found, expected = normal_softmax(logits.clone(), dim), logits.softmax(dim)
         torch.testing.assert_close(found, expected, atol=1e-24, rtol=1e-6)
-        assert (found >= torch.finfo(torch.float32).tiny).all()
+        assert ((found == 0) | (found >= torch.finfo(torch.float32).tiny)).all()
         assert ((0 < expected) & (expected < torch.finfo(torch.float32).tiny)).any()
 
 

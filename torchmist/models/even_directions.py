@@ -216,9 +216,9 @@ def _alike(form: Tensor) -> Tensor:
 
 
 def _between(values: Tensor, column: Tensor, share: Tensor) -> Tensor:
-    """What neighbours say that ``values`` ``[V, F, c, m]`` and ``column`` ``[F, c, m]`` share within
-    folds, in nats ``[V, c]``, with the gradient of a Gaussian pair of correlation ``share``
-    ``[c]``."""
+    """What neighbours say that ``values`` ``[V, F, c, m]``, each by itself, and ``column``
+    ``[F, c, m]`` share within folds, in nats ``[V, c]``, with the gradient of a Gaussian pair of
+    correlation ``share`` ``[c]``."""
     with no_gradient():
         unit = values / values.square().mean(-1, keepdim=True).sqrt().clamp(min=1e-6)
         sides = unit, column.expand_as(unit)

@@ -17,9 +17,9 @@ LEAST_DENSITY = 1e-18
 
 
 def normal_softmax(logits: Tensor, dim: int) -> Tensor:
-    """The softmax of ``logits`` along ``dim``, with no share below ``e^-60`` of the largest; the
+    """The softmax of ``logits`` along ``dim``, 0 of what is below ``e^-60`` of the largest; the
     logits are written over."""
     if logits.device.type != "cpu" or torch.compiler.is_compiling():
         return logits.softmax(dim)
-    least = logits.detach().amax(dim, keepdim=True) + _DEEPEST
-    return logits.clamp_(min=least).softmax(dim)
+    apart = logits.sub_(logits.detach().amax(dim, keepdim=True))
+    return torch.threshold_(apart, _DEEPEST, -torch.inf).softmax(dim)
