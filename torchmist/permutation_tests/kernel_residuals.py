@@ -72,9 +72,20 @@ class Left(NamedTuple):
     vectors: Tensor
 
 
-def _gaussian(rows: Tensor, others: Tensor, width: float) -> Tensor:
+class _Kernels(NamedTuple):
+    """Of the variables of a condition, at the ``places`` ``[L]`` of landmarks: sums of their
+    ``lines`` and of their ``gaussians``, and, unless it is wide, what ``interactions`` add to the
+    product of all, ``[m, L]`` each."""
+
+    places: Tensor
+    lines: Tensor
+    gaussians: Tensor
+    interactions: Tensor | None
+
+
+def _gaussians(rows: Tensor, others: Tensor, widths: Sequence[float]) -> list[Tensor]:
     square = torch.cdist(rows, others, compute_mode="donot_use_mm_for_euclid_dist").square()
-    return (square / (-2 * width**2)).exp()
+    return [(square / (-2 * width**2)).exp() for width in widths]
 
 
 def _standard(columns: Tensor) -> Tensor:
@@ -121,7 +132,7 @@ def features(groups: Sequence[Tensor], line: bool = True) -> tuple[Tensor, ...]:
     kernels = [rows @ marks.mT] if line else []
     if len(groups) > 1 or rows.shape[1] == 1:
         size = len(groups) ** 0.5
-        kernels += [_gaussian(rows, marks, width * size) for width in _WIDTHS]
+        kernels += _gaussians(rows, marks, [width * size for width in _WIDTHS])
     out = []
     for kernel in kernels:
         vectors, values = _factor(kernel, places, _CUT)
@@ -140,12 +151,35 @@ def near(groups: Sequence[Tensor]) -> Tensor:
     if numbers:
         rows = torch.cat(numbers, -1).double()
         width = _BROAD * max(1.0, len(numbers) / WIDE) ** 0.5
-        kernel = _gaussian(rows, rows, width).float()
+        kernel = _gaussians(rows, rows, [width])[0].float()
     for group in groups:
         if group.shape[1] > 1:
             code = group.argmax(1)
             kernel = kernel * (code[:, None] == code)
     return kernel
+
+
+def _line_and_gaussian(group: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+    """The line and the Gaussian kernels of a variable ``[m, k]`` of a condition, ``[m, L]``."""
+    marks = group[places]
+    pairs = zip(_SHARES, _gaussians(group, marks, _WIDTHS))
+    gaussian = torch.stack([share * kernel for share, kernel in pairs]).sum(0)
+    return _LINE * group @ marks.mT, gaussian
+
+
+def _kernels(groups: Sequence[Tensor]) -> _Kernels:
+    """The kernels of the variables ``[m, k]`` of a condition."""
+    wide = len(groups) > WIDE
+    count = min(_LANDMARKS + (_PER_VARIABLE * len(groups) if wide else 0), _MOST)
+    places = _landmarks(len(groups[0]), count).to(groups[0].device)
+    lines = groups[0].new_zeros(len(groups[0]), len(places), dtype=torch.float64)
+    gaussians, product = torch.zeros_like(lines), torch.ones_like(lines)
+    slope = min(1.0, _SLOPES / len(groups))
+    for group in groups:
+        line, gaussian = _line_and_gaussian(group.double(), places)
+        lines, gaussians = lines + line, gaussians + gaussian
+        product = product if wide else product * (1 + gaussian + slope * line)
+    return _Kernels(places, lines, gaussians, None if wide else product - 1 - slope * lines)
 
 
 class Smoother:
@@ -154,31 +188,25 @@ class Smoother:
     Args:
         groups: one ``[m, k]`` for each variable of the condition, as for :func:`features`.
         index: further variables, which have no interactions.
+        kernels: of the condition, where they are known.
     """
 
-    def __init__(self, groups: Sequence[Tensor], index: Sequence[Tensor] = ()) -> None:
+    def __init__(
+        self, groups: Sequence[Tensor], index: Sequence[Tensor] = (),
+        kernels: _Kernels | None = None,
+    ) -> None:  # fmt: skip
         self._groups = tuple(groups)
         self.wide = len(self._groups) > WIDE
-        rows = [group.double() for group in (*groups, *index)]
-        more = _PER_VARIABLE * len(self._groups) if self.wide else 0
-        count = min(_LANDMARKS + more, _MOST)
-        places = _landmarks(len(rows[0]), count).to(rows[0].device)
-        alone = rows[0].new_zeros(len(rows[0]), len(places))
-        product, lines = torch.ones_like(alone), torch.zeros_like(alone)
-        slope = min(1.0, _SLOPES / len(self._groups))
-        for place, group in enumerate(rows):
-            own = place < len(self._groups)
-            marks = group[places]
-            pairs = zip(_SHARES, _WIDTHS)
-            kernel = torch.stack([s * _gaussian(group, marks, width) for s, width in pairs]).sum(0)
-            line = _LINE * group @ marks.mT
-            alone = alone + line + (kernel / len(rows) if own or not self.wide else _INDEX * kernel)
-            if own and not self.wide:
-                product, lines = product * (1 + kernel + slope * line), lines + slope * line
-        if not self.wide:
-            share = 0.5 ** len(rows)
-            alone = alone + (product - 1 - lines) * (share / (1 - share))
-        self.vectors, self._values = _factor(alone, places, _CUT_GIVEN)
+        self._kernels = own = _kernels(self._groups) if kernels is None else kernels
+        number = len(self._groups) + len(index)
+        alone = own.lines + own.gaussians / number
+        for group in index:
+            line, gaussian = _line_and_gaussian(group.double(), own.places)
+            alone = alone + line + (_INDEX * gaussian if self.wide else gaussian / number)
+        if own.interactions is not None:
+            share = 0.5**number
+            alone = alone + own.interactions * (share / (1 - share))
+        self.vectors, self._values = _factor(alone, own.places, _CUT_GIVEN)
 
     def left(self, kernels: Sequence[Tensor]) -> Left:
         """What is left of the features ``[m, r]`` of each kernel of a side."""
@@ -211,7 +239,7 @@ class Smoother:
                 index.append(found / size)
         if self.wide:
             index += self._curves(side)
-        return Smoother(self._groups, index) if index else self
+        return Smoother(self._groups, index, self._kernels) if index else self
 
     def _curves(self, side: Sequence[Tensor]) -> list[Tensor]:
         """The numbers ``[m, 1]`` of the condition whose squares or cubes go most with what this
