@@ -78,6 +78,14 @@ def test_import_adds_the_core_packages_and_nothing_else_to_torch() -> None:
     assert not {name for name in added if name.startswith("torch.")}
 
 
+def test_a_first_estimate_does_not_wait_for_the_compiler() -> None:
+    code = (
+        "import sys, torch, torchmist; x = torch.randn(50, 1); "
+        "torchmist.estimate(x, x, model='mist-fast'); print('torch._dynamo' in sys.modules)"
+    )
+    assert run(code).strip() == "False"
+
+
 def test_pictures_and_frames_name_the_extra_that_they_need(monkeypatch, tmp_path) -> None:
     x = np.random.default_rng(0).normal(size=(100, 2))
     pairs = torchmist.pairwise(x)

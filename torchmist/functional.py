@@ -6,6 +6,7 @@ Legend: ``B`` datasets, ``N`` samples, ``Q`` quantiles.
 from __future__ import annotations
 
 import os
+import sys
 
 import torch
 from torch import Tensor
@@ -57,7 +58,9 @@ def resolve_model(model: Model, device: torch.device) -> QuantileNetwork:
             _loaded.pop(key, None)
             _versions[key] = version
     if key not in _loaded:
-        _loaded[key] = _read(key[0], device)
+        # nothing is compiled before the compiler is imported, which takes a second
+        read = _read if "torch._dynamo" in sys.modules else _load
+        _loaded[key] = read(key[0], device)
     return _loaded[key]
 
 
