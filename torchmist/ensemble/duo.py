@@ -108,7 +108,8 @@ class DuoMIST(QuantileNetwork):
         small = [has_small_directions(side, mask) for side in (x, y)]
         if visible((small[0] | small[1]).any()):
             out = self._along_axes(out, x, y, mask, small)
-        out = self._along_directions(out, x, y, mask)
+        with torch.autocast(x.device.type, enabled=False):
+            out = self._along_directions(out, x, y, mask)
         some = mostly_rare(x, y, mask)
         return self._less_chance(out, x, y, mask, some) if visible(some.any()) else out
 
@@ -143,10 +144,12 @@ class DuoMIST(QuantileNetwork):
         these share more, halfway between directions that a row had no part in, whose are the lowest
         then, and directions of all rows, whose are those from the median on."""
         for place, found in along_sufficient_directions(x, y, mask):
-            own, apart = quantiles[place], self._plainly(found.apart)
+            own, apart = quantiles[place], self._answer(*found.apart, None)[0]
             if not bool(apart.mean() > _MOST * own.mean()):
                 continue
-            whole = apart if found.whole is None else self._plainly(found.whole).maximum(apart)
+            whole = apart
+            if found.whole is not None:
+                whole = self._answer(*found.whole, None)[0].maximum(apart)
             if not bool(apart.mean() + whole.mean() > 2 * (_MORE * own.mean() + _MARGIN)):
                 continue
             share = (2 * self.levels.to(apart)).clamp(max=1)
@@ -154,11 +157,6 @@ class DuoMIST(QuantileNetwork):
             at = torch.tensor([place], device=x.device)
             quantiles = quantiles.index_put((at,), raised[None])
         return quantiles
-
-    def _plainly(self, sides: tuple[Tensor, Tensor]) -> Tensor:
-        """Quantiles ``[Q]`` of one dataset, as it is."""
-        out: Tensor = self.arbiter(self._seen(*sides, None, whole=False))[0]
-        return out
 
     def _less_chance(
         self, quantiles: Tensor, x: Tensor, y: Tensor, mask: Tensor | None, some: Tensor
