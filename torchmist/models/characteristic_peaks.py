@@ -18,6 +18,7 @@ from torch import Tensor
 from torchmist.models.directions import fixed_numbers, orthonormal
 from torchmist.models.variates import even_places
 from torchmist.numerics.cache import cached
+from torchmist.numerics.eigen import eigenvectors, singular_vectors
 
 __all__ = ["characteristic_peaks"]
 
@@ -74,12 +75,12 @@ def _height(way: Tensor, x: Tensor, said: Tensor) -> Tensor:
 def _of_moments(x: Tensor, said: Tensor) -> Tensor:
     """Directions ``[P, S, d]`` to start from: those of means of rows ``[M, d]`` weighted by waves
     ``said`` ``[P, M, h]``, and the extreme ones of second moments, alone and in pairs."""
-    _, _, means = torch.linalg.svd(said.mT @ x, full_matrices=False)
+    _, _, means = singular_vectors((said.mT @ x).nan_to_num())
     eye = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)
     products = (x[:, :, None] * x[:, None]).flatten(1)
     second = (said.mT @ products).unflatten(-1, eye.shape)
     second = second - said.sum(1)[..., None, None] * eye
-    axes = torch.linalg.eigh(second).eigenvectors.mT
+    axes = eigenvectors(second.nan_to_num())[1].mT
     low, high = axes[..., :1, :], axes[..., -1:, :]
     ends = [axes[..., : _ENDS // 2, :], axes[..., -_ENDS // 2 :, :], low + high, low - high]
     found = torch.cat([means[:, :_ENDS], torch.cat(ends, -2).flatten(1, 2)], 1)

@@ -37,6 +37,7 @@ from torchmist.models.ordered_rows import datasets_in_order
 from torchmist.models.small_directions import cut_columns
 from torchmist.models.variates import even_places
 from torchmist.numerics.cache import cached
+from torchmist.numerics.eigen import singular_vectors
 from torchmist.numerics.magnitudes import balanced
 from torchmist.numerics.no_gradient import no_gradient
 
@@ -58,7 +59,7 @@ _RIDGE = 0.01
 _TURN, _ANGLE, _BRISK = 25, 0.3, 3
 
 
-class Frames(NamedTuple):
+class _Frames(NamedTuple):
     """Columns of a side ``[N, d]``, of which directions are mixes: as normal ``scores``, and
     ``cut``: as they are, but for units, offsets and values far out."""
 
@@ -120,7 +121,7 @@ def _sought(rows: int, columns: tuple[int, int]) -> bool:
     )
 
 
-def _narrow(x: Tensor, y: Tensor) -> tuple[Frames, Frames]:
+def _narrow(x: Tensor, y: Tensor) -> tuple[_Frames, _Frames]:
     """Both sides ``[1, N, d]`` in an order that does not depend on that of the rows, those of more
     than 64 columns as principal components."""
     if max(x.shape[-1], y.shape[-1]) > _WIDEST:
@@ -133,7 +134,7 @@ def _narrow(x: Tensor, y: Tensor) -> tuple[Frames, Frames]:
     raw = torch.cat([balanced(side, 1)[0] for side in (x, y)], -1)
     ((_, rows),) = datasets_in_order(x, y, None, len(x[0]), lambda _: True, raw)
     parts = rows.split(columns * 2, -1)
-    one, other = (Frames(parts[k], cut_columns(parts[2 + k][None])[0]) for k in range(2))
+    one, other = (_Frames(parts[k], cut_columns(parts[2 + k][None])[0]) for k in range(2))
     return one, other
 
 
@@ -145,7 +146,7 @@ def _first(one: Tensor, other: Tensor) -> bool:
     return size[0] > size[1]
 
 
-def _along(one: Frames, other: Frames) -> list[_Side] | None:
+def _along(one: _Frames, other: _Frames) -> list[_Side] | None:
     """Two sides along directions of the first, then of the second; None where there are none."""
     row = torch.arange(len(one.scores), device=one.scores.device)
     sides = [_Side(side.scores, side.scores, 1.0) for side in (one, other)]
@@ -159,7 +160,7 @@ def _along(one: Frames, other: Frames) -> list[_Side] | None:
     return None if first is None and second is None else sides
 
 
-def _directions(frames: Frames, y: Tensor, fold: Tensor) -> _Side | None:
+def _directions(frames: _Frames, y: Tensor, fold: Tensor) -> _Side | None:
     """A side along directions that ``[N, q]`` goes with, apart by the ``fold`` ``[N]`` of a row;
     None where there are none, or more than are sought are needed."""
     whites = [whitened(x.mT[None], x.new_full((1, 1, 1), len(x)))[0].mT for x in frames]
@@ -173,7 +174,7 @@ def _directions(frames: Frames, y: Tensor, fold: Tensor) -> _Side | None:
         basis = _found(seen[best], waves, fold[at[0]])
     if basis is None:
         return None
-    u, cosines, v = torch.linalg.svd(basis[1 : 1 + FOLDS].mT @ basis[0])
+    u, cosines, v = singular_vectors((basis[1 : 1 + FOLDS].mT @ basis[0]).nan_to_num())
     near = basis[1 : 1 + FOLDS] @ (u @ v)  # turned to the directions of all rows
     each = whites[best] @ near
     apart = each.gather(0, fold[None, :, None].expand(1, -1, each.shape[-1]))[0]
@@ -194,7 +195,7 @@ def _waves(y: Tensor) -> Tensor:
     waves = torch.cos(math.pi * order * torch.special.ndtr(y)[..., None]).flatten(-2)
     waves = waves - waves.mean(0)
     waves = waves / waves.square().mean(0).sqrt().clamp(min=1e-4)
-    u, size, _ = torch.linalg.svd(waves, full_matrices=False)
+    u, size, _ = singular_vectors(waves)
     out: Tensor = (u * (size > _RANK * size[0]))[:, :_MOST_WAVES] * len(y) ** 0.5
     return out
 
@@ -214,13 +215,13 @@ def _found(x: Tensor, waves: Tensor, fold: Tensor) -> Tensor | None:
         rest = torch.cat([rest[:-1], rest[:1, exchanged]])
         said = (rest - (rest * weight).sum(1, keepdim=True)) * weight
         way, height = characteristic_peaks(x, said, basis)
-        if bool(height[0] < _BEYOND_CHANCE * height[-1]):
+        if not bool(height[0] > _BEYOND_CHANCE * height[-1]):
             break
         way = (way - (basis @ (basis.mT @ way[..., None]))[..., 0])[..., None]
         more = torch.cat([basis, F.normalize(way, dim=1)], -1)
         more, left = _turned(more, x, target, weight, _frequencies(count, x))
         gain = ((rest[apart] - left[apart]) * rest[apart]).sum(-1)
-        if bool(gain.mean() < _SURE * gain.std() / len(gain) ** 0.5):
+        if not bool(gain.mean() > _SURE * gain.std() / len(gain) ** 0.5):
             break
         basis, rest = more, left
     return basis if basis.shape[-1] else None

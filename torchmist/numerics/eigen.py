@@ -1,11 +1,11 @@
-"""Eigenvectors of symmetric matrices that single precision cannot always find, and whitening."""
+"""Eigenvectors and singular vectors that single precision cannot always find, and whitening."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-__all__ = ["eigenvectors", "whitening"]
+__all__ = ["eigenvectors", "singular_vectors", "whitening"]
 
 _RIDGE = 1e-5  # of the largest variance of a direction
 
@@ -21,6 +21,18 @@ def eigenvectors(symmetric: Tensor) -> tuple[Tensor, Tensor]:
     except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
         values, vectors = torch.linalg.eigh(symmetric.double())
     return values.to(symmetric.dtype), vectors.to(symmetric.dtype)
+
+
+def singular_vectors(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Left singular vectors ``[..., m, k]`` of matrices ``[..., m, d]``, the values ``[..., k]``,
+    largest first, and right ones ``[..., k, d]``: in double precision where single fails, as for
+    :func:`eigenvectors`."""
+    try:
+        found = torch.linalg.svd(matrix, full_matrices=False)
+    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
+        found = torch.linalg.svd(matrix.double(), full_matrices=False)
+    left, values, right = (part.to(matrix.dtype) for part in found)
+    return left, values, right
 
 
 def whitening(covariance: Tensor) -> Tensor:
