@@ -25,6 +25,7 @@ from benchmarks.kinds import (
     functions,
     manifolds,
     real,
+    rotated,
     wide,
 )
 from benchmarks.kinds.baselines import neighbours
@@ -214,6 +215,16 @@ def cluster(k: int, d: int, apart: float, seed: int) -> Oracle:
     return lambda x, y: table(nearest(x, a), nearest(y, b))
 
 
+def signs(d: int, seed: int) -> Callable[[Array], Array]:
+    return lambda x: x @ rotated.turn(d, seed)[:, :2] > 0
+
+
+def fitted_line(x: Array, y: Array) -> float:
+    """Bins of the line of least squares through a label."""
+    centred = x - x.mean(0)
+    return table(binned(centred @ np.linalg.lstsq(centred, y - y.mean(), rcond=None)[0]), y)
+
+
 # ---- one oracle for each kind: rows, tolerance in nats, estimate ---------------------------------
 ORACLES: dict[str, tuple[int, float, Oracle]] = {
     "labels copied half the time, 20 classes": (100_000, 0.01, table),
@@ -296,6 +307,20 @@ ORACLES: dict[str, tuple[int, float, Oracle]] = {
     ),
     "near copy, 6.9 nats": (50_000, 0.02, gaussian),
     "near copy of 5 mixed columns": (50_000, 0.04, gaussian),
+    "sign of a direction of 8 columns": (
+        100_000, 0.01, lambda x, y: table(signs(8, 601)(x)[:, 0], y),
+    ),
+    "quadrants of 12 columns": (100_000, 0.01, lambda x, y: table(signs(12, 602)(x), y)),
+    "XOR of directions of 6 columns": (
+        100_000, 0.01, lambda x, y: table(signs(6, 603)(x).sum(1) == 1, y),
+    ),
+    "wave along a direction of 8 columns": (
+        100_000, 0.02, left_over(lambda x: np.sin(2.5 * x @ rotated.turn(8, 604)[:, 0])),
+    ),
+    "product of directions of 10 columns": (
+        100_000, 0.02, left_over(lambda x: (x @ rotated.turn(10, 605)[:, :2]).prod(1)),
+    ),
+    "sign of a latent of 150 columns": (50_000, 0.01, fitted_line),
     "digits, same class or not": (20_000, 0.02, lambda x, y: table(digit(x), digit(y))),
     "digits against noisy labels": (20_000, 0.02, lambda x, y: table(digit(x), y)),
     "4 joined digits of 0 and 1": (20_000, 0.03, joined),

@@ -29,7 +29,8 @@ KINDS: dict[str, Kind] = {}
 """All kinds by name, in the order of the modules that define them."""
 
 THEMES = (
-    "labels", "functions", "manifolds", "atoms", "tails", "clusters", "codes", "wide", "real",
+    "labels", "functions", "manifolds", "atoms", "tails", "clusters", "codes", "wide", "rotated",
+    "real",
 )  # fmt: skip
 """The modules that define kinds."""
 
