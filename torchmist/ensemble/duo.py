@@ -141,8 +141,9 @@ class DuoMIST(QuantileNetwork):
         self, quantiles: Tensor, x: Tensor, y: Tensor, mask: Tensor | None
     ) -> Tensor:
         """``quantiles`` ``[B, Q]``, raised to those of the same sides along few directions where
-        these share more, halfway between directions that a row had no part in, whose are the lowest
-        then, and directions of all rows, whose are those from the median on."""
+        these share more, halfway between directions that a row had no part in and directions of all
+        rows: the lowest are those of the first then, the middle those of the second, and the
+        highest as far beyond."""
         for place, found in along_sufficient_directions(x, y, mask):
             own, apart = quantiles[place], self._answer(*found.apart, None)[0]
             if not bool(apart.mean() > _MOST * own.mean()):
@@ -152,7 +153,7 @@ class DuoMIST(QuantileNetwork):
                 whole = self._answer(*found.whole, None)[0].maximum(apart)
             if not bool(apart.mean() + whole.mean() > 2 * (_MORE * own.mean() + _MARGIN)):
                 continue
-            share = (2 * self.levels.to(apart)).clamp(max=1)
+            share = 2 * self.levels.to(apart)
             raised = torch.maximum(own, apart + share * (whole - apart))
             at = torch.tensor([place], device=x.device)
             quantiles = quantiles.index_put((at,), raised[None])
