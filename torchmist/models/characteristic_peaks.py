@@ -52,7 +52,7 @@ def characteristic_peaks(
         height = height.masked_fill(inside, 0.0)
     height, place = height.max(-1)
     way = way[torch.arange(len(way), device=way.device), place]
-    return way * torch.where(way @ drawn[0] < 0, -1.0, 1.0)[:, None], height
+    return torch.where((way @ drawn[0] < 0)[:, None], -way, way), height
 
 
 def _drawn(x: Tensor) -> Tensor:
