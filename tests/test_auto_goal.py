@@ -11,7 +11,6 @@ from conftest import Constant
 import torchmist
 from torchmist import checks
 from torchmist.terms import auto_goal
-from torchmist.terms.batch_goal import pulled_at
 from torchmist.terms.gaussian_process import PLAIN, SHARP, kernel_information
 
 
@@ -33,13 +32,6 @@ def moved(term, sign: float, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 def pull(z: torch.Tensor, y: torch.Tensor, resolution) -> torch.Tensor:
     z = z.clone().requires_grad_()
     information = kernel_information(z[None], y[None], None, resolution)
-    return torch.autograd.grad(information.sum(), z)[0]
-
-
-def pull_within(seen: torch.Tensor, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """That of a term that is added, of codes in which so much is seen."""
-    z = z.clone().requires_grad_()
-    information = pulled_at(z[None], y[None], None, "minimize", seen.view(1))
     return torch.autograd.grad(information.sum(), z)[0]
 
 
@@ -91,7 +83,7 @@ def test_added_codes_follow_the_value_in_part_as_long_as_it_sees_what_there_is(
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(auto_goal, "_LITTLE", -9.0)
             patch.setattr(auto_goal, "column_floor", lambda *_: torch.full((1,), -9.0))
-            wanted = own * moved(high, 1.0, z, y) + share * pull_within(plain(z, y), z, y)
+            wanted = own * moved(high, 1.0, z, y) + share * pull(z, y, PLAIN)
             torch.testing.assert_close(moved(term, 1.0, z, y), wanted, atol=1e-6, rtol=1e-3)
 
 

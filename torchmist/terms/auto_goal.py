@@ -11,9 +11,7 @@ the number that it can fool:
   derivative of the value, and half in 16, where the network sees less. Where a kernel estimate
   (:mod:`torchmist.terms.kernel_floor`) comes within .05 nats of the value or above it, or the value
   falls below .2 nats, it is that of the processes alone: what is left then is what hides. So it is
-  in 32 columns and more, of which a batch tells the network little but chance. A code that shrinks
-  gains no more by the processes than what is seen in it allows
-  (:mod:`torchmist.terms.radial_pull`).
+  in 32 columns and more, of which a batch tells the network little but chance.
 * *subtracted*, that of the processes alone, a fifth of it or, of two codes that are joined, two
   fifths: an encoder takes any share of the network's gradient to inflate the value.
 
@@ -160,20 +158,18 @@ def _directed(
     for goal, here in goals:
         if visible(here.any()) is False:
             continue
-        seen: Tensor | None = None
         if goal == "minimize":
             columns = max(side.shape[-1] for side, need in zip(sides, needed) if need)
             own, strength = torch.zeros_like(value), torch.ones_like(value)
-            floor = parts_mean(column_floor(a, b, some).view(parts.shape), dealt_mask)
-            seen = torch.maximum(value, floor)[:, None].expand(parts.shape).flatten()
             if columns < _BLIND:
+                floor = parts_mean(column_floor(a, b, some).view(parts.shape), dealt_mask)
                 own, strength = _when_added(value, floor, columns)
         else:
             own = torch.zeros_like(value)
             strength = torch.full_like(value, _JOINED if all(needed) else _ALONE)
         share = torch.where(here, 1 - whole * (1 - own), share)
         factor = (torch.where(here, grad, 0.0) * strength * whole)[:, None] * parts
-        pull = pull_at(a, b, some, needed, goal, seen)
+        pull = pull_at(a, b, some, needed, goal)
         for k, gradient in enumerate(pull[1:]):
             if gradient is not None:
                 moved[k] = moved[k] + factor[..., None, None] * gradient.view(moved[k].shape)

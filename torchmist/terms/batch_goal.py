@@ -4,9 +4,8 @@ An encoder that is trained against a frozen network learns what this network doe
 holds it is a second opinion that moves every sample. The gradient of a guarded term is that of the
 information of two Gaussian processes (:mod:`torchmist.terms.gaussian_process`; where two codes are
 joined, of their pairs against moved rows, :mod:`torchmist.terms.paired_codes`), and a tenth of that
-of the value, for what such a kernel is too coarse to see. When minimising, a code that shrinks
-gains no more than the value allows (:mod:`torchmist.terms.radial_pull`). It uses all samples: of
-more than 256 it is the mean over as few equal parts as hold 256 at most.
+of the value, for what such a kernel is too coarse to see. It uses all samples: of more than 256 it
+is the mean over as few equal parts as hold 256 at most.
 
 The value is, when minimising, a soft maximum of the network (mean of the raw and the whitened view,
 the raw one alone where a side has more than 32 columns) and of a kernel estimate
@@ -51,7 +50,6 @@ from torchmist.terms.gaussian_process import PLAIN, SHARP, Pull, kernel_pull, wr
 from torchmist.terms.kernel_floor import column_floor
 from torchmist.terms.memory_bank import weighed
 from torchmist.terms.paired_codes import paired_pull
-from torchmist.terms.radial_pull import bounded_pull
 
 __all__ = ["ROWS", "Pursued", "Told", "all_live", "check_pursued", "dealt",
            "guarded_information", "part_shares", "parts_mean", "pull_at", "pulled", "pulled_at",
@@ -110,37 +108,23 @@ def pulled(value: Tensor, information: Tensor) -> Tensor:
     return weighed(value, _SHARE) + (information - information.detach())
 
 
-def pulled_at(
-    x: Tensor, y: Tensor, mask: Tensor | None, goal: Pursued, seen: Tensor | None = None
-) -> Tensor:
+def pulled_at(x: Tensor, y: Tensor, mask: Tensor | None, goal: Pursued) -> Tensor:
     """The information ``[B]`` of :func:`pull_at`, with its gradient in both sides."""
-    seen = None if seen is None else seen.detach()
-    return written(x, y, mask, partial(_pull_to, goal), seen)
-
-
-def _pull_to(
-    goal: Pursued, x: Tensor, y: Tensor, mask: Tensor | None, needed: tuple[bool, bool],
-    seen: Tensor | None,
-) -> Pull:  # fmt: skip
-    return pull_at(x, y, mask, needed, goal, seen)
+    return written(x, y, mask, partial(pull_at, goal=goal))
 
 
 def pull_at(
-    x: Tensor, y: Tensor, mask: Tensor | None, needed: tuple[bool, bool], goal: Pursued,
-    seen: Tensor | None = None,
-) -> Pull:  # fmt: skip
+    x: Tensor, y: Tensor, mask: Tensor | None, needed: tuple[bool, bool], goal: Pursued
+) -> Pull:
     """The information of ``[B, N, dx]`` and ``[B, N, dy]`` whose gradient pulls, and its gradients
     in the sides that are ``needed``.
 
-    When minimising, a code that shrinks gains no more than the information ``seen`` ``[B]`` in it
-    allows (:mod:`torchmist.terms.radial_pull`). When maximising the processes see finer, as a broad
-    kernel would rest too early. Where both sides have a gradient then, so that two codes are
-    joined, and 64 samples or more count, it is that of their pairs against moved rows, which
-    neither larger codes nor chance can raise.
+    When maximising the processes see finer, as a broad kernel would rest too early. Where both
+    sides have a gradient then, so that two codes are joined, and 64 samples or more count, it is
+    that of their pairs against moved rows, which neither larger codes nor chance can raise.
     """
     if goal == "minimize":
-        pull = kernel_pull(x, y, mask, needed, PLAIN)
-        return pull if seen is None else bounded_pull(pull, x, y, mask, seen)
+        return kernel_pull(x, y, mask, needed, PLAIN)
     if x.shape[1] < _PAIRS or not all(needed):
         return kernel_pull(x, y, mask, needed, SHARP)
     paired = paired_pull(x, y, mask)
@@ -217,8 +201,7 @@ def _information(
     if not (torch.is_grad_enabled() and (x.requires_grad or y.requires_grad)):
         return value
     some = None if mask is None else mask.flatten(0, 1)
-    seen = value[:, None].expand(x.shape[:2]).flatten()
-    each_part = pulled_at(x.flatten(0, 1), y.flatten(0, 1), some, goal, seen)
+    each_part = pulled_at(x.flatten(0, 1), y.flatten(0, 1), some, goal)
     return pulled(value, parts_mean(each_part.view(x.shape[:2]), mask))
 
 

@@ -93,17 +93,14 @@ class Pull(NamedTuple):
     in_y: Tensor | None
 
 
-Puller = Callable[..., Pull]
-"""Of detached sides, a mask, which of both gradients are needed, and what else is given."""
+Puller = Callable[[Tensor, Tensor, Tensor | None, tuple[bool, bool]], Pull]
+"""Of detached sides, a mask, and which of both gradients are needed."""
 
 
-def written(
-    x: Tensor, y: Tensor, mask: Tensor | None, pull: Puller, *given: Tensor | None
-) -> Tensor:
-    """The information ``[B]`` of ``pull``, with its gradients in the sides that need one; tensors
-    that are ``given`` have none, and reach ``pull`` behind its other arguments."""
+def written(x: Tensor, y: Tensor, mask: Tensor | None, pull: Puller) -> Tensor:
+    """The information ``[B]`` of ``pull``, with its gradients in the sides that need one."""
     needed = (x.requires_grad, y.requires_grad)
-    made = _Written.apply(x, y, mask, pull, needed, *given)  # type: ignore[no-untyped-call]
+    made = _Written.apply(x, y, mask, pull, needed)  # type: ignore[no-untyped-call]
     out: Tensor = made[0]
     return out
 
@@ -113,10 +110,9 @@ class _Written(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        x: Tensor, y: Tensor, mask: Tensor | None, pull: Puller, needed: tuple[bool, bool],
-        *given: Tensor | None,
-    ) -> tuple[Tensor, ...]:  # fmt: skip
-        value, *gradients = pull(x, y, mask, needed, *given)
+        x: Tensor, y: Tensor, mask: Tensor | None, pull: Puller, needed: tuple[bool, bool]
+    ) -> tuple[Tensor, ...]:
+        value, *gradients = pull(x, y, mask, needed)
         return value, *(x.new_empty(0) if g is None else g for g in gradients)
 
     @staticmethod
@@ -136,7 +132,7 @@ class _Written(torch.autograd.Function):
             with no_gradient():
                 gradient = grad[:, None, None] * gradient
             found.append(first_order(gradient, side) if torch.is_grad_enabled() else gradient)
-        return (*found, None, None, None, *(None for _ in ctx.needs_input_grad[5:]))
+        return (*found, None, None, None)
 
 
 def kernel_pull(

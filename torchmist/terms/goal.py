@@ -15,11 +15,9 @@ depends on the direction:
 A soft extreme of opinions is a number to trust and a poor guide: its gradient belongs to whichever
 opinion leads on the codes of now. The gradient is therefore mostly that of the information of two
 Gaussian processes (:mod:`torchmist.terms.gaussian_process`), which moves every sample, and a tenth
-of that of the value, for what such a kernel is too coarse to see. When minimising, a code that
-shrinks gains no more than the value allows (:mod:`torchmist.terms.radial_pull`). When maximising
-the processes see finer: a broad kernel rests once a few directions of both sides agree; where two
-codes are joined, it is that of their pairs against moved rows
-(:mod:`torchmist.terms.paired_codes`).
+of that of the value, for what such a kernel is too coarse to see. When maximising the processes see
+finer: a broad kernel rests once a few directions of both sides agree; where two codes are joined,
+it is that of their pairs against moved rows (:mod:`torchmist.terms.paired_codes`).
 
 In training mode, with gradients, the opinions are asked at the first two calls and at every
 :data:`_EVERY`-th after them, and what learns takes its steps there. The calls in between have the
@@ -182,7 +180,7 @@ class Goal(nn.Module):
                 opinions = last.of(len(z), z.device)
             value = opinions.value
             if torch.is_grad_enabled() and (z.requires_grad or targets.requires_grad):
-                value = pulled(value, self._pull(z, targets, mask, own, value))
+                value = pulled(value, self._pull(z, targets, mask, own))
                 warns_against(value, self.goal)
             if learns and last is None:
                 self._last = opinions.mean()
@@ -267,12 +265,10 @@ class Goal(nn.Module):
             found.append(kernel_floor(standardise(of_y.mT, mask).mT, scores, mask))
         return torch.stack(found).amax(0)
 
-    def _pull(
-        self, z: Tensor, y: Tensor, mask: Tensor | None, own: int | None, seen: Tensor
-    ) -> Tensor:
-        """The processes' information ``[B]`` on some samples, of which so much is ``seen``."""
+    def _pull(self, z: Tensor, y: Tensor, mask: Tensor | None, own: int | None) -> Tensor:
+        """The processes' information ``[B]`` on some samples."""
         rows = min(z.shape[1], ROWS)
         factor = 1.0 if own is None else rows / min(own, rows)
         a, b = (weighed(side[:, :rows], factor) for side in (z, y))
         some = None if mask is None else mask[:, :rows]
-        return pulled_at(a, b, some, self.goal, seen)
+        return pulled_at(a, b, some, self.goal)
