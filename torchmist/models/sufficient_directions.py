@@ -167,7 +167,7 @@ def _directions(frames: _Frames, y: Tensor, fold: Tensor) -> _Side | None:
     with no_gradient():
         at, _ = even_places(torch.full((1, 1), len(y), device=y.device), min(_FITTED, len(y)))
         waves, seen = _waves(y.detach())[at[0]], [white.detach()[at[0]] for white in whites]
-        if _linear(seen[0], waves) > _MOST:
+        if _linear(seen[0], waves) > min(_MOST, seen[0].shape[-1] - 1):
             return None
         by_scores, by_cut = (float(characteristic_peaks(x, waves[None] / len(x))[1]) for x in seen)
         best = int(by_cut > _CLEARER * by_scores)
