@@ -93,6 +93,12 @@ def test_few_columns_few_rows_and_more_than_twelve_on_both_sides_are_left_out() 
         assert not list(along_sufficient_directions(x, y))
 
 
+def test_none_are_sought_where_all_are_linear() -> None:
+    for columns in (4, 8):
+        x = draw(1, 600, columns)
+        assert not list(along_sufficient_directions(x, x + draw(1, 600, columns, seed=1)))
+
+
 def test_many_columns_are_seen_through_principal_components() -> None:
     parts = draw(1, 1000, 6, seed=10)
     x = parts @ draw(6, 150, seed=11) + 0.3 * draw(1, 1000, 150, seed=12)

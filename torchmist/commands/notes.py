@@ -7,12 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from torchmist.samples.column_marks import few_distinct
 
 __all__ = ["ONLY_THESE", "command_note", "first_line_notes", "unmarked_notes"]
 
 ONLY_THESE = "these and no others: other integers beside them are numbers"
-_FEW = 20  # most distinct values of integers that may well be classes
 
 _MARKED = "pass --discrete COLUMN"
 _NUMBERS = (
@@ -71,6 +70,7 @@ def unmarked_notes(columns: Mapping[str, Any], marked: Sequence[str]) -> list[st
     columns beside them.
 
     Example:
+        >>> import numpy as np
         >>> unmarked_notes({"a": np.array([0, 1, 1]), "b": np.array([1, 2, 2])}, ["a"])[0][:47]
         'column b: integers of 2 distinct values are num'
     """
@@ -80,8 +80,8 @@ def unmarked_notes(columns: Mapping[str, Any], marked: Sequence[str]) -> list[st
     for name, values in columns.items():
         if name in marked or values.dtype.kind not in ("b", "i", "u"):
             continue
-        count = len(np.unique(values))
-        if count <= _FEW:
+        count = few_distinct(values)
+        if count is not None:
             notes.append(
                 f"column {name}: integers of {count} distinct values are numbers, as --discrete "
                 f"names other columns beside it; name it there as well if it holds class labels"

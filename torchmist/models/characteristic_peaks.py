@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from torchmist.models.directions import fixed_numbers, orthonormal
-from torchmist.models.variates import even_places
+from torchmist.models.variates import spread_places
 from torchmist.numerics.cache import cached
 from torchmist.numerics.eigen import eigenvectors, singular_vectors
 
@@ -36,9 +36,8 @@ def characteristic_peaks(
     """Frequencies ``[P, d]`` at which weighted waves ``said`` ``[P, M, h]`` of white rows
     ``[M, d]`` peak out of a ``basis`` ``[P, d, r]``, and the heights ``[P]`` there, summed over the
     waves."""
-    at, _ = even_places(torch.full((1, 1), len(x), device=x.device), min(_SCANNED, len(x)))
-    scale = len(x) / at.shape[-1]
-    rows, seen = x[at[0]], said[:, at[0]] * scale
+    at = spread_places(len(x), _SCANNED, x)
+    rows, seen = x[at], said[:, at] * (len(x) / len(at))
     lengths = torch.tensor(list(_STARTS), dtype=x.dtype, device=x.device)
     counts = torch.tensor(list(_STARTS.values()), device=x.device)
     drawn = _drawn(x) * lengths.repeat_interleave(counts)[:, None]

@@ -28,6 +28,7 @@ from torch import Tensor
 from torchmist.models.folds import FOLDS
 from torchmist.models.kraskov import kraskov
 from torchmist.models.ordered_rows import datasets_in_order
+from torchmist.models.waves import rank_waves
 from torchmist.numerics.no_gradient import no_gradient
 
 __all__ = ["EVEN_COUNT", "EvenDirections", "even_information", "many_columns"]
@@ -161,8 +162,7 @@ def _whitened(x: Tensor) -> Tensor:
 def _waves(y: Tensor) -> Tensor:
     """Waves over the ranks of scores ``[N, q]``, of mean 0 and variance 1, ``[N, q h]``."""
     count = _WAVES if y.shape[-1] <= _MANY else 1
-    order = torch.arange(1, count + 1, dtype=y.dtype, device=y.device)
-    waves = torch.cos(math.pi * order * torch.special.ndtr(y)[..., None]).flatten(-2)
+    waves = rank_waves(y, count).flatten(-2)
     waves = waves - waves.mean(0)
     out: Tensor = waves / waves.square().mean(0).clamp(min=1e-12).sqrt()
     return out

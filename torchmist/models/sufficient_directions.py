@@ -20,7 +20,6 @@ rows, those without each of ``F`` folds, and exchanged rows; ``h`` waves, ``r`` 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -35,7 +34,8 @@ from torchmist.models.folds import FOLDS
 from torchmist.models.local import whitened
 from torchmist.models.ordered_rows import datasets_in_order
 from torchmist.models.small_directions import cut_columns
-from torchmist.models.variates import even_places
+from torchmist.models.variates import spread_places
+from torchmist.models.waves import rank_waves
 from torchmist.numerics.cache import cached
 from torchmist.numerics.eigen import singular_vectors
 from torchmist.numerics.magnitudes import balanced
@@ -165,13 +165,13 @@ def _directions(frames: _Frames, y: Tensor, fold: Tensor) -> _Side | None:
     None where there are none, or more than are sought are needed."""
     whites = [whitened(x.mT[None], x.new_full((1, 1, 1), len(x)))[0].mT for x in frames]
     with no_gradient():
-        at, _ = even_places(torch.full((1, 1), len(y), device=y.device), min(_FITTED, len(y)))
-        waves, seen = _waves(y.detach())[at[0]], [white.detach()[at[0]] for white in whites]
+        at = spread_places(len(y), _FITTED, y)
+        waves, seen = _waves(y.detach())[at], [white.detach()[at] for white in whites]
         if _linear(seen[0], waves) > min(_MOST, seen[0].shape[-1] - 1):
             return None
         by_scores, by_cut = (float(characteristic_peaks(x, waves[None] / len(x))[1]) for x in seen)
         best = int(by_cut > _CLEARER * by_scores)
-        basis = _found(seen[best], waves, fold[at[0]])
+        basis = _found(seen[best], waves, fold[at])
     if basis is None:
         return None
     u, cosines, v = singular_vectors((basis[1 : 1 + FOLDS].mT @ basis[0]).nan_to_num())
@@ -191,8 +191,7 @@ def _linear(x: Tensor, waves: Tensor) -> int:
 def _waves(y: Tensor) -> Tensor:
     """White waves over the ranks of scores ``[N, q]``, ``[N, h]``."""
     count = next(waves for most, waves in _WAVES.items() if y.shape[-1] <= most)
-    order = torch.arange(1, count + 1, dtype=y.dtype, device=y.device)
-    waves = torch.cos(math.pi * order * torch.special.ndtr(y)[..., None]).flatten(-2)
+    waves = rank_waves(y, count).flatten(-2)
     waves = waves - waves.mean(0)
     waves = waves / waves.square().mean(0).sqrt().clamp(min=1e-4)
     u, size, _ = singular_vectors(waves)

@@ -32,6 +32,7 @@ from torchmist.models.folds import FOLDS, Folds
 from torchmist.models.local import nearest, row_counts, subset
 from torchmist.models.neighbours import NEIGHBOURS
 from torchmist.models.pair_scores import pair_order, pair_scores
+from torchmist.models.waves import rank_waves
 from torchmist.numerics.cache import cached
 from torchmist.numerics.no_gradient import no_gradient
 
@@ -44,6 +45,7 @@ __all__ = [
     "centred_columns",
     "even_places",
     "rows_at",
+    "spread_places",
     "unit_columns",
     "variate_opinions",
     "variates",
@@ -164,17 +166,17 @@ def even_places(total: Tensor, size: int, share: int = 1) -> tuple[Tensor, Tenso
     return at.clamp(max=total - 1), place < count
 
 
+def spread_places(total: int, most: int, like: Tensor) -> Tensor:
+    """Places ``[m]`` of as many of ``total`` rows as there are, at ``most`` so many, spread evenly;
+    on the device of ``like``."""
+    at, _ = even_places(torch.full((1, 1), total, device=like.device), min(most, total))
+    return at[0]
+
+
 def rows_at(values: Tensor, places: Tensor) -> Tensor:
     """Rows ``[B, M, p]`` at ``places`` ``[B, M]`` of ``[B, N, p]``."""
     out: Tensor = values.gather(1, places[..., None].expand(-1, -1, values.shape[-1]))
     return out
-
-
-def _cosines(scores: Tensor, count: int) -> Tensor:
-    """The first ``count`` waves over the ranks of scores ``[B, N, d]``, ``[B, N, d, count]``."""
-    order = torch.arange(1, count + 1, dtype=scores.dtype, device=scores.device)
-    waves: Tensor = torch.cos(math.pi * order * torch.special.ndtr(scores)[..., None])
-    return waves
 
 
 def _standing(score: Tensor, other: Tensor, order: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
@@ -185,8 +187,8 @@ def _standing(score: Tensor, other: Tensor, order: Tensor, real: Tensor) -> tupl
         at, counts = even_places(real, min(_SCREENED, score.shape[1]))
         places, size = order.gather(1, at), counts.sum(-1, keepdim=True)
         d, count = score.shape[-1], max(2, min(_SCREENING, 1024 // score.shape[-1]))
-        own = unit_columns(_cosines(rows_at(score, places), count).flatten(2), counts)
-        against = unit_columns(_cosines(rows_at(other, places), _AGAINST).flatten(2), counts)
+        own = unit_columns(rank_waves(rows_at(score, places), count).flatten(2), counts)
+        against = unit_columns(rank_waves(rows_at(other, places), _AGAINST).flatten(2), counts)
         tests = own.shape[-1] * against.shape[-1]
         found = (own.mT @ against).square().amax(-1).unflatten(-1, (d, count)).amax(-1) * size
         top, which = found.topk(min(_STANDING, d), dim=-1)
@@ -205,7 +207,7 @@ def unit_columns(values: Tensor, counts: Tensor | None) -> Tensor:
 def _waves(scores: Tensor, strength: Tensor, count: int) -> Tensor:
     """Waves of columns ``[B, N, S]``, ``[B, N, S count]``, the slower and the stronger larger."""
     order = torch.arange(1, count + 1, dtype=scores.dtype, device=scores.device)
-    waves = _cosines(scores, count) * order.rsqrt()
+    waves = rank_waves(scores, count) * order.rsqrt()
     return (waves * strength[..., None]).flatten(2)
 
 

@@ -16,12 +16,19 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["WAVES", "wave_statistics"]
+__all__ = ["WAVES", "rank_waves", "wave_statistics"]
 
 _BANDS = ((0, 2), (2, 5), (5, 12))
 _SLOW = 3
 WAVES = 2 * len(_BANDS)
 """Statistics of a pair of columns."""
+
+
+def rank_waves(scores: Tensor, count: int) -> Tensor:
+    """The first ``count`` waves ``cos(pi k u)`` over ranks of scores ``[...]``, ``[..., K]``."""
+    order = torch.arange(1, count + 1, dtype=scores.dtype, device=scores.device)
+    waves: Tensor = torch.cos(math.pi * order * torch.special.ndtr(scores)[..., None])
+    return waves
 
 
 def _cosines(scores: Tensor, count: int) -> Tensor:

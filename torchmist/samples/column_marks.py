@@ -14,7 +14,7 @@ from torch import Tensor
 
 from torchmist.checks import warn_once
 
-__all__ = ["Discrete", "column_marks", "plain", "warn_unmarked"]
+__all__ = ["Discrete", "column_marks", "few_distinct", "plain", "warn_unmarked"]
 
 Discrete = bool | Literal["auto"] | Sequence[str] | Sequence[int] | Sequence[bool]
 _FEW = 20  # most distinct values of integers that may well be classes
@@ -79,6 +79,15 @@ def column_marks(
     return [k in chosen for k in range(count)]
 
 
+def few_distinct(values: NDArray[Any]) -> int | None:
+    """How many distinct values a column ``[N]`` of integers has that may well be classes; None of
+    more than 20."""
+    if len(np.unique(values[:_FIRST])) > _FEW:
+        return None
+    count = len(np.unique(values))
+    return count if count <= _FEW else None
+
+
 def warn_unmarked(
     integers: Iterable[tuple[str, NDArray[Any]]], discrete: Any, argument: str | None
 ) -> None:
@@ -94,11 +103,7 @@ def warn_unmarked(
     items = _items(discrete)
     if not items or all(isinstance(item, bool) for item in items):
         return
-    few = [
-        where
-        for where, values in integers
-        if len(np.unique(values[:_FIRST])) <= _FEW and len(np.unique(values)) <= _FEW
-    ]
+    few = [where for where, values in integers if few_distinct(values) is not None]
     if few:
         more = f" and {len(few) - 1} others" if len(few) > 1 else ""
         warn_once(
