@@ -14,6 +14,7 @@ from torchmist.models.column_products import CROSSED_COUNT
 from torchmist.models.even_directions import EVEN_COUNT
 from torchmist.models.independent_components import UNMIXED_COUNT
 from torchmist.models.label_classifiers import TOLD_SIZES
+from torchmist.models.label_curves import CURVE_COUNT
 from torchmist.models.latent_classes import CLASSES_COUNT
 from torchmist.models.manifold_dimensions import DIMENSION_COUNT
 from torchmist.models.neighbourhood import FEATURE_COUNT, OPINION_COUNT
@@ -52,7 +53,7 @@ def draws(count: int = 4000) -> Data:
         torch.zeros(count, REGIMES_COUNT), torch.zeros(count, SETTLED_COUNT),
         torch.zeros(count, 24), torch.zeros(count, TURNED_COUNT + 24),
         torch.zeros(count, CLASSES_COUNT), torch.zeros(count, EVEN_COUNT),
-        torch.zeros(count, DIMENSION_COUNT), sizes,
+        torch.zeros(count, DIMENSION_COUNT), torch.zeros(count, CURVE_COUNT), sizes,
     )  # fmt: skip
     check = (torch.arange(count) // 2 % 8 == 0).float()
     return {**evidence._asdict(), "mi": t.exp() - 0.2, "family": family, "check": check}

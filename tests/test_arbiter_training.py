@@ -11,6 +11,7 @@ from torchmist.ensemble.correction import Correction
 from torchmist.ensemble.correction_classifiers import ClassifierCorrection
 from torchmist.ensemble.correction_components import ComponentCorrection
 from torchmist.ensemble.correction_even_directions import EvenDirectionCorrection
+from torchmist.ensemble.correction_label_curves import LabelCurveCorrection
 from torchmist.ensemble.correction_latent_classes import LatentClassCorrection
 from torchmist.ensemble.correction_manifolds import ManifoldCorrection
 from torchmist.ensemble.correction_repeats import RepeatCorrection
@@ -90,7 +91,7 @@ def test_collected_draws_are_those_of_the_recipe(tmp_path) -> None:
 def test_the_command_collects_draws_of_either_recipe(tmp_path, words, monkeypatch) -> None:
     parts = (
         ComponentCorrection, ClassifierCorrection, RepeatCorrection, LatentClassCorrection,
-        EvenDirectionCorrection, ManifoldCorrection,
+        EvenDirectionCorrection, ManifoldCorrection, LabelCurveCorrection,
     )  # fmt: skip
     for part in parts:
         monkeypatch.setattr(part, "may_say_more", staticmethod(Correction.may_say_more))

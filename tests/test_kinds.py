@@ -26,6 +26,7 @@ from benchmarks.kinds import (
     manifolds,
     real,
     rotated,
+    taught,
     wide,
 )
 from benchmarks.kinds.baselines import neighbours
@@ -321,6 +322,16 @@ ORACLES: dict[str, tuple[int, float, Oracle]] = {
         100_000, 0.02, left_over(lambda x: (x @ rotated.turn(10, 605)[:, :2]).prod(1)),
     ),
     "sign of a latent of 150 columns": (50_000, 0.01, fitted_line),
+    "classes of a network of 12 columns": (
+        100_000, 0.01, lambda x, y: table(taught.network(x), y),
+    ),
+    "sign of a form of 8 columns": (100_000, 0.01, lambda x, y: table(taught.above(x), y)),
+    "nearest of 12 prototypes in 10 columns": (
+        100_000, 0.01, lambda x, y: table(taught.closest(x), y),
+    ),
+    "votes of a network of 6 columns": (
+        100_000, 0.01, lambda x, y: table(binned(taught.votes(x)), y),
+    ),
     "digits, same class or not": (20_000, 0.02, lambda x, y: table(digit(x), digit(y))),
     "digits against noisy labels": (20_000, 0.02, lambda x, y: table(digit(x), y)),
     "4 joined digits of 0 and 1": (20_000, 0.03, joined),

@@ -34,7 +34,7 @@ from training.stream import FAMILIES, stream_data
 __all__ = ["collect", "collected", "main"]
 
 PLAIN, LOCAL, EXPERT = "mist-v1", "mist-v2-preview", "mist-paper-v1"
-RECIPE = "mist-duo-v22"
+RECIPE = "mist-duo-v23"
 _CPU = torch.device("cpu")
 _CHECK = 8  # every eighth step's draws train nothing
 _SAVED = 25  # steps between writes
@@ -130,7 +130,7 @@ def _fitted(
     """
     parent = _parent(recipe)
     if parent is None:
-        return fit(duo.arbiter, thinned(data), duo.levels, epochs=epochs), {}
+        return fit(duo.arbiter, thinned(data, recipe.hidden), duo.levels, epochs=epochs), {}
     known = [k for k, family in enumerate(FAMILIES) if parent.saw(family)]
     before = parent.arbiter
     found: dict[str, float] = {}
@@ -141,7 +141,7 @@ def _fitted(
             told = rows_of(data, heir.says_more(evidence_of(data)))
         new = fit(
             heir,
-            thinned(told),
+            thinned(told, recipe.hidden),
             duo.levels,
             epochs=epochs,
             correction=True,

@@ -30,6 +30,7 @@ from torchmist.ensemble.evidence import in_t
 from torchmist.ensemble.evidence_features import evidence_numbers
 from torchmist.models.independent_components import FRAMES
 from torchmist.models.label_classifiers import TOLD_SIZES
+from torchmist.models.label_curves import LabelCurves
 from torchmist.models.losses import pinball_losses
 from torchmist.models.variates import SUMS, VARIATE_OPINIONS
 from torchmist.quantile_head import from_nats
@@ -37,7 +38,7 @@ from training.stream import FAMILIES
 
 __all__ = ["Data", "fit", "inherit", "thinned", "with_rare_ones"]
 
-_HIDDEN, _ONE_IN = 0.3, 4  # of t above all that is said, and how many of such draws are kept
+_HIDDEN = 0.3  # of t above all that is said
 _ENOUGH = 128  # rows, from which that is no matter of chance
 _RARE = 0.02  # least share of a family, below which its draws are repeated
 
@@ -51,27 +52,28 @@ def _judged(t: Tensor, mi: Tensor, levels: Tensor) -> tuple[float, float]:
     return float(loss), float(inside.float().mean())
 
 
-def thinned(data: Data) -> Data:
-    """Draws, with one in four of those whose information nothing shows.
+def thinned(data: Data, one_in: int = 4) -> Data:
+    """Draws, with ``one_in`` so many of those whose information nothing shows.
 
     An arbiter that meets much of what no sample can show takes every sample for one that hides
     something, and what is found for a part of the whole. Such draws are rare here: of at least 128
     rows, with a truth far above the estimates of both networks, of neighbours, between variates,
     and from pairs, products and components of columns (near copies are left as they are: to be
     above all estimates is what they are for). What classifiers of labels, regimes, mixtures of
-    classes and even functions of directions say counts as well.
+    classes, even functions of directions and classifiers where they are surest say counts as well.
     """
+    learned = LabelCurves.of(data["learned"])
     opinions = [data["plain"].median(-1, keepdim=True).values,
             data["local"].median(-1, keepdim=True).values, data["opinions"], data["linear"],
             data["variates"][:, : -len(SUMS)], data["matched"][:, :1],
             data["crossed"][:, : VARIATE_OPINIONS - len(SUMS)],
             data["unmixed"][:, :FRAMES], data["told"][:, : TOLD_SIZES[0]],
             data["regimes"][:, :1], data["crowded"][:, :2].mean(-1, keepdim=True),
-            data["folded"][:, :3]]  # fmt: skip
+            data["folded"][:, :3], learned.bounds, learned.surest]  # fmt: skip
     most = torch.cat([in_t(v) for v in opinions], -1).amax(-1)
     hidden = from_nats(data["mi"]) - most > _HIDDEN
     hidden &= (data["sizes"][:, 0] >= _ENOUGH) & (data["family"] != FAMILIES.index("copies"))
-    return rows_of(data, ~hidden | (hidden.cumsum(0) % _ONE_IN == 0))
+    return rows_of(data, ~hidden | (hidden.cumsum(0) % one_in == 0))
 
 
 def with_rare_ones(data: Data) -> Data:

@@ -95,6 +95,7 @@ class Recipe:
         parent: registered name of the weights to start from; none by default.
         adds: things that are read beside what the parent of an arbiter reads.
         met: times that draws of families count which that parent has met.
+        hidden: one in so many draws counts whose information nothing shows.
     """
 
     name: str
@@ -108,6 +109,7 @@ class Recipe:
     parent: str = ""
     adds: int = 1
     met: int = 3
+    hidden: int = 4
 
     @property
     def steps(self) -> int:
@@ -151,6 +153,8 @@ class Recipe:
             values.pop("adds")
         if self.met == 3:  # as in the digests of recipes that could have no other
             values.pop("met")
+        if self.hidden == 4:  # the same
+            values.pop("hidden")
         # switches as 0 and 1, as in the digests of the runs before they were bools
         values["model"] = {key: int(value) for key, value in values["model"].items()}
         if step:

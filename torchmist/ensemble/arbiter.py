@@ -22,7 +22,8 @@ From there, corrections (``torchmist.ensemble.correction``) go on, in this order
 * where the columns of a side exclude each other, a :class:`TurnedAxesCorrection`;
 * where many classes say more, a :class:`LatentClassCorrection`;
 * where even functions of few directions do, an :class:`EvenDirectionCorrection`;
-* where both sides are of fewer dimensions than columns, a :class:`ManifoldCorrection`.
+* where both sides are of fewer dimensions than columns, a :class:`ManifoldCorrection`;
+* where a classifier of a label still learns, a :class:`LabelCurveCorrection`.
 
 All that is read is free of the order of samples and columns and of the swap of the sides. Legend:
 ``B`` datasets, ``Q`` quantiles, ``C`` candidates.
@@ -40,6 +41,7 @@ from torchmist.ensemble.correction_canonical import CanonicalCorrection
 from torchmist.ensemble.correction_classifiers import ClassifierCorrection
 from torchmist.ensemble.correction_components import ComponentCorrection
 from torchmist.ensemble.correction_even_directions import EvenDirectionCorrection
+from torchmist.ensemble.correction_label_curves import LabelCurveCorrection
 from torchmist.ensemble.correction_latent_classes import LatentClassCorrection
 from torchmist.ensemble.correction_manifolds import ManifoldCorrection
 from torchmist.ensemble.correction_neighbours import NeighbourCorrection
@@ -61,7 +63,7 @@ Complete = Callable[[Correction, Evidence, Tensor], Evidence]
 """What gives a correction the evidence that it reads beside an answer ``[B, Q]`` in ``t``."""
 CORRECTIONS = (
     "further", "unmixed", "told", "repeated", "regimes", "settled", "recognised", "turned",
-    "crowded", "folded", "curved",
+    "crowded", "folded", "curved", "learned",
 )  # fmt: skip
 """Arguments of :class:`Arbiter`: the corrections of its answer, one after the other."""
 
@@ -84,6 +86,7 @@ class Arbiter(Standardised):
         crowded: whether mixtures of many classes are read where they say more.
         folded: whether even functions of few directions are read where they say more.
         curved: whether dimensions of both sides are read where they are fewer than columns.
+        learned: whether a classifier of a label is asked how fast it learns.
     """
 
     def __init__(
@@ -91,7 +94,7 @@ class Arbiter(Standardised):
         unmixed: bool = False, told: bool = False, repeated: bool = False,
         regimes: bool = False, settled: bool = False, recognised: bool = False,
         turned: bool = False, crowded: bool = False, folded: bool = False,
-        curved: bool = False,
+        curved: bool = False, learned: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
         self.width, self.quantiles = width, quantiles
@@ -113,6 +116,7 @@ class Arbiter(Standardised):
         self.crowding = LatentClassCorrection(members, quantiles) if crowded else None
         self.folding = EvenDirectionCorrection(members, quantiles) if folded else None
         self.curving = ManifoldCorrection(members, quantiles) if curved else None
+        self.learning = LabelCurveCorrection(members, quantiles) if learned else None
 
     def corrections(self) -> list[Correction]:
         """The corrections of its members' answer, in order."""
@@ -122,7 +126,8 @@ class Arbiter(Standardised):
         """The corrections, as :data:`CORRECTIONS` names them."""
         first = (self.further, self.unmixing, self.telling, self.repeating, self.parting)
         then = (self.settling, self.recognising, self.turning, self.crowding)
-        return *first, *then, self.folding, self.curving
+        last = (self.folding, self.curving, self.learning)
+        return *first, *then, *last
 
     def networks(self) -> nn.ModuleList:
         """All small networks: its own members and those of its corrections."""

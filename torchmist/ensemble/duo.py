@@ -27,6 +27,7 @@ from torchmist.models.directions import Through, see_narrow
 from torchmist.models.even_directions import EVEN_COUNT, even_information
 from torchmist.models.independent_components import UNMIXED_COUNT, unmixed_information
 from torchmist.models.label_classifiers import TOLD_SIZES, told_of_labels
+from torchmist.models.label_curves import CURVE_COUNT, label_curves
 from torchmist.models.latent_classes import CLASSES_COUNT, class_information
 from torchmist.models.lengths import with_lengths
 from torchmist.models.linear import SHARE, linear_information
@@ -250,7 +251,7 @@ class DuoMIST(QuantileNetwork):
             "told": sum(TOLD_SIZES), "repeated": REPEATED_COUNT, "regimes": REGIMES_COUNT,
             "settled": SETTLED_COUNT, "recognised": quantiles, "turned": TURNED_COUNT + quantiles,
             "crowded": CLASSES_COUNT, "folded": EVEN_COUNT,
-            "curved": DIMENSION_COUNT,
+            "curved": DIMENSION_COUNT, "learned": CURVE_COUNT,
         }  # fmt: skip
 
     def _read(
@@ -274,6 +275,7 @@ class DuoMIST(QuantileNetwork):
             "crowded": (arbiter.crowding, lambda t: class_information(x, y, mask, known=_nats(t))),
             "folded": (arbiter.folding, lambda _: even_information(x, y, mask)),
             "curved": (arbiter.curving, lambda _: manifold_dimensions(x, y, mask)),
+            "learned": (arbiter.learning, lambda _: (label_curves(x, y, mask),)),
         }
         return {
             name: (part, find)

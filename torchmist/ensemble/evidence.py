@@ -39,6 +39,8 @@ class Evidence(NamedTuple):
     ``folded`` ``[B, E]``: what even functions of few directions show
     (:class:`~torchmist.models.even_directions.EvenDirections`); ``curved`` ``[B, D]``: of how many
     dimensions both sides are (:class:`~torchmist.models.manifold_dimensions.ManifoldDimensions`);
+    ``learned`` ``[B, H]``: how fast a classifier of a label learns
+    (:class:`~torchmist.models.label_curves.LabelCurves`);
     ``centre`` ``[B]``: the ``t`` that
     the second network measures from; ``features``: means and deviations of its local statistics
     ``[B, F]``; ``sizes`` ``[B, 3]``: N, dx and dy.
@@ -65,6 +67,7 @@ class Evidence(NamedTuple):
     crowded: Tensor
     folded: Tensor
     curved: Tensor
+    learned: Tensor
     sizes: Tensor
 
 

@@ -33,6 +33,7 @@ from torchmist.synthetic.engines.spectra import Spectra
 from torchmist.synthetic.engines.spikes import Spikes
 from torchmist.synthetic.engines.spread import Spread
 from torchmist.synthetic.engines.steep import Steep
+from torchmist.synthetic.engines.teachers import Teachers
 
 __all__ = ["ENGINES", "Family"]
 
@@ -66,6 +67,7 @@ ENGINES: Mapping[str, Family[Any]] = {
         Crowds(),
         Evens(),
         Redundant(),
+        Teachers(),
     )
 }
 """Every engine by its name."""

@@ -1,0 +1,131 @@
+"""Labels that are functions of many columns at once, as classes of real data are.
+
+Evaluation only. Legend: ``D`` columns, ``H`` hidden units, ``L`` classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.kinds.registry import Sample, kind
+from benchmarks.kinds.truths import binary_entropy, symmetric_channel
+
+__all__: list[str] = []
+
+Array = NDArray[np.float64]
+Labels = NDArray[np.int64]
+POINTS = 400_000
+
+
+@cache
+def weights(d: int, hidden: int, classes: int, seed: int) -> tuple[Array, Array, Array]:
+    """Of a network: ``[D, H]``, offsets ``[H]`` and ``[H, L]``."""
+    rng = np.random.default_rng(seed)
+    first = 2 * rng.normal(size=(d, hidden)) / math.sqrt(d)
+    return first, rng.normal(size=hidden), rng.normal(size=(hidden, classes))
+
+
+def scores(x: Array, hidden: int, classes: int, seed: int) -> Array:
+    """What a network says of the classes, ``[n, L]``."""
+    first, offsets, last = weights(x.shape[1], hidden, classes, seed)
+    out: Array = np.tanh(x @ first + offsets) @ last
+    return out
+
+
+def network(x: Array) -> Labels:
+    """The class of three for which a network of 20 hidden units says most."""
+    out: Labels = scores(x, 20, 3, 701).argmax(1)
+    return out
+
+
+@cache
+def form() -> Array:
+    """A symmetric form ``[D, D]`` of trace 0."""
+    q = np.random.default_rng(702).normal(size=(8, 8))
+    out: Array = q + q.T - 2 * np.eye(8) * q.trace() / 8
+    return out
+
+
+def above(x: Array) -> Labels:
+    """Whether the form is above 0."""
+    out: Labels = (np.einsum("ni,ij,nj->n", x, form(), x) > 0).astype(np.int64)
+    return out
+
+
+@cache
+def prototypes() -> Array:
+    """Twelve prototypes, three of each class in turn, ``[12, D]``."""
+    return np.random.default_rng(703).normal(size=(12, 10))
+
+
+def closest(x: Array) -> Labels:
+    """The class of the nearest prototype."""
+    away = (prototypes() ** 2).sum(1) - 2 * x @ prototypes().T
+    out: Labels = away.argmin(1) % 4
+    return out
+
+
+def votes(x: Array) -> Array:
+    """How likely a network says yes, ``[n]``."""
+    said = scores(x, 16, 1, 704)[:, 0]
+    out: Array = 1 / (1 + np.exp(-1.5 * (said - said_of()[0]) / said_of()[1]))
+    return out
+
+
+@cache
+def said_of() -> tuple[float, float]:
+    """Mean and deviation of what that network says."""
+    said = scores(np.random.default_rng(1).normal(size=(POINTS, 6)), 16, 1, 704)
+    return float(said.mean()), float(said.std())
+
+
+@cache
+def channel_mi(teacher: Callable[[Array], Labels], d: int, classes: int, wrong: float) -> float:
+    """MI of normal columns and the label, ``wrong`` in so many rows: H(Y) less that of a row, by
+    shares of the classes among 400,000 points."""
+    x = np.random.default_rng(0).normal(size=(POINTS, d))
+    share = np.bincount(teacher(x), minlength=classes) / POINTS
+    shown = (1 - wrong) * share + wrong * (1 - share) / (classes - 1)
+    left = binary_entropy(wrong) + wrong * math.log(classes - 1) if wrong else 0.0
+    return float(-(shown * np.log(shown)).sum() - left)
+
+
+@cache
+def votes_mi() -> float:
+    """MI of normal columns and a vote: H(Y) less the mean entropy, over 400,000 points."""
+    chance = votes(np.random.default_rng(0).normal(size=(POINTS, 6)))
+    left = -(chance * np.log(chance) + (1 - chance) * np.log1p(-chance)).mean()
+    return float(binary_entropy(float(chance.mean())) - left)
+
+
+@kind("classes of a network of 12 columns", "labels")
+def classes(n: int, rng: np.random.Generator) -> Sample:
+    """For which of three a network of 20 hidden units says most, without noise; the entropy."""
+    x = rng.normal(size=(n, 12))
+    return x, network(x), channel_mi(network, 12, 3, 0.0)
+
+
+@kind("sign of a form of 8 columns", "labels")
+def sign(n: int, rng: np.random.Generator) -> Sample:
+    """Whether a quadratic form is above 0, wrong in 5 %; the entropy less that of the noise."""
+    x = rng.normal(size=(n, 8))
+    return x, symmetric_channel(above(x), 2, 0.05, rng), channel_mi(above, 8, 2, 0.05)
+
+
+@kind("nearest of 12 prototypes in 10 columns", "labels")
+def nearest(n: int, rng: np.random.Generator) -> Sample:
+    """Of four classes that of the nearest prototype, wrong in 10 %; the same."""
+    x = rng.normal(size=(n, 10))
+    return x, symmetric_channel(closest(x), 4, 0.1, rng), channel_mi(closest, 10, 4, 0.1)
+
+
+@kind("votes of a network of 6 columns", "labels")
+def vote(n: int, rng: np.random.Generator) -> Sample:
+    """Yes or no, as likely as a network of 16 hidden units says; a mean over points."""
+    x = rng.normal(size=(n, 6))
+    return x, (rng.random(n) < votes(x)).astype(np.int64), votes_mi()
