@@ -53,6 +53,17 @@ def test_an_answer_stands_where_there_is_no_label_or_nothing_is_learned(parent: 
     assert arbiter.says_more(heard).all()
 
 
+def test_the_highest_quantiles_do_not_fall() -> None:
+    part, answer = LabelCurveCorrection(2, 24), from_nats(torch.linspace(0.2, 1.2, 24))
+    for member in part.members:  # down by as much as a shift of 1 in t
+        torch.nn.init.constant_(member[-1].bias[7:8], -1.0)
+    evidence = evidence_of(_curved(draws(20), torch.full((20,), 0.6)))
+    with torch.no_grad():
+        found = part(answer.expand(2, 20, -1), evidence, lambda network, seen: network(seen))
+    torch.testing.assert_close(found[..., -4:], answer[-4:].expand(2, 20, -1))
+    assert (found[..., :12] < answer[:12] - 0.2).all()
+
+
 def test_where_a_classifier_goes_is_learned_and_all_else_stays(parent: Arbiter) -> None:
     data = draws()
     data["mi"] = data["mi"].clamp(min=0) + 1.0

@@ -16,6 +16,7 @@ from torchmist.quantile_head import to_nats
 __all__ = ["LabelCurveCorrection"]
 
 _LEAST, _SHARE = 0.02, 0.4  # nats of a bound, and of the answer
+_HIGHEST = 4  # quantiles
 _PACE = 0.9  # at most, of what a doubling of the rows adds over what the one before did
 
 
@@ -42,6 +43,12 @@ class LabelCurveCorrection(Correction):
     def reads(self, rows: tuple[int, int], columns: tuple[int, int]) -> bool:
         """See :meth:`Correction.reads`."""
         return may_be_learned(rows[1], columns)
+
+    def limited(self, found: Tensor, answer: Tensor, candidates: Tensor) -> Tensor:
+        """See :meth:`Correction.limited`: the highest quantiles do not fall below those of the
+        answer, as what has not been learned is not excluded."""
+        top = torch.maximum(found[..., -_HIGHEST:], answer[..., -_HIGHEST:])
+        return torch.cat([found[..., :-_HIGHEST], top], -1)
 
     def seen(self, evidence: Evidence, candidates: Tensor, middle: Tensor) -> Tensor:
         """See :meth:`Correction.seen`: how often the classifier errs, its temperature, the rows of
