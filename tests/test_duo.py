@@ -18,6 +18,7 @@ from torchmist.models.column_products import CROSSED_COUNT
 from torchmist.models.even_directions import EVEN_COUNT
 from torchmist.models.independent_components import UNMIXED_COUNT
 from torchmist.models.label_classifiers import TOLD_SIZES
+from torchmist.models.label_curves import CURVE_COUNT
 from torchmist.models.latent_classes import CLASSES_COUNT
 from torchmist.models.manifold_dimensions import DIMENSION_COUNT
 from torchmist.models.mist import MIST, MISTConfig
@@ -107,7 +108,7 @@ def evidence(opinions: float) -> Evidence:
     found += [torch.zeros(1, count) for count in (VARIATE_COUNT, SHARPNESS_COUNT)]
     found += [torch.full((1, 1), opinions), torch.zeros(1, 3), torch.zeros(1, CROSSED_COUNT)]
     counts = UNMIXED_COUNT, sum(TOLD_SIZES), REPEATED_COUNT, REGIMES_COUNT, SETTLED_COUNT
-    later = TURNED_COUNT + 24, CLASSES_COUNT, EVEN_COUNT, DIMENSION_COUNT
+    later = TURNED_COUNT + 24, CLASSES_COUNT, EVEN_COUNT, DIMENSION_COUNT, CURVE_COUNT
     found += [torch.zeros(1, k) for k in (*counts, 24, *later)]
     features = torch.zeros(1, FEATURE_COUNT)
     return Evidence(plain, local, said, torch.zeros(1), features, *found, sizes)

@@ -72,7 +72,8 @@ def test_rows_are_independent_of_their_place(family) -> None:
 
 
 def test_what_is_drawn_has_both_little_and_much_to_share(family) -> None:
-    made = draw(family, 3, 2, batch=200, n=8)
+    columns = (4, 3) if family.name == "teachers" else (3, 2)  # two classes share log 2 at most
+    made = draw(family, *columns, batch=200, n=8)
     assert made.mi.max() > 0.8 and made.mi.std() > 0.15
     assert (made.mi < 60).all()
 
