@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -10,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from torchmist.models.label_curves import (
+    _RIDGES,
     CURVE_COUNT,
     LabelCurves,
     _features,
@@ -62,12 +64,13 @@ def test_independent_labels_tell_nothing() -> None:
 def test_rows_left_out_are_those_of_a_fit_without_them() -> None:
     x = rows(70, 3)[0]
     features, one = _features(x).double(), F.one_hot((x[:, 0] > 0).long()).double()
-    found = _left_out(features, one, 0.1)
     centred, eye = one - one.mean(0), torch.eye(len(x), dtype=torch.float64)
-    for k in (0, 7, 41):
+    each = _left_out(features, centred)
+    assert len(each) == len(_RIDGES)
+    for (ridge, found), k in itertools.product(zip(_RIDGES, each), (0, 7, 41)):
         others = [row for row in range(len(x)) if row != k]
         a, b = features[others], centred[others]
-        said = features[k] @ torch.linalg.solve(a.mT @ a + 0.1 * eye, a.mT @ b)
+        said = features[k] @ torch.linalg.solve(a.mT @ a + ridge * eye, a.mT @ b)
         torch.testing.assert_close(found[k], said)
 
 

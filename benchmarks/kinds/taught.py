@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.kinds.registry import Sample, kind
-from benchmarks.kinds.truths import binary_entropy, symmetric_channel
+from benchmarks.kinds.truths import binary_entropy, channel_mi, entropy, symmetric_channel
 
 __all__: list[str] = []
 
@@ -85,43 +85,41 @@ def said_of() -> tuple[float, float]:
 
 
 @cache
-def channel_mi(teacher: Callable[[Array], Labels], d: int, classes: int, wrong: float) -> float:
-    """MI of normal columns and the label, ``wrong`` in so many rows: H(Y) less that of a row, by
-    shares of the classes among 400,000 points."""
+def taught_mi(teacher: Callable[[Array], Labels], d: int, k: int, wrong: float) -> float:
+    """MI of normal columns and one of ``k`` classes, ``wrong`` in so many rows: a symmetric channel
+    from the shares of the classes among 400,000 points."""
     x = np.random.default_rng(0).normal(size=(POINTS, d))
-    share = np.bincount(teacher(x), minlength=classes) / POINTS
-    shown = (1 - wrong) * share + wrong * (1 - share) / (classes - 1)
-    left = binary_entropy(wrong) + wrong * math.log(classes - 1) if wrong else 0.0
-    return float(-(shown * np.log(shown)).sum() - left)
+    rows = np.full((k, k), wrong / (k - 1)) + (1 - wrong - wrong / (k - 1)) * np.eye(k)
+    return channel_mi(np.bincount(teacher(x), minlength=k) / POINTS, rows)
 
 
 @cache
 def votes_mi() -> float:
     """MI of normal columns and a vote: H(Y) less the mean entropy, over 400,000 points."""
     chance = votes(np.random.default_rng(0).normal(size=(POINTS, 6)))
-    left = -(chance * np.log(chance) + (1 - chance) * np.log1p(-chance)).mean()
-    return float(binary_entropy(float(chance.mean())) - left)
+    left = entropy(np.stack([chance, 1 - chance])) / POINTS
+    return binary_entropy(float(chance.mean())) - left
 
 
 @kind("classes of a network of 12 columns", "labels")
 def classes(n: int, rng: np.random.Generator) -> Sample:
     """For which of three a network of 20 hidden units says most, without noise; the entropy."""
     x = rng.normal(size=(n, 12))
-    return x, network(x), channel_mi(network, 12, 3, 0.0)
+    return x, network(x), taught_mi(network, 12, 3, 0.0)
 
 
 @kind("sign of a form of 8 columns", "labels")
 def sign(n: int, rng: np.random.Generator) -> Sample:
     """Whether a quadratic form is above 0, wrong in 5 %; the entropy less that of the noise."""
     x = rng.normal(size=(n, 8))
-    return x, symmetric_channel(above(x), 2, 0.05, rng), channel_mi(above, 8, 2, 0.05)
+    return x, symmetric_channel(above(x), 2, 0.05, rng), taught_mi(above, 8, 2, 0.05)
 
 
 @kind("nearest of 12 prototypes in 10 columns", "labels")
 def nearest(n: int, rng: np.random.Generator) -> Sample:
     """Of four classes that of the nearest prototype, wrong in 10 %; the same."""
     x = rng.normal(size=(n, 10))
-    return x, symmetric_channel(closest(x), 4, 0.1, rng), channel_mi(closest, 10, 4, 0.1)
+    return x, symmetric_channel(closest(x), 4, 0.1, rng), taught_mi(closest, 10, 4, 0.1)
 
 
 @kind("votes of a network of 6 columns", "labels")

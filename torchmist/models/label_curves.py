@@ -27,7 +27,7 @@ from torch import Tensor
 
 from torchmist.models.ordered_rows import datasets_in_order
 from torchmist.models.variates import spread_places
-from torchmist.numerics.eigen import whitening
+from torchmist.numerics.eigen import white_frame
 from torchmist.numerics.no_gradient import no_gradient
 
 __all__ = ["CURVE_COUNT", "LabelCurves", "label_curves", "may_be_learned"]
@@ -36,7 +36,7 @@ CURVE_COUNT = 13
 """Numbers of :class:`LabelCurves`."""
 _NARROWEST, _WIDEST = 3, 64  # columns of a side
 _FEWEST, _MOST_ROWS, _KERNEL = 64, 2048, 512  # rows
-_SHRINK = 0.05  # of a covariance to that of uncorrelated columns
+_SHRINK = 0.05  # variance added to that of columns
 _RIDGES = (0.003, 0.03, 0.3)
 _TEMPERATURES = (1.0, 2.0, 3.0, 4.5, 6.0, 8.0, 11.0, 15.0, 22.0, 35.0)
 _PARTS = (1, 2, 4)
@@ -121,7 +121,7 @@ def _numbers(x: Tensor, label: Tensor) -> Tensor:
     curve = [_learned(features, one, parts) for parts in _PARTS]
     known, wrong, sure, temperature = curve[0]
     order = sure.detach().argsort(descending=True)
-    surest = [order[: max(1, n // part)] for part in _SUREST]
+    surest = [order[: n // part] for part in _SUREST]
     numbers = [
         *(entropy + part[0].mean() for part in curve),
         *(part[1].mean() for part in curve),
@@ -137,9 +137,7 @@ def _numbers(x: Tensor, label: Tensor) -> Tensor:
 def _white(scores: Tensor) -> Tensor:
     """Scores ``[N, d]`` in a frame in which they are nearly uncorrelated."""
     with no_gradient():
-        fixed = scores.double()
-        eye = torch.eye(scores.shape[-1], dtype=fixed.dtype, device=scores.device)
-        turn = whitening(fixed.mT @ fixed / len(fixed) + _SHRINK * eye).to(scores.dtype)
+        turn = white_frame(scores, _SHRINK).to(scores.dtype)
     out: Tensor = scores @ turn
     return out
 
@@ -171,10 +169,10 @@ def _learned(features: Tensor, one: Tensor, parts: int) -> tuple[Tensor, Tensor,
     said = []
     for k in range(parts):
         label = one[k::parts]
-        prior = (label.sum(0) + _UNSEEN).log()
-        left = [_left_out(features[k::parts], label, ridge) for ridge in _RIDGES]
+        prior, centred = (label.sum(0) + _UNSEEN).log(), label - label.mean(0)
         nearest = min(
-            left, key=lambda f: float((f - label + label.mean(0)).detach().square().sum())
+            _left_out(features[k::parts], centred),
+            key=lambda f: float((f - centred).detach().square().sum()),
         )
         logs = torch.stack([t * nearest + prior for t in _TEMPERATURES]).log_softmax(-1)
         known = (logs * label).sum(-1)
@@ -187,13 +185,15 @@ def _learned(features: Tensor, one: Tensor, parts: int) -> tuple[Tensor, Tensor,
     return torch.cat(all_known), torch.cat(all_wrong), torch.cat(all_most), temperatures[0]
 
 
-def _left_out(features: Tensor, one: Tensor, ridge: float) -> Tensor:
-    """What a ridge regression of classes ``[m, L]`` on ``features`` ``[m, M]`` of all other rows
-    says of each, ``[m, L]``."""
-    centred = one - one.mean(0)
-    eye = torch.eye(features.shape[-1], dtype=features.dtype, device=features.device)
-    lower = torch.linalg.cholesky_ex(features.mT @ features + ridge * eye).L
-    turned = torch.linalg.solve_triangular(lower, features.mT, upper=False)
-    own = turned.square().sum(0)[:, None].clamp(max=_INSIDE)
-    out: Tensor = (turned.mT @ (turned @ centred) - own * centred) / (1 - own)
+def _left_out(features: Tensor, centred: Tensor) -> list[Tensor]:
+    """What a regression of ``centred`` classes ``[m, L]`` on ``features`` ``[m, M]`` of all other
+    rows says of each, ``[m, L]``, by each ridge."""
+    gram = features.mT @ features
+    eye = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+    out = []
+    for ridge in _RIDGES:
+        lower = torch.linalg.cholesky_ex(gram + ridge * eye).L
+        turned = torch.linalg.solve_triangular(lower, features.mT, upper=False)
+        own = turned.square().sum(0)[:, None].clamp(max=_INSIDE)
+        out.append((turned.mT @ (turned @ centred) - own * centred) / (1 - own))
     return out

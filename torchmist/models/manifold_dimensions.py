@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from torchmist.models.ordered_rows import datasets_in_order
-from torchmist.numerics.eigen import whitening
+from torchmist.numerics.eigen import white_frame
 from torchmist.numerics.no_gradient import no_gradient
 from torchmist.numerics.sorting import smallest
 
@@ -100,8 +100,7 @@ def _numbers(x: Tensor, y: Tensor) -> Tensor:
 
 def _whitened(scores: Tensor) -> Tensor:
     """Scores ``[N, d]`` in a frame in which they are uncorrelated."""
-    fixed = scores.double()
-    return (fixed @ whitening(fixed.mT @ fixed / len(fixed))).to(scores.dtype)
+    return (scores.double() @ white_frame(scores)).to(scores.dtype)
 
 
 def _nearest(rows: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["eigenvectors", "singular_vectors", "whitening"]
+__all__ = ["eigenvectors", "singular_vectors", "white_frame", "whitening"]
 
 _RIDGE = 1e-5  # of the largest variance of a direction
 
@@ -42,3 +42,13 @@ def whitening(covariance: Tensor) -> Tensor:
     values = values.clamp(min=0) + _RIDGE * values[..., -1:].clamp(min=_RIDGE)
     out: Tensor = (vectors * values.rsqrt()[..., None, :]) @ vectors.mT
     return out
+
+
+def white_frame(rows: Tensor, ridge: float = 0.0) -> Tensor:
+    """The map ``[d, d]``, in double precision, after which columns of ``rows`` ``[N, d]`` of mean 0
+    are uncorrelated, or nearly with a ``ridge`` on their variances."""
+    fixed = rows.double()
+    covariance = fixed.mT @ fixed / len(fixed)
+    if ridge:
+        covariance.diagonal().add_(ridge)
+    return whitening(covariance)

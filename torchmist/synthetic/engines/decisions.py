@@ -16,6 +16,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from torchmist.synthetic.engines.class_chances import (
+    chances_of,
+    drawn_labels,
+    grouped_rows,
+    told_by_rows,
+)
 from torchmist.synthetic.engines.codes_frames import Rotation, draw_rotation
 from torchmist.synthetic.engines.codes_random import Random
 from torchmist.synthetic.engines.family import Family, check_sizes
@@ -23,7 +29,6 @@ from torchmist.synthetic.engines.nets import Network, draw_network
 
 __all__ = ["DecisionParameters", "Decisions"]
 
-_ROWS, _AT_ONCE = 16_384, 2_000_000  # of the mean, and numbers that are held at a time
 _OWN, _LINEAR, _NETWORK = 0.3, 0.65, 0.8  # shares up to which scores are so; then distances
 _NOISY, _MOST_NOISE = 0.4, 0.5
 _GROUPED = 0.3
@@ -101,10 +106,9 @@ class Decisions(Family[DecisionParameters]):
     ) -> tuple[Tensor, Tensor]:
         """Draw ``n`` rows of each distribution: X ``[B, N, dx]`` and Y ``[B, N, dy]``, float32."""
         p = parameters
-        z = _rows(p, n, generator)
-        chances, scores = _chances(p, z)
-        drawn = torch.multinomial(chances.flatten(0, 1), 1, generator=generator).view(len(z), n)
-        label = torch.nn.functional.one_hot(drawn, chances.shape[-1]).float()[..., -p.columns :]
+        z = grouped_rows(p.centres, n, generator)
+        scores = _scores(p, z)
+        label = drawn_labels(chances_of(scores, p.noise), p.columns, generator)
         x = torch.where(p.bent, z.sinh(), z)
         x = x if p.turn is None else p.turn(x)
         x = scores.softmax(-1) if p.shares else x
@@ -117,30 +121,18 @@ class Decisions(Family[DecisionParameters]):
 
         The error of a mean over the rows of what each tells beside the mean chances of classes.
         """
-        batch, classes = parameters.bias.shape[0], parameters.bias.shape[-1]
-        step = max(1, min(_ROWS, _AT_ONCE // (batch * (classes + parameters.centres.shape[-1]))))
-        sums = torch.zeros(batch, classes, dtype=torch.float64, device=parameters.bias.device)
-        entropies = []
-        for start in range(0, _ROWS, step):
-            rows = _rows(parameters, min(step, _ROWS - start), generator)
-            chances = _chances(parameters, rows)[0].double()
-            sums += chances.sum(1)
-            entropies.append(-torch.xlogy(chances, chances).sum(-1))
-        mean, left = sums / _ROWS, torch.cat(entropies, 1)
-        mi = -torch.xlogy(mean, mean).sum(-1) - left.mean(1)
-        return mi, left.std(1) / math.sqrt(_ROWS)
+        p = parameters
+
+        def chances(rows: int) -> Tensor:
+            return chances_of(_scores(p, grouped_rows(p.centres, rows, generator)), p.noise)
+
+        width = p.bias.shape[0] * (p.bias.shape[-1] + p.centres.shape[-1])
+        _, entropy, left = told_by_rows(chances, width)
+        return entropy - left.mean(1), left.std(1) / math.sqrt(left.shape[1])
 
 
-def _rows(p: DecisionParameters, n: int, generator: torch.Generator) -> Tensor:
-    """What a side is, ``[B, n, d]``: groups of normal rows."""
-    batch, groups, d = p.centres.shape
-    z = torch.randn(batch, n, d, generator=generator, device=p.centres.device)
-    group = torch.randint(groups, (batch, n, 1), generator=generator, device=z.device)
-    return z + p.centres.gather(1, group.expand(-1, -1, d))
-
-
-def _chances(p: DecisionParameters, z: Tensor) -> tuple[Tensor, Tensor]:
-    """Chances ``[B, n, L]`` of the classes in rows ``[B, n, d]``, and the scores before noise."""
+def _scores(p: DecisionParameters, z: Tensor) -> Tensor:
+    """Scores ``[B, n, L]`` of the classes in rows ``[B, n, d]``."""
     classes = p.bias.shape[-1]
     if p.kind == 0:
         scores = z[..., :classes]
@@ -150,5 +142,4 @@ def _chances(p: DecisionParameters, z: Tensor) -> tuple[Tensor, Tensor]:
         scores = p.network(z)
     else:
         scores = -torch.cdist(z, p.prototypes).square() / math.sqrt(2 * z.shape[-1])
-    scores = p.steepness * (scores + p.bias)
-    return (1 - p.noise) * scores.softmax(-1) + p.noise / classes, scores
+    return p.steepness * (scores + p.bias)

@@ -20,6 +20,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from torchmist.synthetic.engines.class_chances import (
+    chances_of,
+    drawn_labels,
+    grouped_rows,
+    told_by_rows,
+)
 from torchmist.synthetic.engines.codes_frames import Rotation, draw_rotation
 from torchmist.synthetic.engines.codes_random import Random
 from torchmist.synthetic.engines.family import Family, check_sizes
@@ -27,7 +33,6 @@ from torchmist.synthetic.engines.nets import Network, draw_network
 
 __all__ = ["TeacherParameters", "Teachers"]
 
-_ROWS, _AT_ONCE = 16_384, 2_000_000  # of the mean, and numbers that are held at a time
 _PILOT = 512  # rows, by which scores get mean 0 and variance 1
 _KINDS = ("network", "form", "waves", "prototypes", "splits", "linear")
 _ENDS = (0.36, 0.52, 0.66, 0.80, 0.92, 1.0)  # shares up to which scores are of these kinds
@@ -114,7 +119,7 @@ class Teachers(Family[TeacherParameters]):
             draw_rotation(random, d, random.coin(_CORRELATED, 1, 1)) if d > 1 else None, shown,
             swapped,
         )  # fmt: skip
-        pilot = _scores(drawn, _rows(drawn, _PILOT, generator))
+        pilot = _scores(drawn, grouped_rows(drawn.centres, _PILOT, generator))
         middle = pilot.mean(1, keepdim=True)
         scale = (pilot - middle).std((1, 2), keepdim=True).clamp(min=1e-3)
         return replace(drawn, middle=middle, scale=scale)
@@ -124,10 +129,8 @@ class Teachers(Family[TeacherParameters]):
     ) -> tuple[Tensor, Tensor]:
         """Draw ``n`` rows of each distribution: X ``[B, N, dx]`` and Y ``[B, N, dy]``, float32."""
         p = parameters
-        z = _rows(p, n, generator)
-        chances = _chances(p, z)
-        drawn = torch.multinomial(chances.flatten(0, 1), 1, generator=generator).view(len(z), n)
-        label = F.one_hot(drawn, chances.shape[-1]).float()[..., -p.shown :]
+        z = grouped_rows(p.centres, n, generator)
+        label = drawn_labels(_chances(p, z), p.shown, generator)
         x = torch.where(p.bent, z.sinh(), z)
         x = x if p.turn is None else p.turn(x)
         return (label, x) if p.swapped else (x, label)
@@ -140,29 +143,15 @@ class Teachers(Family[TeacherParameters]):
         The error is at most that of a mean over the rows.
         """
         p = parameters
-        batch, classes = p.bias.shape[0], p.bias.shape[-1]
-        width = classes + p.prototypes.shape[1] + p.centres.shape[-1]
-        step = max(1, min(_ROWS, _AT_ONCE // (batch * width)))
-        sums = torch.zeros(batch, classes, dtype=torch.float64, device=p.bias.device)
-        entropies = []
-        for start in range(0, _ROWS, step):
-            rows = _rows(p, min(step, _ROWS - start), generator)
-            chances = _chances(p, rows).double()
-            sums += chances.sum(1)
-            entropies.append(-torch.xlogy(chances, chances).sum(-1))
-        mean, left = sums / _ROWS, torch.cat(entropies, 1)
-        entropy = -torch.xlogy(mean, mean).sum(-1)
+
+        def chances(rows: int) -> Tensor:
+            return _chances(p, grouped_rows(p.centres, rows, generator))
+
+        width = p.bias.shape[-1] + p.prototypes.shape[1] + p.centres.shape[-1]
+        mean, entropy, left = told_by_rows(chances, len(p.bias) * width)
         shares = mean.clamp(min=1e-12).log().square().mul(mean).sum(-1) - entropy.square()
         most = left.std(1) + shares.clamp(min=0).sqrt()  # of the deviation of one row
-        return entropy - left.mean(1), most / math.sqrt(_ROWS)
-
-
-def _rows(p: TeacherParameters, n: int, generator: torch.Generator) -> Tensor:
-    """What a side is, ``[B, n, d]``: groups of normal rows."""
-    batch, groups, d = p.centres.shape
-    z = torch.randn(batch, n, d, generator=generator, device=p.centres.device)
-    group = torch.randint(groups, (batch, n, 1), generator=generator, device=z.device)
-    return z + p.centres.gather(1, group.expand(-1, -1, d))
+        return entropy - left.mean(1), most / math.sqrt(left.shape[1])
 
 
 def _scores(p: TeacherParameters, z: Tensor) -> Tensor:
@@ -191,6 +180,4 @@ def _scores(p: TeacherParameters, z: Tensor) -> Tensor:
 
 def _chances(p: TeacherParameters, z: Tensor) -> Tensor:
     """Chances ``[B, n, L]`` of the classes in rows ``[B, n, d]``."""
-    scores = p.steepness * ((_scores(p, z) - p.middle) / p.scale + p.bias)
-    out: Tensor = (1 - p.noise) * scores.softmax(-1) + p.noise / scores.shape[-1]
-    return out
+    return chances_of(p.steepness * ((_scores(p, z) - p.middle) / p.scale + p.bias), p.noise)
