@@ -21,6 +21,7 @@ from torchmist.ensemble.arbiter import Arbiter
 from torchmist.ensemble.correction import Correction
 from torchmist.ensemble.correction_turned_axes import TURNED_COUNT, excluding
 from torchmist.ensemble.evidence import Evidence
+from torchmist.ensemble.within_clusters import raised_in_clusters
 from torchmist.inference.large_samples import route
 from torchmist.models.column_products import CROSSED_COUNT, crossed_information
 from torchmist.models.directions import Through, see_narrow
@@ -87,9 +88,9 @@ class DuoMIST(QuantileNetwork):
         """Quantiles of I(X;Y) in nats, ``[B, Q]``, of ``[B, N, dx]`` and ``[B, N, dy]``.
 
         What chance says of rare columns is taken off, and sides of small directions are asked along
-        their principal axes as well, and along directions that the other side goes with, but in
-        graphs and under transforms, which cannot see whether there are any: to ask all datasets
-        anew would take several times as long.
+        their principal axes as well, rows in clusters in parts, and both along directions that the
+        other side goes with, but in graphs and under transforms, which cannot see whether there are
+        any: to ask all datasets anew would take several times as long.
 
         Raises:
             RuntimeError: under ``torch.func.vmap``, of which its neighbours know nothing.
@@ -110,6 +111,7 @@ class DuoMIST(QuantileNetwork):
         if visible((small[0] | small[1]).any()):
             out = self._along_axes(out, x, y, mask, small)
         with torch.autocast(x.device.type, enabled=False):
+            out = raised_in_clusters(out, self.levels, x, y, mask, self._answer)
             out = self._along_directions(out, x, y, mask)
         some = mostly_rare(x, y, mask)
         return self._less_chance(out, x, y, mask, some) if visible(some.any()) else out

@@ -29,23 +29,20 @@ from torch import Tensor
 
 from torchmist.checks import visible
 from torchmist.models.characteristic_peaks import characteristic_peaks
-from torchmist.models.directions import fixed_numbers, orthonormal, see_through
+from torchmist.models.column_frames import WIDEST, Frames, frames_in_order
+from torchmist.models.directions import fixed_numbers, orthonormal
 from torchmist.models.folds import FOLDS
 from torchmist.models.local import whitened
-from torchmist.models.ordered_rows import datasets_in_order
-from torchmist.models.small_directions import cut_columns
 from torchmist.models.variates import spread_places
 from torchmist.models.waves import rank_waves
 from torchmist.numerics.cache import cached
 from torchmist.numerics.eigen import singular_vectors
-from torchmist.numerics.magnitudes import balanced
 from torchmist.numerics.no_gradient import no_gradient
 
 __all__ = ["Along", "along_sufficient_directions"]
 
-_NARROWEST, _WIDEST, _AGAINST = 3, 64, 12  # columns of a side, and of what it goes with
+_NARROWEST, _AGAINST = 3, 12  # columns of a side, and of what it goes with
 _FEWEST, _ROWS = 128, 4  # rows: at least, and for each column
-_COMPONENTS, _PER_COMPONENT = 48, 10  # of more columns, at most, and rows for each
 _FITTED = 2048  # rows at most, in which directions are sought
 _WAVES = {1: 5, 4: 3, _AGAINST: 2}  # of each column of the other side, up to so many columns
 _MOST_WAVES, _RANK = 32, 0.05
@@ -57,14 +54,6 @@ _ALONG, _MORE = 20, 12  # waves along the first direction, and for each further 
 _SLOWEST, _FASTEST = 0.6, 4.0
 _RIDGE = 0.01
 _TURN, _ANGLE, _BRISK = 25, 0.3, 3
-
-
-class _Frames(NamedTuple):
-    """Columns of a side ``[N, d]``, of which directions are mixes: as normal ``scores``, and
-    ``cut``: as they are, but for units, offsets and values far out."""
-
-    scores: Tensor
-    cut: Tensor
 
 
 class Along(NamedTuple):
@@ -103,7 +92,7 @@ def along_sufficient_directions(
         shown = slice(None) if mask is None else mask[place]
         sides = [side[[place]][:, shown] for side in (x, y)]
         if _sought(sides[0].shape[1], columns):
-            one, other = _narrow(*sides)
+            one, other = frames_in_order(*sides)
             swap = _first(other.scores, one.scores)
             found = _along(*((other, one) if swap else (one, other)))
             if found is not None:
@@ -115,27 +104,10 @@ def along_sufficient_directions(
 
 def _sought(rows: int, columns: tuple[int, int]) -> bool:
     """Whether directions are sought in so many rows and columns of both sides."""
-    widest = min(max(columns), _WIDEST)
+    widest = min(max(columns), WIDEST)
     return (
         widest >= _NARROWEST and min(columns) <= _AGAINST and rows >= max(_FEWEST, _ROWS * widest)
     )
-
-
-def _narrow(x: Tensor, y: Tensor) -> tuple[_Frames, _Frames]:
-    """Both sides ``[1, N, d]`` in an order that does not depend on that of the rows, those of more
-    than 64 columns as principal components."""
-    if max(x.shape[-1], y.shape[-1]) > _WIDEST:
-        most = min(_COMPONENTS, len(x[0]) // _PER_COMPONENT)
-        x, y = (
-            side if side.shape[-1] <= _WIDEST else seen.rows[..., :most]
-            for side, seen in zip((x, y), see_through(x, y))
-        )
-    columns = x.shape[-1], y.shape[-1]
-    raw = torch.cat([balanced(side, 1)[0] for side in (x, y)], -1)
-    ((_, rows),) = datasets_in_order(x, y, None, len(x[0]), lambda _: True, raw)
-    parts = rows.split(columns * 2, -1)
-    one, other = (_Frames(parts[k], cut_columns(parts[2 + k][None])[0]) for k in range(2))
-    return one, other
 
 
 def _first(one: Tensor, other: Tensor) -> bool:
@@ -146,7 +118,7 @@ def _first(one: Tensor, other: Tensor) -> bool:
     return size[0] > size[1]
 
 
-def _along(one: _Frames, other: _Frames) -> list[_Side] | None:
+def _along(one: Frames, other: Frames) -> list[_Side] | None:
     """Two sides along directions of the first, then of the second; None where there are none."""
     row = torch.arange(len(one.scores), device=one.scores.device)
     sides = [_Side(side.scores, side.scores, 1.0) for side in (one, other)]
@@ -160,10 +132,10 @@ def _along(one: _Frames, other: _Frames) -> list[_Side] | None:
     return None if first is None and second is None else sides
 
 
-def _directions(frames: _Frames, y: Tensor, fold: Tensor) -> _Side | None:
+def _directions(frames: Frames, y: Tensor, fold: Tensor) -> _Side | None:
     """A side along directions that ``[N, q]`` goes with, apart by the ``fold`` ``[N]`` of a row;
     None where there are none, or more than are sought are needed."""
-    whites = [whitened(x.mT[None], x.new_full((1, 1, 1), len(x)))[0].mT for x in frames]
+    whites = [whitened(x.mT[None], x.new_full((1, 1, 1), len(x)))[0].mT for x in frames[:2]]
     with no_gradient():
         at = spread_places(len(y), _FITTED, y)
         waves, seen = _waves(y.detach())[at], [white.detach()[at] for white in whites]

@@ -1,0 +1,72 @@
+r"""Answers for rows in clusters on both sides, in parts (``torchmist.models.separate_clusters``).
+
+Legend: ``B`` datasets, ``Q`` quantiles, ``M`` rows, ``d`` columns, ``k`` clusters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from torchmist.discrete.contingency import count_pairs
+from torchmist.discrete.table_posterior import table_quantiles
+from torchmist.ensemble.correction import enough
+from torchmist.models.separate_clusters import Parted, parted_by_clusters
+
+__all__ = ["raised_in_clusters"]
+
+_OVERLAP = 0.1  # of what they say, that the places of a side may tell of its clusters
+
+Answer = Callable[[Tensor, Tensor, None], Tensor]
+"""What is said of both sides ``[B, M, d]``: quantiles ``[B, Q]`` in nats."""
+
+
+def raised_in_clusters(
+    quantiles: Tensor, levels: Tensor, x: Tensor, y: Tensor, mask: Tensor | None, answer: Answer
+) -> Tensor:
+    """``quantiles`` ``[B, Q]`` of ``[B, N, dx]`` and ``[B, N, dy]`` at ``levels`` ``[Q]``, raised
+    to the sum of what clusters share and what places within them do, less what the places of a side
+    tell of its clusters, where that is more.
+
+    ``mask``: ``[B, N]`` bool, True for real samples; ``answer``: says what both parts share.
+    """
+    for place, (one, other) in parted_by_clusters(x, y, mask):
+        least = enough(quantiles[place].mean())
+        found = answer(one.place, other.place, None)[0] + _of_clusters(one, other, levels, answer)
+        if not bool(found.mean() > least):
+            continue
+        overlap = _overlap([side for side in (one, other) if side.cluster is not None], answer)
+        if bool(overlap < _OVERLAP * found.mean()) and bool(found.mean() - overlap > least):
+            raised = torch.maximum(quantiles[place], found - overlap)
+            at = torch.tensor([place], device=x.device)
+            quantiles = quantiles.index_put((at,), raised[None])
+    return quantiles
+
+
+def _of_clusters(one: Parted, other: Parted, levels: Tensor, answer: Answer) -> Tensor:
+    """Quantiles ``[Q]`` in nats of what the clusters of both sides share, or those of one side with
+    the columns of the other."""
+    labels = [side.cluster for side in (one, other) if side.cluster is not None]
+    if len(labels) == 2:
+        table = count_pairs(*(label.cpu().numpy() for label in labels))
+        return table_quantiles(table, levels.double().cpu()).to(levels)
+    columns = one.columns if one.cluster is None else other.columns
+    return answer(_one_hot(labels[0], columns), columns, None)[0]
+
+
+def _overlap(sides: list[Parted], answer: Answer) -> Tensor:
+    """The least that the places of one of the ``sides`` tell of its clusters, in nats."""
+    with torch.no_grad():
+        told = [
+            answer(_one_hot(cluster, place), place.detach(), None).mean()
+            for _, cluster, place in sides
+            if cluster is not None
+        ]
+        return torch.stack(told).amin().clamp(min=0)
+
+
+def _one_hot(label: Tensor, like: Tensor) -> Tensor:
+    return F.one_hot(label).to(like)[None]
