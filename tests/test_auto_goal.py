@@ -57,6 +57,22 @@ def test_subtracted_codes_follow_the_processes_alone(forms) -> None:
         )
 
 
+def test_a_goal_pulls_harder_at_the_same_weight() -> None:
+    """What the page on trust says of changing ``goal`` in a loop that has its weight."""
+    default = torchmist.mist_mi
+    z = draw(128, 4)
+    y = 2 * z[:, :2] + draw(128, 2, seed=1)
+    for goal, sign, least, most in (("maximize", -1.0, 4.5, 5.5), ("minimize", 1.0, 1.5, 5.0)):
+        pulls = [moved(t, sign, z, y).norm() for t in (default, partial(default, goal=goal))]
+        assert least < pulls[1] / pulls[0] < most
+    views = (z + draw(128, 4, seed=1)).requires_grad_()
+    pulls = [
+        moved(partial(default, goal=goal), -1.0, z, 1.0 * views).norm()
+        for goal in ("auto", "maximize")
+    ]
+    assert 2.2 < pulls[1] / pulls[0] < 2.8
+
+
 def test_two_codes_that_are_joined_are_told_from_moved_rows(forms) -> None:
     z, y = (side.clone().requires_grad_() for side in (Z, Y))
     wanted = torch.autograd.grad(

@@ -10,7 +10,7 @@ import pytest
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = {path.stem: path.read_text() for path in sorted(DOCS.glob("*.md"))}
-RUN = ("copula", "frozen_or_lift", "general", "index", "migration", "trust")
+RUN = ("copula", "conditional", "frozen_or_lift", "general", "index", "migration", "trust")
 """Pages whose blocks run here; those of the others run in tests of their own subjects."""
 BLOCKS = [
     pytest.param(block, id=f"{name} {i}")

@@ -131,6 +131,13 @@ def test_settings_of_the_term(small, options, error, match) -> None:
         torchmist.MIRegularizer(small, **options)
 
 
+@pytest.mark.parametrize("trainable", [False, True])
+@pytest.mark.parametrize("goal", ["auto", "minimize", "maximize"])
+def test_a_goal_that_is_passed_as_the_model_is_named(goal, trainable) -> None:
+    with pytest.raises(ValueError, match=f"path or a MIST.*did you mean goal='{goal}'"):
+        torchmist.MIRegularizer(goal, trainable=trainable)
+
+
 @pytest.mark.parametrize("weight", [1.0, [1.0]])
 def test_a_weight_is_a_tensor(small, weight) -> None:
     with pytest.raises(TypeError, match=r"expected weight to be a torch.Tensor of shape \[1\], go"):

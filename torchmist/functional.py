@@ -5,6 +5,7 @@ Legend: ``B`` datasets, ``N`` samples, ``Q`` quantiles.
 
 from __future__ import annotations
 
+import copy
 import os
 import sys
 
@@ -30,7 +31,8 @@ from torchmist.terms.label_places import labelled
 from torchmist.weight_files import file_version, is_path
 from torchmist.weights import load_pretrained
 
-__all__ = ["Model", "Statistic", "Wrt", "mist_mi", "reduce_quantiles", "resolve_model"]
+__all__ = ["Model", "Statistic", "Wrt", "mist_mi", "own_network", "reduce_quantiles",
+           "resolve_model"]  # fmt: skip
 
 Model = str | os.PathLike[str] | QuantileNetwork
 
@@ -62,6 +64,24 @@ def resolve_model(model: Model, device: torch.device) -> QuantileNetwork:
         read = _read if "torch._dynamo" in sys.modules else _load
         _loaded[key] = read(key[0], device)
     return _loaded[key]
+
+
+def own_network(model: Model, trainable: bool) -> QuantileNetwork:
+    """The network of a term that is a module: a copy of one that is passed; one to be trained is
+    read anew, a frozen one may be that of others.
+
+    Raises:
+        TypeError, ValueError: as :func:`~torchmist.load_pretrained`; a goal that stands where the
+            model is expected is named.
+    """
+    if isinstance(model, QuantileNetwork):
+        return copy.deepcopy(model)
+    if isinstance(model, str) and model in ("auto", "minimize", "maximize"):
+        raise ValueError(
+            f"expected model to be a registered name, a path or a MIST module, got {model!r}; did "
+            f"you mean goal={model!r}?"
+        )
+    return load_pretrained(model) if trainable else resolve_model(model, torch.device("cpu"))
 
 
 def _load(name: str, device: torch.device) -> QuantileNetwork:
@@ -105,6 +125,9 @@ def mist_mi(
     than the derivative of the value, by the sign of what comes back
     (:mod:`torchmist.terms.auto_goal`). A ``goal`` guards the value as well
     (:mod:`torchmist.terms.batch_goal`).
+
+    Let the weight grow over the first tenth of the steps, ``0.1 * min(1.0, (step + 1) / warmup)``
+    with ``warmup = steps // 10``: codes that say little of their task yet can lose all they hold.
 
     Args:
         z: ``[N]``, ``[N, d]`` or ``[B, N, d]``; row ``i`` of ``z`` and of ``y`` is one sample.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Callable
 
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 
 from torchmist.checks import check_count, check_tensors
 from torchmist.critic import CriticConfig
-from torchmist.functional import Model, resolve_model
+from torchmist.functional import Model, own_network
 from torchmist.gather import gather_samples
 from torchmist.inference.degenerate import (
     among_all,
@@ -41,7 +40,7 @@ from torchmist.terms.label_places import LabelPlaces, labelled
 from torchmist.terms.memory_bank import Memory, weighed
 from torchmist.terms.probe import ProbeReport
 from torchmist.terms.probe_schedule import ProbeSchedule, check_alone, judged
-from torchmist.weights import load_pretrained
+from torchmist.terms.warmup import Warmup
 
 __all__ = ["MIRegularizer"]
 
@@ -94,6 +93,9 @@ class MIRegularizer(nn.Module):
         critic: sizes and pace of a goal's critic, a :class:`~torchmist.critic.CriticConfig`.
         every: fit fresh probes every so many calls in training mode (:meth:`check`) to the last
             2,048 samples, and warn when they find more than the term says; 0 for never.
+        warmup: the first calls in training mode with gradients, over which the gradient that goes
+            back to ``z`` and ``y`` grows along a line from ``1 / warmup`` of its size to all of it:
+            a tenth of a training. Value, lift, trainable network and critic are as without it.
 
     Raises:
         TypeError, ValueError: as :func:`~torchmist.mist_mi`, ``load_pretrained``, ``LiftConfig``,
@@ -112,7 +114,7 @@ class MIRegularizer(nn.Module):
         trainable: bool = False, statistic: Statistic | None = None,
         lift: int | LiftConfig | None = None, gather: bool = False,
         log: Callable[[dict[str, Tensor]], object] | None = None, num_classes: int | None = None,
-        critic: CriticConfig | None = None, every: int = 0,
+        critic: CriticConfig | None = None, every: int = 0, warmup: int = 0,
     ) -> None:  # fmt: skip
         super().__init__()
         check_goal(goal, critic, lift=lift, trainable=trainable)
@@ -129,15 +131,11 @@ class MIRegularizer(nn.Module):
         self.statistic: Statistic = self.pursuit.statistic if self.goal else statistic or "mean"
         self.memory = Memory(memory)
         self.every = check_count(every, "every", 0)
+        self.warmup = Warmup(warmup)
         self._watch, self._places = ProbeSchedule(bool(every)), LabelPlaces()
         self.trainable, self.gather, self.log = trainable, gather, log
         self.lifts = nn.ModuleList(make_lifts(lift))
-        if isinstance(model, QuantileNetwork):
-            network = copy.deepcopy(model)
-        elif trainable:
-            network = load_pretrained(model)
-        else:
-            network = resolve_model(model, torch.device("cpu"))
+        network = own_network(model, trainable)
         if trainable:
             self.network = network.requires_grad_(True)
         else:
@@ -163,7 +161,9 @@ class MIRegularizer(nn.Module):
         given = z, y
         z, y = (without_hidden(side, mask) for side in given)
         check_term(z, y, self.num_classes)
-        names = ("z", "y")
+        learns, names = self.training and torch.is_grad_enabled(), ("z", "y")
+        if learns:
+            z, y = self.warmup(z, y)
         if self.goal and y.is_floating_point() and not z.is_floating_point():
             z, y, names = y, z, ("y", "z")
             wrt = {"z": "y", "y": "z"}.get(wrt, wrt)  # type: ignore[assignment]
@@ -177,7 +177,7 @@ class MIRegularizer(nn.Module):
             own = len(batch[0]) if len(z) > len(batch[0]) else None
         computed = self.auto and is_computed(*given, wrt)
         term = self._term(z, y, names, wrt, mask, weight, own, computed)
-        if self.training and torch.is_grad_enabled():
+        if learns:
             self.memory.keep(*batch)
             if self.every:
                 rows = self._watch.collect(*batch, mask, self.every)

@@ -41,7 +41,8 @@ for axis, image, s in zip(axes, images, style):
 
 # %% [markdown]
 # The code has 8 columns, with a little noise: the information of a noiseless code about what it
-# encodes is infinite.
+# encodes is infinite. The weight of the term grows over the first tenth of the steps: a code that
+# says little of its task yet can lose all it holds to a term at full weight.
 
 
 # %%
@@ -51,14 +52,15 @@ def learn(strength: float, steps: int = 200) -> tuple[torch.Tensor, list[float]]
     encoder = nn.Sequential(nn.Linear(64, 128), nn.SiLU(), nn.Linear(128, 8))
     head = nn.Linear(8, 10)
     optimizer = torch.optim.Adam([*encoder.parameters(), *head.parameters()], 2e-3)
-    seen = []
+    seen, warmup = [], steps // 10
     for step in range(steps):
         batch = torch.randint(1200, (200,))
         code = encoder(images[batch])
         code = code + 0.1 * torch.randn_like(code)
         loss = nn.functional.cross_entropy(head(code), labels[batch])
         information = torchmist.mist_mi(code, style[batch])
-        loss = loss + strength * information
+        weight = strength * min(1.0, (step + 1) / warmup)
+        loss = loss + weight * information
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

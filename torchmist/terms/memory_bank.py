@@ -32,21 +32,24 @@ class _Scaled(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(value: Tensor, factor: float) -> Tensor:
+    def forward(value: Tensor, factor: float | Tensor) -> Tensor:
         return value.view_as(value)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        ctx.factor = inputs[1]
+        ctx.number = None if isinstance(inputs[1], Tensor) else inputs[1]
+        if ctx.number is None:
+            ctx.save_for_backward(inputs[1])
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        return ctx.factor * grad, None
+        factor = ctx.saved_tensors[0] if ctx.number is None else ctx.number
+        return factor * grad, None
 
 
-def weighed(value: Tensor, factor: float) -> Tensor:
-    """``value``, whose gradient is multiplied by ``factor``."""
-    if factor == 1 or not value.requires_grad:
+def weighed(value: Tensor, factor: float | Tensor) -> Tensor:
+    """``value``, whose gradient is multiplied by ``factor``, a number or a 0-dim tensor."""
+    if not value.requires_grad or (not isinstance(factor, Tensor) and factor == 1):
         return value
     out: Tensor = _Scaled.apply(value, factor)  # type: ignore[no-untyped-call]
     return out
