@@ -8,12 +8,10 @@ of the cluster. If the places are as they are in any cluster,
 .. math:: I(X;Y) \ge I(C_X; C_Y) + I(R_X; R_Y),
 
 and else this holds less :math:`I(C; R)` of either side; a side without clusters stands for both of
-its parts. Clusters are those of a
-mixture of normal laws of one covariance, of which the Bayesian information criterion tells the
-number (Schwarz, Annals of Statistics 6, 461, 1978), where nearly every row surely is of one.
+its parts. Clusters whose covariances tell them apart are none.
 
 Clusters are constants of the backward pass; the gradient goes through the places. Legend: ``B``
-datasets, ``N`` samples, ``M`` of them, ``d`` columns, ``S`` starts, ``k`` clusters.
+datasets, ``N`` samples, ``M`` of them, ``d`` columns, ``k`` clusters.
 """
 
 from __future__ import annotations
@@ -28,29 +26,17 @@ from torch import Tensor
 
 from torchmist.checks import visible
 from torchmist.models.column_frames import WIDEST, frames_in_order
-from torchmist.models.directions import fixed_numbers
-from torchmist.models.variates import spread_places
-from torchmist.numerics.cache import cached
+from torchmist.models.normal_clusters import normal_clusters
 from torchmist.numerics.no_gradient import no_gradient
-from torchmist.numerics.shares import normal_softmax
 
 __all__ = ["Parted", "parted_by_clusters"]
 
 _FEWEST, _ROWS = 128, 8  # rows: at least, and for each column
-_GLANCED, _FITTED = 256, 1024  # rows at most, to which mixtures are fitted, at first and then,
-_PER_COLUMN = 16  # and for each column at first
-_NUMBERS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 17, 20, 24, 28)  # of clusters
-_PATIENCE = 2  # numbers in turn that are no better, after which no more are tried
-_OF_EACH, _LEAST = 12, 6  # rows of a cluster on average, and at least
-_STARTS, _TRIED, _ROUNDS, _STEPS, _FEW_STEPS = 3, 6, 6, 25, 6
 _INNER = (0.01, 0.99)  # quantiles, from which columns reach as far as between them
-_BEFORE, _RIDGE = 0.5, 1e-5  # rows at the middle of each cluster, and variance added
-_SURE = 0.97  # mean chance of the cluster that a row is most likely of
-_NEARLY = 0.92  # the same after few steps, without which no more are made
-_MOST = 0.9  # share of the rows in one cluster
 _EVEN = 6.0  # rows whose deviations are those of all clusters
 _FLAT = 1e-3  # least deviation within a cluster, in that of all rows
-_CONSTANT = 1e-6  # deviation of columns of a single value
+_CONSTANT, _RIDGE = 1e-6, 1e-5  # deviation of columns of a single value, and variance added
+_UNLIKE = 0.15  # nats that covariances may tell of clusters
 
 
 class Parted(NamedTuple):
@@ -60,24 +46,6 @@ class Parted(NamedTuple):
     columns: Tensor
     cluster: Tensor | None
     place: Tensor
-
-
-class _Mixture(NamedTuple):
-    """Log shares ``[..., k]``, ``means`` ``[..., k, d]`` and the lower triangular ``factor``
-    ``[..., d, d]`` of the covariance."""
-
-    logs: Tensor
-    means: Tensor
-    factor: Tensor
-
-    def log_densities(self, rows: Tensor) -> Tensor:
-        """Of ``rows`` ``[n, d]`` in each cluster, with its share, ``[..., n, k]``."""
-        eye = torch.eye(rows.shape[-1], dtype=rows.dtype, device=rows.device)
-        inverse = torch.linalg.solve_triangular(self.factor, eye, upper=False)
-        away = torch.cdist(rows @ inverse.mT, self.means @ inverse.mT).square()
-        size = self.factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        size = size + rows.shape[-1] / 2 * math.log(2 * math.pi)
-        return self.logs[..., None, :] - away / 2 - size[..., None, None]
 
 
 def parted_by_clusters(
@@ -131,7 +99,7 @@ def _parted(side: Tensor) -> Parted:
     """A side ``[M, d]`` in parts."""
     with no_gradient():
         rows = side.detach()
-        cluster = _clusters(rows)
+        cluster = normal_clusters(rows)
     if cluster is None:
         return Parted(side[None], None, side[None])
     with no_gradient():
@@ -143,136 +111,33 @@ def _parted(side: Tensor) -> Parted:
         if bool((spread < _FLAT * rows.std(0)).any()):
             return Parted(side[None], None, side[None])
         spread = spread.clamp(min=_CONSTANT)
+        if _unlike((rows - means[cluster]) / spread[cluster], one) > _UNLIKE:
+            return Parted(side[None], None, side[None])
     return Parted(side[None], cluster, ((side - means[cluster]) / spread[cluster])[None])
 
 
-def _clusters(rows: Tensor) -> Tensor | None:
-    """The clusters ``[M]`` of ``rows`` ``[M, d]``, None where these are not clearly in some."""
-    few = max(_GLANCED, _PER_COLUMN * rows.shape[-1])
-    if not _may_be_apart(rows[spread_places(len(rows), few, rows)]):
-        return None
-    mixture = _mixture(rows[spread_places(len(rows), _FITTED, rows)])
-    if mixture is None:
-        return None
-    surest, cluster = mixture.log_densities(rows).softmax(-1).max(-1)
-    size = cluster.bincount()
-    if float(surest.mean()) < _SURE or float(size.amax()) > _MOST * len(rows):
-        return None
-    out: Tensor = torch.unique(cluster, return_inverse=True)[1]
-    return out
+def _unlike(place: Tensor, one: Tensor) -> float:
+    """What places ``[M, d]`` of mean 0 in each cluster, one-hot ``[M, k]``, would tell of it were
+    they normal, in nats: how the covariances of clusters differ, which chance adds little to."""
+    d, size = place.shape[-1], one.sum(0)
+    enough = size > d + 2
+    if not bool(enough.any()):
+        return 0.0
+    scatter = torch.einsum("nk,ni,nj->kij", one, place, place)[enough]
+    weight = size[enough] / size[enough].sum()
+    each = _log_volume(scatter, size[enough] - 1)
+    whole = _log_volume(scatter.sum(0), size[enough].sum() - len(scatter))
+    return float(whole - (weight * each).sum()) / 2
 
 
-def _may_be_apart(rows: Tensor) -> bool:
-    """Whether rows ``[n, d]`` may lie in clusters, by mixtures of two and three after few steps."""
-    distances = torch.cdist(rows, rows).square()
-    found = (_fitted(rows, distances, number, 1, _FEW_STEPS) for number in _NUMBERS[:2])
-    return any(float(share.amax(-1).mean()) > _NEARLY for share, _ in found)
-
-
-def _mixture(rows: Tensor) -> _Mixture | None:
-    """The mixture of rows ``[n, d]`` that tells them best for its size, without clusters of few
-    rows; None where none tells them better than a single normal law."""
-    distances = torch.cdist(rows, rows).square()
-    alone = torch.ones(1, len(rows), 1, dtype=rows.dtype, device=rows.device)
-    best, most, worse = alone, _told(alone, rows), 0
-    for tried in _NUMBERS:
-        if tried * _OF_EACH > len(rows) or worse == _PATIENCE:
-            break
-        share, told = _fitted(rows, distances, tried)
-        worse = 0 if told > most else worse + 1
-        if told > most:
-            best, most = share, told
-    if best is alone:
-        return None
-    for ask in (_one_fewer, _one_more):
-        while True:
-            share, told = ask(rows, distances, best)
-            if told <= most:
-                break
-            best, most = share, told
-    kept = _maximised(rows, best[..., best[0].sum(0) > _LEAST])
-    return _Mixture(*(part[0] for part in kept))
-
-
-def _fitted(
-    rows: Tensor, distances: Tensor, number: int, starts: int = _STARTS, steps: int = _STEPS
-) -> tuple[Tensor, float]:
-    """By what share ``[1, n, k]`` rows ``[n, d]`` belong to a ``number`` of clusters by the best of
-    several ``starts``, after so many ``steps`` of expectation maximisation, and how well that tells
-    them."""
-    return _best(rows, _started(rows, distances, number, starts), steps)
-
-
-def _one_fewer(rows: Tensor, distances: Tensor, share: Tensor) -> tuple[Tensor, float]:
-    """The same with one cluster fewer than in a ``share`` ``[1, n, k]``."""
-    return _fitted(rows, distances, max(1, share.shape[-1] - 1))
-
-
-def _one_more(rows: Tensor, _: Tensor, share: Tensor) -> tuple[Tensor, float]:
-    """The same with one more, where each cluster in turn is cut across its longest direction."""
-    means = share[0].mT @ rows / (share[0].sum(0)[:, None] + _BEFORE)
-    away = rows - means[:, None]
-    weighted = away * share[0].mT[..., None]
-    longest = torch.linalg.eigh(weighted.mT @ away).eigenvectors[..., -1:]
-    above = (away @ longest > 0).to(rows.dtype) * share[0].mT[..., None]
-    cut = torch.eye(len(means), dtype=rows.dtype, device=rows.device)[:, None]
-    return _best(rows, torch.cat([share - cut * above, above], -1), _STEPS)
-
-
-def _best(rows: Tensor, share: Tensor, steps: int) -> tuple[Tensor, float]:
-    """The best share ``[1, n, k]`` after so many ``steps`` from each ``share`` ``[S, n, k]``, and
-    how well that tells ``rows`` ``[n, d]``: not at all where they are not surely of one cluster."""
-    for _ in range(steps):
-        share = normal_softmax(_maximised(rows, share).log_densities(rows), -1)
-    told = [_told(each[None], rows) for each in share]
-    start = max(range(len(told)), key=told.__getitem__)
-    sure = float(share[start].amax(-1).mean()) >= _SURE
-    return share[[start]], told[start] if sure else -math.inf
-
-
-def _told(share: Tensor, rows: Tensor) -> float:
-    """Mean log density of ``rows`` ``[n, d]`` that belong to clusters by ``share`` ``[1, n, k]``,
-    in nats a row, less what chance adds."""
-    n, d = rows.shape
-    known = _maximised(rows, share).log_densities(rows).logsumexp(-1).mean()
-    return float(known) - (share.shape[-1] - 1) * (d + 1) * math.log(n) / (2 * n)
-
-
-def _started(rows: Tensor, distances: Tensor, count: int, starts: int) -> Tensor:
-    """Groups of ``rows`` ``[n, d]`` by k-means from so many ``starts``, ``[S, n, k]`` of 0 and 1:
-    a centre is likely to be far from those before it, the best of several (Arthur and
-    Vassilvitskii 2007); ``distances`` ``[n, n]``: squared, between rows."""
-    n = len(rows)
-    chance = cached(fixed_numbers, starts * _TRIED, count, like=rows) + 0.5
-    chance = chance.unflatten(0, (starts, _TRIED)).double()
-    place = (chance[:, :1, 0] * n).long().clamp(max=n - 1)
-    near = distances[place[:, 0]]
-    for k in range(1, count):
-        ends = near.double().cumsum(-1)
-        tried = torch.searchsorted(ends, ends[:, -1:] * chance[..., k]).clamp(max=n - 1)
-        nearer = torch.minimum(near[:, None], distances[tried])
-        chosen = nearer.sum(-1).argmin(-1, keepdim=True)
-        near = nearer.gather(1, chosen[..., None].expand(-1, -1, n))[:, 0]
-        place = torch.cat([place, tried.gather(1, chosen)], 1)
-    centres = rows[place]
-    for _ in range(_ROUNDS):
-        own = F.one_hot(torch.cdist(rows, centres).argmin(-1), count).to(rows.dtype)
-        size = own.sum(1)[..., None]
-        centres = torch.where(size > 0, own.mT @ rows / size.clamp(min=1), centres)
-    return own
-
-
-def _maximised(rows: Tensor, share: Tensor) -> _Mixture:
-    """The mixture of ``rows`` ``[n, d]`` that belong to clusters by ``share`` ``[S, n, k]``."""
-    n, d = rows.shape
-    size, sums = share.sum(1)[..., None], share.mT @ rows
-    means = sums / (size + _BEFORE)
-    across = means.mT @ sums
-    within = (rows.mT @ rows - across - across.mT + (means * size).mT @ means) / n
-    even = within.diagonal(dim1=-2, dim2=-1).mean(-1)[..., None, None]
-    eye = torch.eye(d, dtype=rows.dtype, device=rows.device)
-    alike = min(1.0, d / n)
-    within = (1 - alike) * within + (alike * even + _RIDGE) * eye
-    weight = size[..., 0] + _BEFORE
-    logs = (weight / weight.sum(-1, keepdim=True)).log()
-    return _Mixture(logs, means, torch.linalg.cholesky_ex(within).L)
+def _log_volume(scatter: Tensor, freedom: Tensor) -> Tensor:
+    """The log determinant ``[...]`` of the covariance of normal rows, of which a ``scatter``
+    ``[..., d, d]`` of so many degrees of ``freedom`` ``[...]`` came, without its bias."""
+    d = scatter.shape[-1]
+    eye = torch.eye(d, dtype=scatter.dtype, device=scatter.device)
+    found: Tensor = torch.linalg.slogdet(
+        scatter + _RIDGE * freedom[..., None, None] * eye
+    ).logabsdet
+    places = torch.arange(d, dtype=scatter.dtype, device=scatter.device)
+    usual = torch.digamma((freedom[..., None] - places) / 2).sum(-1) + d * math.log(2)
+    return found - usual
