@@ -18,6 +18,7 @@ from torchmist.models.label_curves import CURVE_COUNT
 from torchmist.models.latent_classes import CLASSES_COUNT
 from torchmist.models.manifold_dimensions import DIMENSION_COUNT
 from torchmist.models.neighbourhood import FEATURE_COUNT, OPINION_COUNT
+from torchmist.models.number_curves import NUMBER_COUNT
 from torchmist.models.regimes import REGIMES_COUNT
 from torchmist.models.repeated_variates import REPEATED_COUNT
 from torchmist.models.settled_neighbours import SETTLED_COUNT
@@ -53,7 +54,8 @@ def draws(count: int = 4000) -> Data:
         torch.zeros(count, REGIMES_COUNT), torch.zeros(count, SETTLED_COUNT),
         torch.zeros(count, 24), torch.zeros(count, TURNED_COUNT + 24),
         torch.zeros(count, CLASSES_COUNT), torch.zeros(count, EVEN_COUNT),
-        torch.zeros(count, DIMENSION_COUNT), torch.zeros(count, CURVE_COUNT), sizes,
+        torch.zeros(count, DIMENSION_COUNT), torch.zeros(count, CURVE_COUNT),
+        torch.zeros(count, NUMBER_COUNT), sizes,
     )  # fmt: skip
     check = (torch.arange(count) // 2 % 8 == 0).float()
     return {**evidence._asdict(), "mi": t.exp() - 0.2, "family": family, "check": check}

@@ -14,6 +14,7 @@ from torchmist.ensemble.correction_even_directions import EvenDirectionCorrectio
 from torchmist.ensemble.correction_label_curves import LabelCurveCorrection
 from torchmist.ensemble.correction_latent_classes import LatentClassCorrection
 from torchmist.ensemble.correction_manifolds import ManifoldCorrection
+from torchmist.ensemble.correction_number_curves import NumberCurveCorrection
 from torchmist.ensemble.correction_repeats import RepeatCorrection
 from torchmist.ensemble.evidence import Evidence
 from torchmist.quantile_head import quantile_levels
@@ -92,6 +93,7 @@ def test_the_command_collects_draws_of_either_recipe(tmp_path, words, monkeypatc
     parts = (
         ComponentCorrection, ClassifierCorrection, RepeatCorrection, LatentClassCorrection,
         EvenDirectionCorrection, ManifoldCorrection, LabelCurveCorrection,
+        NumberCurveCorrection,
     )  # fmt: skip
     for part in parts:
         monkeypatch.setattr(part, "may_say_more", staticmethod(Correction.may_say_more))

@@ -23,6 +23,7 @@ from torchmist.models.latent_classes import CLASSES_COUNT
 from torchmist.models.manifold_dimensions import DIMENSION_COUNT
 from torchmist.models.mist import MIST, MISTConfig
 from torchmist.models.neighbourhood import FEATURE_COUNT, OPINION_COUNT
+from torchmist.models.number_curves import NUMBER_COUNT
 from torchmist.models.regimes import REGIMES_COUNT
 from torchmist.models.repeated_variates import REPEATED_COUNT
 from torchmist.models.settled_neighbours import SETTLED_COUNT
@@ -108,7 +109,7 @@ def evidence(opinions: float) -> Evidence:
     found += [torch.zeros(1, count) for count in (VARIATE_COUNT, SHARPNESS_COUNT)]
     found += [torch.full((1, 1), opinions), torch.zeros(1, 3), torch.zeros(1, CROSSED_COUNT)]
     counts = UNMIXED_COUNT, sum(TOLD_SIZES), REPEATED_COUNT, REGIMES_COUNT, SETTLED_COUNT
-    later = TURNED_COUNT + 24, CLASSES_COUNT, EVEN_COUNT, DIMENSION_COUNT, CURVE_COUNT
+    later = TURNED_COUNT + 24, CLASSES_COUNT, EVEN_COUNT, DIMENSION_COUNT, CURVE_COUNT, NUMBER_COUNT
     found += [torch.zeros(1, k) for k in (*counts, 24, *later)]
     features = torch.zeros(1, FEATURE_COUNT)
     return Evidence(plain, local, said, torch.zeros(1), features, *found, sizes)

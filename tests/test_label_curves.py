@@ -14,9 +14,12 @@ from torchmist.models.label_curves import (
     _RIDGES,
     CURVE_COUNT,
     LabelCurves,
-    _features,
-    _left_out,
     label_curves,
+)
+from torchmist.models.left_out_regression import (
+    features_of,
+    left_out,
+    rectified_kernel,
 )
 
 
@@ -63,9 +66,12 @@ def test_independent_labels_tell_nothing() -> None:
 
 def test_rows_left_out_are_those_of_a_fit_without_them() -> None:
     x = rows(70, 3)[0]
-    features, one = _features(x).double(), F.one_hot((x[:, 0] > 0).long()).double()
+    features, one = (
+        features_of(x, rectified_kernel).double(),
+        F.one_hot((x[:, 0] > 0).long()).double(),
+    )
     centred, eye = one - one.mean(0), torch.eye(len(x), dtype=torch.float64)
-    each = _left_out(features, centred)
+    each = left_out(features, centred, _RIDGES)
     assert len(each) == len(_RIDGES)
     for (ridge, found), k in itertools.product(zip(_RIDGES, each), (0, 7, 41)):
         others = [row for row in range(len(x)) if row != k]

@@ -23,7 +23,8 @@ From there, corrections (``torchmist.ensemble.correction``) go on, in this order
 * where many classes say more, a :class:`LatentClassCorrection`;
 * where even functions of few directions do, an :class:`EvenDirectionCorrection`;
 * where both sides are of fewer dimensions than columns, a :class:`ManifoldCorrection`;
-* where a classifier of a label still learns, a :class:`LabelCurveCorrection`.
+* where a classifier of a label still learns, a :class:`LabelCurveCorrection`;
+* where a regression of numbers does, a :class:`NumberCurveCorrection`.
 
 All that is read is free of the order of samples and columns and of the swap of the sides. Legend:
 ``B`` datasets, ``Q`` quantiles, ``C`` candidates.
@@ -45,6 +46,7 @@ from torchmist.ensemble.correction_label_curves import LabelCurveCorrection
 from torchmist.ensemble.correction_latent_classes import LatentClassCorrection
 from torchmist.ensemble.correction_manifolds import ManifoldCorrection
 from torchmist.ensemble.correction_neighbours import NeighbourCorrection
+from torchmist.ensemble.correction_number_curves import NumberCurveCorrection
 from torchmist.ensemble.correction_pairs import PairCorrection
 from torchmist.ensemble.correction_regimes import RegimeCorrection
 from torchmist.ensemble.correction_repeats import RepeatCorrection
@@ -63,7 +65,7 @@ Complete = Callable[[Correction, Evidence, Tensor], Evidence]
 """What gives a correction the evidence that it reads beside an answer ``[B, Q]`` in ``t``."""
 CORRECTIONS = (
     "further", "unmixed", "told", "repeated", "regimes", "settled", "recognised", "turned",
-    "crowded", "folded", "curved", "learned",
+    "crowded", "folded", "curved", "learned", "predicted",
 )  # fmt: skip
 """Arguments of :class:`Arbiter`: the corrections of its answer, one after the other."""
 
@@ -87,6 +89,7 @@ class Arbiter(Standardised):
         folded: whether even functions of few directions are read where they say more.
         curved: whether dimensions of both sides are read where they are fewer than columns.
         learned: whether a classifier of a label is asked how fast it learns.
+        predicted: whether a regression of numbers is.
     """
 
     def __init__(
@@ -94,7 +97,7 @@ class Arbiter(Standardised):
         unmixed: bool = False, told: bool = False, repeated: bool = False,
         regimes: bool = False, settled: bool = False, recognised: bool = False,
         turned: bool = False, crowded: bool = False, folded: bool = False,
-        curved: bool = False, learned: bool = False,
+        curved: bool = False, learned: bool = False, predicted: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
         self.width, self.quantiles = width, quantiles
@@ -117,6 +120,7 @@ class Arbiter(Standardised):
         self.folding = EvenDirectionCorrection(members, quantiles) if folded else None
         self.curving = ManifoldCorrection(members, quantiles) if curved else None
         self.learning = LabelCurveCorrection(members, quantiles) if learned else None
+        self.predicting = NumberCurveCorrection(members, quantiles) if predicted else None
 
     def corrections(self) -> list[Correction]:
         """The corrections of its members' answer, in order."""
@@ -126,7 +130,7 @@ class Arbiter(Standardised):
         """The corrections, as :data:`CORRECTIONS` names them."""
         first = (self.further, self.unmixing, self.telling, self.repeating, self.parting)
         then = (self.settling, self.recognising, self.turning, self.crowding)
-        last = (self.folding, self.curving, self.learning)
+        last = (self.folding, self.curving, self.learning, self.predicting)
         return *first, *then, *last
 
     def networks(self) -> nn.ModuleList:

@@ -36,6 +36,7 @@ from torchmist.models.manifold_dimensions import DIMENSION_COUNT, manifold_dimen
 from torchmist.models.matched_columns import matched_information
 from torchmist.models.mist import MIST
 from torchmist.models.network import QuantileNetwork
+from torchmist.models.number_curves import NUMBER_COUNT, number_curves
 from torchmist.models.rare import mostly_rare, repaired
 from torchmist.models.regimes import REGIMES_COUNT, regime_information
 from torchmist.models.repeated_variates import REPEATED_COUNT, repeated_information
@@ -253,7 +254,7 @@ class DuoMIST(QuantileNetwork):
             "told": sum(TOLD_SIZES), "repeated": REPEATED_COUNT, "regimes": REGIMES_COUNT,
             "settled": SETTLED_COUNT, "recognised": quantiles, "turned": TURNED_COUNT + quantiles,
             "crowded": CLASSES_COUNT, "folded": EVEN_COUNT,
-            "curved": DIMENSION_COUNT, "learned": CURVE_COUNT,
+            "curved": DIMENSION_COUNT, "learned": CURVE_COUNT, "predicted": NUMBER_COUNT,
         }  # fmt: skip
 
     def _read(
@@ -278,6 +279,7 @@ class DuoMIST(QuantileNetwork):
             "folded": (arbiter.folding, lambda _: even_information(x, y, mask)),
             "curved": (arbiter.curving, lambda _: manifold_dimensions(x, y, mask)),
             "learned": (arbiter.learning, lambda _: (label_curves(x, y, mask),)),
+            "predicted": (arbiter.predicting, lambda _: (number_curves(x, y, mask),)),
         }
         return {
             name: (part, find)

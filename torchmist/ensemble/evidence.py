@@ -40,7 +40,8 @@ class Evidence(NamedTuple):
     (:class:`~torchmist.models.even_directions.EvenDirections`); ``curved`` ``[B, D]``: of how many
     dimensions both sides are (:class:`~torchmist.models.manifold_dimensions.ManifoldDimensions`);
     ``learned`` ``[B, H]``: how fast a classifier of a label learns
-    (:class:`~torchmist.models.label_curves.LabelCurves`);
+    (:class:`~torchmist.models.label_curves.LabelCurves`); ``predicted`` ``[B, P]``: how fast a
+    regression of numbers does (:class:`~torchmist.models.number_curves.NumberCurves`);
     ``centre`` ``[B]``: the ``t`` that
     the second network measures from; ``features``: means and deviations of its local statistics
     ``[B, F]``; ``sizes`` ``[B, 3]``: N, dx and dy.
@@ -68,6 +69,7 @@ class Evidence(NamedTuple):
     folded: Tensor
     curved: Tensor
     learned: Tensor
+    predicted: Tensor
     sizes: Tensor
 
 

@@ -6,11 +6,11 @@ few rows: the bound
 .. math:: I(X;Y) \ge H(Y) - E[-\log q(y \mid x)]
 
 rises as rows are added. One classifier is fitted to all rows, to halves and to quarters: a ridge
-regression of classes on the kernel of a wide layer of rectified units (Cho and Saul, NeurIPS 2009),
-of white columns and up to 512 rows, asked of each row as if that had no part in it, which costs no
-further fit (Allen, Technometrics 16, 125, 1974), and made a chance by one temperature. Noise in the
-label shows where classes are far: a half and an eighth of the rows, those that it is surest of, are
-asked by themselves.
+regression of classes on the kernel of a wide layer of rectified units, of white columns and up to
+512 rows, asked of each row as if that had no part in it
+(``torchmist.models.left_out_regression``), and made a chance by one temperature. Noise in the label
+shows where classes are far: a half and an eighth of the rows, those that it is surest of, are asked
+by themselves.
 
 Ridges and temperatures are constants of the backward pass. Legend: ``N`` samples, ``d`` columns,
 ``L`` classes, ``M`` rows of the kernel, ``P`` parts of the rows.
@@ -25,25 +25,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from torchmist.models.left_out_regression import (
+    features_of,
+    left_out,
+    rectified_kernel,
+    white_columns,
+)
 from torchmist.models.ordered_rows import datasets_in_order
-from torchmist.models.variates import spread_places
-from torchmist.numerics.eigen import white_frame
-from torchmist.numerics.no_gradient import no_gradient
 
 __all__ = ["CURVE_COUNT", "LabelCurves", "label_curves", "may_be_learned"]
 
 CURVE_COUNT = 13
 """Numbers of :class:`LabelCurves`."""
 _NARROWEST, _WIDEST = 3, 64  # columns of a side
-_FEWEST, _MOST_ROWS, _KERNEL = 64, 2048, 512  # rows
-_SHRINK = 0.05  # variance added to that of columns
+_FEWEST, _MOST_ROWS = 64, 2048  # rows
 _RIDGES = (0.003, 0.03, 0.3)
 _TEMPERATURES = (1.0, 2.0, 3.0, 4.5, 6.0, 8.0, 11.0, 15.0, 22.0, 35.0)
 _PARTS = (1, 2, 4)
 _SUREST = (2, 8)
 _SIZES = (len(_PARTS), len(_PARTS), 1, len(_SUREST), len(_SUREST), 1, 1)
 _UNSEEN = 0.5  # rows that every class is taken to have beside its own
-_JITTER, _INSIDE = 1e-4, 1 - 1e-6
 
 
 class LabelCurves(NamedTuple):
@@ -117,7 +118,7 @@ def _numbers(x: Tensor, label: Tensor) -> Tensor:
     n, classes = one.shape
     share = one.mean(0)
     entropy = -torch.xlogy(share, share).sum() + (classes - 1) / (2 * n)
-    features = _features(_white(x))
+    features = features_of(white_columns(x), rectified_kernel)
     curve = [_learned(features, one, parts) for parts in _PARTS]
     known, wrong, sure, temperature = curve[0]
     order = sure.detach().argsort(descending=True)
@@ -134,34 +135,6 @@ def _numbers(x: Tensor, label: Tensor) -> Tensor:
     return torch.stack(numbers).float()
 
 
-def _white(scores: Tensor) -> Tensor:
-    """Scores ``[N, d]`` in a frame in which they are nearly uncorrelated."""
-    with no_gradient():
-        turn = white_frame(scores, _SHRINK).to(scores.dtype)
-    out: Tensor = scores @ turn
-    return out
-
-
-def _features(x: Tensor) -> Tensor:
-    """Features ``[N, M]`` of rows ``[N, d]``, whose products are the kernel."""
-    x = torch.cat([x, torch.ones_like(x[:, :1])], -1)
-    centres = x[spread_places(len(x), _KERNEL, x)]
-    inner = _kernel(centres, centres)
-    inner = inner + _JITTER * torch.eye(len(centres), dtype=x.dtype, device=x.device)
-    lower = torch.linalg.cholesky_ex(inner).L
-    out: Tensor = torch.linalg.solve_triangular(lower, _kernel(centres, x), upper=False).mT
-    return out
-
-
-def _kernel(a: Tensor, b: Tensor) -> Tensor:
-    """The kernel ``[M, N]`` of rows ``[M, d]`` and ``[N, d]``, about 1 of a row with itself."""
-    size = a.norm(dim=-1)[:, None] * b.norm(dim=-1)
-    cos = (a @ b.mT / size).clamp(-_INSIDE, _INSIDE)
-    angle = cos.acos()
-    out: Tensor = size * (angle.sin() + (math.pi - angle) * cos) / (math.pi * a.shape[-1])
-    return out
-
-
 def _learned(features: Tensor, one: Tensor, parts: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """What a classifier of each of so many ``parts`` of rows ``[N, M]`` says of these rows: the log
     chance of their class, whether another has more, and the most, ``[N]`` each, and the
@@ -171,7 +144,7 @@ def _learned(features: Tensor, one: Tensor, parts: int) -> tuple[Tensor, Tensor,
         label = one[k::parts]
         prior, centred = (label.sum(0) + _UNSEEN).log(), label - label.mean(0)
         nearest = min(
-            _left_out(features[k::parts], centred),
+            left_out(features[k::parts], centred, _RIDGES),
             key=lambda f: float((f - centred).detach().square().sum()),
         )
         logs = torch.stack([t * nearest + prior for t in _TEMPERATURES]).log_softmax(-1)
@@ -183,17 +156,3 @@ def _learned(features: Tensor, one: Tensor, parts: int) -> tuple[Tensor, Tensor,
         said.append((known[best], wrong, most, temperature))
     all_known, all_wrong, all_most, temperatures = zip(*said)
     return torch.cat(all_known), torch.cat(all_wrong), torch.cat(all_most), temperatures[0]
-
-
-def _left_out(features: Tensor, centred: Tensor) -> list[Tensor]:
-    """What a regression of ``centred`` classes ``[m, L]`` on ``features`` ``[m, M]`` of all other
-    rows says of each, ``[m, L]``, by each ridge."""
-    gram = features.mT @ features
-    eye = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-    out = []
-    for ridge in _RIDGES:
-        lower = torch.linalg.cholesky_ex(gram + ridge * eye).L
-        turned = torch.linalg.solve_triangular(lower, features.mT, upper=False)
-        own = turned.square().sum(0)[:, None].clamp(max=_INSIDE)
-        out.append((turned.mT @ (turned @ centred) - own * centred) / (1 - own))
-    return out

@@ -27,6 +27,7 @@ from torchmist.synthetic.engines.mixes import Mixes
 from torchmist.synthetic.engines.pictures import Pictures
 from torchmist.synthetic.engines.redundant import Redundant
 from torchmist.synthetic.engines.regimes import Regimes
+from torchmist.synthetic.engines.responses import Responses
 from torchmist.synthetic.engines.shares import Shares
 from torchmist.synthetic.engines.signals import Signals
 from torchmist.synthetic.engines.spectra import Spectra
@@ -68,6 +69,7 @@ ENGINES: Mapping[str, Family[Any]] = {
         Evens(),
         Redundant(),
         Teachers(),
+        Responses(),
     )
 }
 """Every engine by its name."""
