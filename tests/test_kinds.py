@@ -23,11 +23,13 @@ from benchmarks.kinds import (
     clusters,
     codes,
     functions,
+    learned,
     manifolds,
     real,
     rotated,
     taught,
     wide,
+    within,
 )
 from benchmarks.kinds.baselines import neighbours
 from benchmarks.kinds.lift import lift
@@ -62,6 +64,23 @@ def gaussian(x: Array, y: Array) -> float:
     parts = (np.linalg.slogdet(np.atleast_2d(np.cov(v.T)))[1] for v in (a, b, np.hstack([a, b])))
     p, q, both = parts
     return 0.5 * (p + q - both) - a.shape[1] * b.shape[1] / (2 * len(x))
+
+
+def standard(function: Callable[[Array], Array], d: int) -> Callable[[Array], Array]:
+    """Of deviation 1 among normal rows of ``d`` columns."""
+    points = function(np.random.default_rng(5).normal(size=(200_000, d)))
+    return lambda x: (function(x) - points.mean()) / points.std()
+
+
+def in_parts(*middles: Array) -> Oracle:
+    """What the nearest middles share, and the rows less these."""
+
+    def sought(x: Array, y: Array) -> float:
+        labels = [cdist(side, m).argmin(1) for side, m in zip((x, y), middles)]
+        rest = [side - m[label] for side, m, label in zip((x, y), middles, labels)]
+        return table(*labels) + gaussian(*rest)
+
+    return sought
 
 
 def near(x: Array, y: Array) -> float:
@@ -331,6 +350,24 @@ ORACLES: dict[str, tuple[int, float, Oracle]] = {
     ),
     "votes of a network of 6 columns": (
         100_000, 0.01, lambda x, y: table(binned(taught.votes(x)), y),
+    ),
+    **{
+        name: (100_000, 0.02, left_over(standard(function, d)))
+        for name, function, d in (
+            ("network of 12 columns, noise 0.2", learned.network, 12),
+            ("rectified network of 8 columns, noise 0.1", learned.rectified, 8),
+            ("form of 6 columns, noise 0.1", learned.form, 6),
+            ("sum of 20 waves, noise 0.3", learned.sums, 20),
+        )
+    },
+    "5 x 7 independent clusters, linear within": (
+        50_000, 0.02, in_parts(within.middles(5, 8, 903), within.middles(7, 8, 904)),
+    ),
+    "10 x 10 clusters, linear within": (
+        50_000, 0.02, in_parts(within.middles(10, 8, 905), within.middles(10, 8, 906)),
+    ),
+    "6 clusters on one side, linear within": (
+        50_000, 0.02, in_parts(within.middles(6, 12, 907), np.zeros((1, 12))),
     ),
     "digits, same class or not": (20_000, 0.02, lambda x, y: table(digit(x), digit(y))),
     "digits against noisy labels": (20_000, 0.02, lambda x, y: table(digit(x), y)),

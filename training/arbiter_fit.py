@@ -32,6 +32,7 @@ from torchmist.models.independent_components import FRAMES
 from torchmist.models.label_classifiers import TOLD_SIZES
 from torchmist.models.label_curves import LabelCurves
 from torchmist.models.losses import pinball_losses
+from torchmist.models.number_curves import NumberCurves
 from torchmist.models.variates import SUMS, VARIATE_OPINIONS
 from torchmist.quantile_head import from_nats
 from training.stream import FAMILIES
@@ -60,7 +61,8 @@ def thinned(data: Data, one_in: int = 4) -> Data:
     rows, with a truth far above the estimates of both networks, of neighbours, between variates,
     and from pairs, products and components of columns (near copies are left as they are: to be
     above all estimates is what they are for). What classifiers of labels, regimes, mixtures of
-    classes, even functions of directions and classifiers where they are surest say counts as well.
+    classes, even functions of directions, classifiers where they are surest and regressions say
+    counts as well.
     """
     learned = LabelCurves.of(data["learned"])
     opinions = [data["plain"].median(-1, keepdim=True).values,
@@ -69,7 +71,8 @@ def thinned(data: Data, one_in: int = 4) -> Data:
             data["crossed"][:, : VARIATE_OPINIONS - len(SUMS)],
             data["unmixed"][:, :FRAMES], data["told"][:, : TOLD_SIZES[0]],
             data["regimes"][:, :1], data["crowded"][:, :2].mean(-1, keepdim=True),
-            data["folded"][:, :3], learned.bounds, learned.surest]  # fmt: skip
+            data["folded"][:, :3], learned.bounds, learned.surest,
+            NumberCurves.of(data["predicted"]).bounds]  # fmt: skip
     most = torch.cat([in_t(v) for v in opinions], -1).amax(-1)
     hidden = from_nats(data["mi"]) - most > _HIDDEN
     hidden &= (data["sizes"][:, 0] >= _ENOUGH) & (data["family"] != FAMILIES.index("copies"))

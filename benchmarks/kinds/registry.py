@@ -30,7 +30,7 @@ KINDS: dict[str, Kind] = {}
 
 THEMES = (
     "labels", "functions", "manifolds", "atoms", "tails", "clusters", "codes", "wide", "rotated",
-    "taught", "real",
+    "taught", "learned", "within", "real",
 )  # fmt: skip
 """The modules that define kinds."""
 

@@ -16,6 +16,7 @@ from torchmist.quantile_head import to_nats
 __all__ = ["NumberCurveCorrection"]
 
 _LEAST, _SHARE = 0.05, 0.4  # nats of a bound, and of the answer
+_LEARNS = 0.03  # nats by which a doubling of the rows must raise a bound
 _HIGHEST = 4  # quantiles
 _PACE = 0.9  # at most, of what a doubling of the rows adds over what the one before did
 
@@ -23,14 +24,16 @@ _PACE = 0.9  # at most, of what a doubling of the rows adds over what the one be
 class NumberCurveCorrection(Correction):
     """Quantiles that go where a regression of numbers is going, as far as that can be told."""
 
+    HEEDS_NEIGHBOURS = True
     CANDIDATES = 5
     SEEN = 9 + OTHERS
 
     def candidates(self, evidence: Evidence, answer: Tensor) -> Tensor:
         """See :meth:`Correction.candidates`: the better bound of both regressions, the same after
         one more doubling of the rows and after all, and what it would be were all rows told as
-        those are that others surround, where the bound stands out of chance and shows much of the
-        answer: of what is seen by other means alone, a curve tells little."""
+        those are that others surround, where the bound stands out of chance, still rises and shows
+        more than neighbours and much of the answer: of what is seen by other means, a curve tells
+        little."""
         found = NumberCurves.of(evidence.predicted)
         better = found.sums[:, :1] > found.bounds[:, :1]
         whole, half, quarter = torch.where(better, found.sums, found.bounds).split(1, -1)
@@ -39,6 +42,7 @@ class NumberCurveCorrection(Correction):
         nats = [whole, whole + step, whole + step * pace / (1 - pace), found.dense]
         middle = to_nats(answer).mean(-1, keepdim=True)
         tells = whole > (_SHARE * middle).clamp(min=_LEAST)
+        tells = tells & (step > _LEARNS) & (whole > evidence.opinions.amax(-1, keepdim=True))
         return in_t(torch.cat(nats, -1)).masked_fill(~tells, torch.nan)
 
     def reads(self, rows: tuple[int, int], columns: tuple[int, int]) -> bool:

@@ -113,7 +113,7 @@ def _numbers(x: Tensor, y: Tensor) -> Tensor:
     rectified, bumps = features_of(white, rectified_kernel), features_of(x, _bumps)
     (whole, left), (bent, _) = (_learned(features, y, 1) for features in (rectified, bumps))
     linear, _ = _learned(torch.cat([white, torch.ones_like(white[:, :1])], -1), y, 1)
-    if float(torch.maximum(whole, bent)) < float(linear) + _BEYOND:
+    if bool(torch.maximum(whole, bent).detach() < linear.detach() + _BEYOND):
         return y.new_zeros(NUMBER_COUNT)
     curves = [
         [first, *(_learned(features, y, parts)[0] for parts in _PARTS[1:])]
