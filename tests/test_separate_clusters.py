@@ -68,6 +68,29 @@ def test_what_both_parts_share_is_seen(shared: str) -> None:
     assert low < _LINEAR < high and abs(one.mean - _LINEAR) < 0.3 * _LINEAR
 
 
+def corners(rows: int, columns: int, wrong: float) -> tuple[Tensor, Tensor]:
+    """Three bits among further columns, all of them mixed, on both sides; bits flip in a share."""
+    bits = draw(rows, 3, seed=50) > 0
+    flip = torch.rand(rows, 3, generator=torch.Generator().manual_seed(51)) < wrong
+    sides = []
+    for seed, bit in ((52, bits), (54, bits ^ flip)):
+        side = draw(rows, columns, seed=seed)
+        side[:, :3] = 2.0 * bit - 1 + 0.2 * side[:, :3]
+        sides.append(side @ torch.linalg.qr(draw(columns, columns, seed=seed + 1)).Q)
+    return sides[0], sides[1]
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(600, 6), (1200, 10)])
+def test_corners_of_a_cube_are_all_found(rows: int, columns: int) -> None:
+    x, y = corners(rows, columns, 0.1)
+    ((_, parts),) = parted_by_clusters(x[None], y[None])
+    assert all(len(part.cluster.unique()) == 8 for part in parts)  # type: ignore[union-attr]
+    truth = 3 * (math.log(2) + 0.1 * math.log(0.1) + 0.9 * math.log(0.9))
+    found = torchmist.estimate(x, y)
+    low, high = found.interval()
+    assert low < truth < high and abs(found.mean - truth) < 0.15
+
+
 def test_independent_clusters_share_nothing() -> None:
     for seed in (20, 40, 60):
         x = draw(400, 4, seed=seed) + clusters(400, 6, 4, seed=seed + 2)[1]

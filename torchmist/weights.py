@@ -32,7 +32,7 @@ from torchmist.weight_files import (
 __all__ = ["ALIASES", "check_name", "load_pretrained", "registry", "save_weights"]
 
 _PAIRS = "mist-pairs"  # the name of the default of pairs of columns (models.pair_network)
-ALIASES = {"mist": "mist-duo-v23", "mist-fast": "mist-v1"}
+ALIASES = {"mist": "mist-duo-v24", "mist-fast": "mist-v1"}
 """Names that move: ``"mist"`` is the default of estimates, ``"mist-fast"`` of terms in a loop."""
 
 

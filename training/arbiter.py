@@ -34,7 +34,7 @@ from training.stream import FAMILIES, stream_data
 __all__ = ["collect", "collected", "main"]
 
 PLAIN, LOCAL, EXPERT = "mist-v1", "mist-v2-preview", "mist-paper-v1"
-RECIPE = "mist-duo-v23"
+RECIPE = "mist-duo-v24"
 _CPU = torch.device("cpu")
 _CHECK = 8  # every eighth step's draws train nothing
 _SAVED = 25  # steps between writes

@@ -10,6 +10,7 @@ Legend: ``B`` datasets, ``N`` samples, ``Q`` quantiles.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain
 from typing import cast
 
 import torch
@@ -18,14 +19,15 @@ from torch import Tensor
 
 from torchmist.checks import visible
 from torchmist.ensemble.arbiter import Arbiter
-from torchmist.ensemble.correction import Correction
+from torchmist.ensemble.correction import Correction, enough
 from torchmist.ensemble.correction_turned_axes import TURNED_COUNT, excluding
 from torchmist.ensemble.evidence import Evidence
-from torchmist.ensemble.within_clusters import raised_in_clusters
+from torchmist.ensemble.within_clusters import asked_in_clusters
 from torchmist.inference.large_samples import route
 from torchmist.models.column_products import CROSSED_COUNT, crossed_information
 from torchmist.models.directions import Through, see_narrow
 from torchmist.models.even_directions import EVEN_COUNT, even_information
+from torchmist.models.fast_waves import with_phases
 from torchmist.models.independent_components import UNMIXED_COUNT, unmixed_information
 from torchmist.models.label_classifiers import TOLD_SIZES, told_of_labels
 from torchmist.models.label_curves import CURVE_COUNT, label_curves
@@ -42,6 +44,7 @@ from torchmist.models.regimes import REGIMES_COUNT, regime_information
 from torchmist.models.repeated_variates import REPEATED_COUNT, repeated_information
 from torchmist.models.settled_neighbours import SETTLED_COUNT, settled_information
 from torchmist.models.small_directions import has_small_directions
+from torchmist.models.sorted_rows import with_sorted_rows
 from torchmist.models.sufficient_directions import along_sufficient_directions
 from torchmist.models.turned_axes import EXCLUDE, turned
 from torchmist.models.variates import SUMS, VARIATE_COUNT, variate_opinions, variates
@@ -88,10 +91,11 @@ class DuoMIST(QuantileNetwork):
     def forward(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
         """Quantiles of I(X;Y) in nats, ``[B, Q]``, of ``[B, N, dx]`` and ``[B, N, dy]``.
 
-        What chance says of rare columns is taken off, and sides of small directions are asked along
-        their principal axes as well, rows in clusters in parts, and both along directions that the
-        other side goes with, but in graphs and under transforms, which cannot see whether there are
-        any: to ask all datasets anew would take several times as long.
+        What chance says of rare columns is taken off. Sides of small directions are asked along
+        their principal axes as well, those of fast waves with the phases of these, rows that count
+        in any order of their columns in order, rows in clusters in parts, and both sides along
+        directions that the other goes with, but in graphs and under transforms, which cannot see
+        whether there are any: to ask all datasets anew would take several times as long.
 
         Raises:
             RuntimeError: under ``torch.func.vmap``, of which its neighbours know nothing.
@@ -112,7 +116,8 @@ class DuoMIST(QuantileNetwork):
         if visible((small[0] | small[1]).any()):
             out = self._along_axes(out, x, y, mask, small)
         with torch.autocast(x.device.type, enabled=False):
-            out = raised_in_clusters(out, self.levels, x, y, mask, self._answer)
+            out = self._in_other_columns(out, x, y, mask)
+            out = asked_in_clusters(out, self.levels, x, y, mask, self._answer)
             out = self._along_directions(out, x, y, mask)
         some = mostly_rare(x, y, mask)
         return self._less_chance(out, x, y, mask, some) if visible(some.any()) else out
@@ -140,6 +145,18 @@ class DuoMIST(QuantileNetwork):
         found = self._decided(evidence, a, b, shown, through)
         more = (found[:, 1] > middle) & borne
         return quantiles.index_put((place,), torch.where(more[:, None], found, before))
+
+    def _in_other_columns(
+        self, quantiles: Tensor, x: Tensor, y: Tensor, mask: Tensor | None
+    ) -> Tensor:
+        """``quantiles`` ``[B, Q]``, raised to those of the same sides with the phases of fast waves
+        along their columns, or with their rows in order, where these are more."""
+        for place, sides in chain(with_phases(x, y, mask), with_sorted_rows(x, y, mask)):
+            own, found = quantiles[place], self._answer(*sides, None)[0]
+            if bool(found.mean() > enough(own.mean())):
+                at = torch.tensor([place], device=x.device)
+                quantiles = quantiles.index_put((at,), torch.maximum(own, found)[None])
+        return quantiles
 
     def _along_directions(
         self, quantiles: Tensor, x: Tensor, y: Tensor, mask: Tensor | None

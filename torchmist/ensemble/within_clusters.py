@@ -16,7 +16,7 @@ from torchmist.discrete.table_posterior import table_quantiles
 from torchmist.ensemble.correction import enough
 from torchmist.models.separate_clusters import Parted, parted_by_clusters
 
-__all__ = ["raised_in_clusters"]
+__all__ = ["asked_in_clusters"]
 
 _OVERLAP = 0.1  # of what they say, that the places of a side may tell of its clusters
 
@@ -24,26 +24,49 @@ Answer = Callable[[Tensor, Tensor, None], Tensor]
 """What is said of both sides ``[B, M, d]``: quantiles ``[B, Q]`` in nats."""
 
 
-def raised_in_clusters(
+def asked_in_clusters(
     quantiles: Tensor, levels: Tensor, x: Tensor, y: Tensor, mask: Tensor | None, answer: Answer
 ) -> Tensor:
     """``quantiles`` ``[B, Q]`` of ``[B, N, dx]`` and ``[B, N, dy]`` at ``levels`` ``[Q]``, raised
     to the sum of what clusters share and what places within them do, less what the places of a side
-    tell of its clusters, where that is more.
+    tell of its clusters, where that is more; lowered to that sum, and what places share with the
+    clusters of the other side, where clusters of both sides share nearly all of it.
 
     ``mask``: ``[B, N]`` bool, True for real samples; ``answer``: says what both parts share.
     """
     for place, (one, other) in parted_by_clusters(x, y, mask):
-        least = enough(quantiles[place].mean())
-        found = answer(one.place, other.place, None)[0] + _of_clusters(one, other, levels, answer)
-        if not bool(found.mean() > least):
-            continue
-        overlap = _overlap([side for side in (one, other) if side.cluster is not None], answer)
-        if bool(overlap < _OVERLAP * found.mean()) and bool(found.mean() - overlap > least):
-            raised = torch.maximum(quantiles[place], found - overlap)
+        own = quantiles[place]
+        clusters = _of_clusters(one, other, levels, answer)
+        within, changed = answer(one.place, other.place, None)[0], own
+        if bool((clusters + within).mean() > enough(own.mean())):
+            changed = _raised(own, clusters + within, (one, other), answer)
+        elif bool(own.mean() > enough((clusters + within).mean())):
+            changed = _lowered(own, clusters, within, (one, other), answer)
+        if changed is not own:
             at = torch.tensor([place], device=x.device)
-            quantiles = quantiles.index_put((at,), raised[None])
+            quantiles = quantiles.index_put((at,), changed[None])
     return quantiles
+
+
+def _raised(own: Tensor, found: Tensor, sides: tuple[Parted, Parted], answer: Answer) -> Tensor:
+    """``own`` quantiles ``[Q]``, raised to those ``found`` in parts less the overlap of these."""
+    overlap = _overlap([side for side in sides if side.cluster is not None], answer)
+    found = found - overlap
+    sure = bool(overlap < _OVERLAP * (found + overlap).mean())
+    return torch.maximum(own, found) if sure and bool(found.mean() > enough(own.mean())) else own
+
+
+def _lowered(
+    own: Tensor, clusters: Tensor, within: Tensor, sides: tuple[Parted, Parted], answer: Answer
+) -> Tensor:
+    """``own`` quantiles ``[Q]``, lowered to the sum of what ``clusters`` of both sides share and of
+    all that places share, where that is little of it."""
+    if any(side.cluster is None for side in sides):
+        return own
+    beside = within + _across(*sides, answer)
+    found = clusters + beside
+    sure = bool(beside.mean() < _OVERLAP * found.mean())
+    return torch.minimum(own, found) if sure and bool(own.mean() > enough(found.mean())) else own
 
 
 def _of_clusters(one: Parted, other: Parted, levels: Tensor, answer: Answer) -> Tensor:
@@ -55,6 +78,17 @@ def _of_clusters(one: Parted, other: Parted, levels: Tensor, answer: Answer) -> 
         return table_quantiles(table, levels.double().cpu()).to(levels)
     columns = one.columns if one.cluster is None else other.columns
     return answer(_one_hot(labels[0], columns), columns, None)[0]
+
+
+def _across(one: Parted, other: Parted, answer: Answer) -> Tensor:
+    """Quantiles ``[Q]`` in nats of what the clusters of each side share with the places of the
+    other."""
+    shared = [
+        answer(_one_hot(side.cluster, away.place), away.place, None)[0]
+        for side, away in ((one, other), (other, one))
+        if side.cluster is not None
+    ]
+    return torch.stack(shared).clamp(min=0).sum(0)
 
 
 def _overlap(sides: list[Parted], answer: Answer) -> Tensor:

@@ -29,7 +29,7 @@ _PER_COLUMN = 16  # and for each column at first
 _NUMBERS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 17, 20, 24, 28)  # of clusters
 _PATIENCE = 2  # numbers in turn that are no better, after which no more are tried
 _OF_EACH, _LEAST = 12, 6  # rows of a cluster on average, and at least
-_STARTS, _TRIED, _ROUNDS, _STEPS, _FEW_STEPS = 3, 6, 6, 25, 6
+_STARTS, _MANY_STARTS, _TRIED, _ROUNDS, _STEPS, _FEW_STEPS = 3, 12, 6, 6, 25, 6
 _BEFORE, _RIDGE = 0.5, 1e-5  # rows at the middle of each cluster, and variance added
 _SURE = 0.97  # mean chance of the cluster that a row is most likely of
 _NEARLY = 0.92  # the same after few steps, without which no more are made
@@ -73,7 +73,7 @@ def normal_clusters(rows: Tensor) -> Tensor | None:
 def _may_be_apart(rows: Tensor) -> bool:
     """Whether rows ``[n, d]`` may lie in clusters, by mixtures of two and three after few steps."""
     distances = torch.cdist(rows, rows).square()
-    found = (_fitted(rows, distances, number, 1, _FEW_STEPS) for number in _NUMBERS[:2])
+    found = (_fitted(rows, distances, number, _STARTS, _FEW_STEPS) for number in _NUMBERS[:2])
     return any(float(share.amax(-1).mean()) > _NEARLY for share, _ in found)
 
 
@@ -91,7 +91,7 @@ def _mixture(rows: Tensor) -> _Mixture | None:
         worse = 0 if told > most else worse + 1
         if told > most:
             best, most = share, told
-    for ask in (_one_fewer, _one_more):
+    for ask in (_one_fewer, _twice_as_many, _one_more):
         while 1 < best.shape[-1] < _NUMBERS[-1]:
             share, told = ask(rows, distances, best)
             if told <= most:
@@ -115,6 +115,14 @@ def _fitted(
 def _one_fewer(rows: Tensor, distances: Tensor, share: Tensor) -> tuple[Tensor, float]:
     """The same with one cluster fewer than in a ``share`` ``[1, n, k]``."""
     return _fitted(rows, distances, share.shape[-1] - 1, _STARTS, _STEPS)
+
+
+def _twice_as_many(rows: Tensor, _: Tensor, share: Tensor) -> tuple[Tensor, float]:
+    """The same with twice as many, where the places in all clusters lie in two: corners of a cube
+    are more likely found one edge after the other."""
+    places = rows - share[0] @ (share[0].mT @ rows / (share[0].sum(0)[:, None] + _BEFORE))
+    both = _fitted(places, torch.cdist(places, places).square(), 2, _MANY_STARTS, _STEPS)[0]
+    return _best(rows, torch.einsum("snk,snh->snkh", share, both).flatten(2), _STEPS)
 
 
 def _one_more(rows: Tensor, _: Tensor, share: Tensor) -> tuple[Tensor, float]:

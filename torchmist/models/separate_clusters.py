@@ -104,16 +104,23 @@ def _parted(side: Tensor) -> Parted:
         return Parted(side[None], None, side[None])
     with no_gradient():
         one = F.one_hot(cluster).to(rows.dtype)
-        size = one.sum(0)[:, None]
-        means = one.mT @ rows / size
-        square = (rows - means[cluster]).square()
-        spread = ((one.mT @ square + _EVEN * square.mean(0)) / (size + _EVEN)).sqrt()
-        if bool((spread < _FLAT * rows.std(0)).any()):
+        means = one.mT @ rows / one.sum(0)[:, None]
+        spreads = _spreads(rows - means[cluster], one)
+        told = [_unlike((rows - means[cluster]) / each[cluster], one) for each in spreads]
+        spread = spreads[told[1] < told[0]]
+        if bool((spread < _FLAT * rows.std(0)).any()) or min(told) > _UNLIKE:
             return Parted(side[None], None, side[None])
         spread = spread.clamp(min=_CONSTANT)
-        if _unlike((rows - means[cluster]) / spread[cluster], one) > _UNLIKE:
-            return Parted(side[None], None, side[None])
     return Parted(side[None], cluster, ((side - means[cluster]) / spread[cluster])[None])
+
+
+def _spreads(away: Tensor, one: Tensor) -> tuple[Tensor, Tensor]:
+    """Deviations ``[k, d]`` of rows ``[M, d]`` in clusters, one-hot ``[M, k]``, from the middles of
+    these: those of all rows for each of them, then its own."""
+    square, size = away.square(), one.sum(0)[:, None]
+    common = square.mean(0)
+    own = (one.mT @ square + _EVEN * common) / (size + _EVEN)
+    return common.expand_as(own).sqrt(), own.sqrt()
 
 
 def _unlike(place: Tensor, one: Tensor) -> float:

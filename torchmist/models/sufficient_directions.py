@@ -34,7 +34,7 @@ from torchmist.models.directions import fixed_numbers, orthonormal
 from torchmist.models.folds import FOLDS
 from torchmist.models.local import whitened
 from torchmist.models.variates import spread_places
-from torchmist.models.waves import rank_waves
+from torchmist.models.waves import white_waves
 from torchmist.numerics.cache import cached
 from torchmist.numerics.eigen import singular_vectors
 from torchmist.numerics.no_gradient import no_gradient
@@ -44,8 +44,6 @@ __all__ = ["Along", "along_sufficient_directions"]
 _NARROWEST, _AGAINST = 3, 12  # columns of a side, and of what it goes with
 _FEWEST, _ROWS = 128, 4  # rows: at least, and for each column
 _FITTED = 2048  # rows at most, in which directions are sought
-_WAVES = {1: 5, 4: 3, _AGAINST: 2}  # of each column of the other side, up to so many columns
-_MOST_WAVES, _RANK = 32, 0.05
 _CLEARER = 1.05  # by which a peak of columns as they are is higher than one of scores
 _BEYOND_CHANCE = 1.1
 _SURE = 3.0  # standard errors by which what it explains goes with rows that had no part in it
@@ -138,7 +136,7 @@ def _directions(frames: Frames, y: Tensor, fold: Tensor) -> _Side | None:
     whites = [whitened(x.mT[None], x.new_full((1, 1, 1), len(x)))[0].mT for x in frames[:2]]
     with no_gradient():
         at = spread_places(len(y), _FITTED, y)
-        waves, seen = _waves(y.detach())[at], [white.detach()[at] for white in whites]
+        waves, seen = white_waves(y.detach())[at], [white.detach()[at] for white in whites]
         if _linear(seen[0], waves) > min(_MOST, seen[0].shape[-1] - 1):
             return None
         by_scores, by_cut = (float(characteristic_peaks(x, waves[None] / len(x))[1]) for x in seen)
@@ -158,17 +156,6 @@ def _linear(x: Tensor, waves: Tensor) -> int:
     beyond what the first of chance would."""
     edge = (x.shape[-1] ** 0.5 + waves.shape[-1] ** 0.5) * len(x) ** 0.5
     return int((torch.linalg.svdvals(x.mT @ waves) > _BEYOND_CHANCE * edge).sum())
-
-
-def _waves(y: Tensor) -> Tensor:
-    """White waves over the ranks of scores ``[N, q]``, ``[N, h]``."""
-    count = next(waves for most, waves in _WAVES.items() if y.shape[-1] <= most)
-    waves = rank_waves(y, count).flatten(-2)
-    waves = waves - waves.mean(0)
-    waves = waves / waves.square().mean(0).sqrt().clamp(min=1e-4)
-    u, size, _ = singular_vectors(waves)
-    out: Tensor = (u * (size > _RANK * size[0]))[:, :_MOST_WAVES] * len(y) ** 0.5
-    return out
 
 
 def _found(x: Tensor, waves: Tensor, fold: Tensor) -> Tensor | None:

@@ -16,10 +16,14 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["WAVES", "rank_waves", "wave_statistics"]
+from torchmist.numerics.eigen import singular_vectors
+
+__all__ = ["WAVES", "rank_waves", "wave_statistics", "white_waves"]
 
 _BANDS = ((0, 2), (2, 5), (5, 12))
 _SLOW = 3
+_COUNTS = {1: 5, 4: 3}  # white waves of each column, up to so many columns; of more, 2
+_MOST, _RANK = 32, 0.05
 WAVES = 2 * len(_BANDS)
 """Statistics of a pair of columns."""
 
@@ -29,6 +33,17 @@ def rank_waves(scores: Tensor, count: int) -> Tensor:
     order = torch.arange(1, count + 1, dtype=scores.dtype, device=scores.device)
     waves: Tensor = torch.cos(math.pi * order * torch.special.ndtr(scores)[..., None])
     return waves
+
+
+def white_waves(scores: Tensor) -> Tensor:
+    """White waves over the ranks of scores ``[N, D]``, ``[N, K]``."""
+    count = next((k for most, k in _COUNTS.items() if scores.shape[-1] <= most), 2)
+    waves = rank_waves(scores, count).flatten(-2)
+    waves = waves - waves.mean(0)
+    waves = waves / waves.square().mean(0).sqrt().clamp(min=1e-4)
+    u, size, _ = singular_vectors(waves)
+    out: Tensor = (u * (size > _RANK * size[0]))[:, :_MOST] * len(scores) ** 0.5
+    return out
 
 
 def _cosines(scores: Tensor, count: int) -> Tensor:
