@@ -150,10 +150,11 @@ class DuoMIST(QuantileNetwork):
         self, quantiles: Tensor, x: Tensor, y: Tensor, mask: Tensor | None
     ) -> Tensor:
         """``quantiles`` ``[B, Q]``, raised to those of the same sides with the phases of fast waves
-        along their columns, or with their rows in order, where these are more."""
+        along their columns, or with their rows in order, where all but the least of these are
+        more."""
         for place, sides in chain(with_phases(x, y, mask), with_sorted_rows(x, y, mask)):
             own, found = quantiles[place], self._answer(*sides, None)[0]
-            if bool(found.mean() > enough(own.mean())):
+            if bool((found.mean() > enough(own.mean())) & (found[1] > own.mean())):
                 at = torch.tensor([place], device=x.device)
                 quantiles = quantiles.index_put((at,), torch.maximum(own, found)[None])
         return quantiles
