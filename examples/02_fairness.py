@@ -41,7 +41,7 @@ def train(lam: float, steps: int, seed: int) -> tuple[float, float, float]:
     fit, held = order[:300], order[300:]
     encoder = nn.Sequential(nn.Linear(10, 64), nn.SiLU(), nn.Linear(64, WIDTH))
     head = nn.Linear(WIDTH, 1)
-    term = torchmist.MIRegularizer(lift=WIDTH)
+    term = torchmist.MIRegularizer(lift=WIDTH, warmup=steps // 10)
     modules = nn.ModuleList([encoder, head, term])
     optimizer = torch.optim.Adam(modules.parameters(), 2e-3, weight_decay=1e-4)
 

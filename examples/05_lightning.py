@@ -29,7 +29,7 @@ class Forgetful(lightning.LightningModule):
         self.lam = lam
         self.encoder = nn.Sequential(nn.Linear(10, 64), nn.SiLU(), nn.Linear(64, 4))
         self.head = nn.Linear(4, 1)
-        self.term = torchmist.MIRegularizer(lift=4, log=self.log_information)
+        self.term = torchmist.MIRegularizer(lift=4, warmup=30, log=self.log_information)
         self.history: list[tuple[float, float, float]] = []
 
     def log_information(self, values: dict[str, Tensor]) -> None:

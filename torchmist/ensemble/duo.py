@@ -42,9 +42,9 @@ from torchmist.models.number_curves import NUMBER_COUNT, number_curves
 from torchmist.models.rare import mostly_rare, repaired
 from torchmist.models.regimes import REGIMES_COUNT, regime_information
 from torchmist.models.repeated_variates import REPEATED_COUNT, repeated_information
+from torchmist.models.row_orders import by_row_order
 from torchmist.models.settled_neighbours import SETTLED_COUNT, settled_information
 from torchmist.models.small_directions import has_small_directions
-from torchmist.models.sorted_rows import with_sorted_rows
 from torchmist.models.sufficient_directions import along_sufficient_directions
 from torchmist.models.turned_axes import EXCLUDE, turned
 from torchmist.models.variates import SUMS, VARIATE_COUNT, variate_opinions, variates
@@ -92,8 +92,8 @@ class DuoMIST(QuantileNetwork):
         """Quantiles of I(X;Y) in nats, ``[B, Q]``, of ``[B, N, dx]`` and ``[B, N, dy]``.
 
         What chance says of rare columns is taken off. Sides of small directions are asked along
-        their principal axes as well, those of fast waves with the phases of these, rows that count
-        in any order of their columns in order, rows in clusters in parts, and both sides along
+        their principal axes as well, those of fast waves with the phases of these, those that say
+        more by the order within their rows by that, rows in clusters in parts, and both sides along
         directions that the other goes with, but in graphs and under transforms, which cannot see
         whether there are any: to ask all datasets anew would take several times as long.
 
@@ -150,9 +150,9 @@ class DuoMIST(QuantileNetwork):
         self, quantiles: Tensor, x: Tensor, y: Tensor, mask: Tensor | None
     ) -> Tensor:
         """``quantiles`` ``[B, Q]``, raised to those of the same sides with the phases of fast waves
-        along their columns, or with their rows in order, where all but the least of these are
-        more."""
-        for place, sides in chain(with_phases(x, y, mask), with_sorted_rows(x, y, mask)):
+        along their columns, or by the order within their rows, where all but the least of these
+        are more."""
+        for place, sides in chain(with_phases(x, y, mask), by_row_order(x, y, mask)):
             own, found = quantiles[place], self._answer(*sides, None)[0]
             if bool((found.mean() > enough(own.mean())) & (found[1] > own.mean())):
                 at = torch.tensor([place], device=x.device)

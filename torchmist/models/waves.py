@@ -42,7 +42,7 @@ def white_waves(scores: Tensor) -> Tensor:
     waves = waves - waves.mean(0)
     waves = waves / waves.square().mean(0).sqrt().clamp(min=1e-4)
     u, size, _ = singular_vectors(waves)
-    out: Tensor = (u * (size > _RANK * size[0]))[:, :_MOST] * len(scores) ** 0.5
+    out: Tensor = (u * (size > _RANK * size[0]))[:, :_MOST].to(scores) * len(scores) ** 0.5
     return out
 
 
