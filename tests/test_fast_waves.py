@@ -43,6 +43,12 @@ def test_a_wave_along_a_column_is_found(cycles: float, columns: int) -> None:
     assert float(left.var()) < 0.15 * float(y.var())
 
 
+def test_it_is_found_beside_a_trend_of_another_column() -> None:
+    time = uniform(1, 300, 3)
+    ((_, (x, _)),) = with_phases(time, wave(time, 8.0) + 2 * time[..., 1:2])
+    assert x.shape[-1] == 5
+
+
 def test_it_is_found_on_either_side_and_in_any_frame() -> None:
     time = uniform(1, 600, 1)
     follow = wave(time, 9.0)
@@ -74,7 +80,8 @@ def test_few_rows_few_values_and_many_columns_are_left_out() -> None:
     assert not list(with_phases(time[:, :100], follow[:, :100]))
     assert not list(with_phases(torch.cat([time, draw(1, 500, 16)], -1), follow))
     code = (time * 20).round()
-    assert not list(with_phases(code, (code % 2) + 0.1 * draw(1, 500, 1)))
+    found = with_phases(code, (code % 2) + 0.1 * draw(1, 500, 1))
+    assert all(x.shape[-1] == 1 for _, (x, _) in found)
 
 
 @pytest.mark.parametrize("rows", [300, 1000])

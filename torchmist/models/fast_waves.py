@@ -2,15 +2,15 @@ r"""Phases of fast waves along columns: hours of days, seasons of years, stripes
 
 A variable that goes up and down many times along a column shares little with any slow function of
 it, and among few rows those near in that column say nothing. Its wave is where the periodogram of
-waves of the other side over the column peaks, after slow functions of the column are taken off. Any
+waves of the other side over the column peaks, after slow functions of columns are taken off. Any
 function of a column may be added as a further one: the cosine and sine of the phase of that wave,
 
 .. math:: I(X, \cos\omega X_j, \sin\omega X_j; Y) = I(X;Y),
 
 make all that repeats a slow function of theirs. Columns are read as ranks, as normal scores and as
 they are, for the wave may be even in one of these alone; the highest peak counts, if it is higher
-than after rows of one side are exchanged, and than what slow functions explain. Peaks of half its
-height at lower frequencies come first: it may be an overtone.
+than after rows of one side are exchanged, and than what is left of sharp functions. Peaks of half
+its height at lower frequencies come first: it may be an overtone.
 
 Frequencies are constants of the backward pass; the gradient goes through the phase. Legend: ``B``
 datasets, ``N`` samples, ``M`` of them, ``d``, ``q`` columns of both sides, ``h`` waves, ``V``
@@ -41,7 +41,8 @@ _SLOW, _FAST, _ROWS = 3, 96, 8  # cycles: below which they are slow, at most, an
 _BEYOND_CHANCE = 2.0  # times the highest peak of exchanged rows
 _OVERTONE = 0.5  # of the highest peak, that the first one has at least
 _NEAR, _FINER = 1.0, 65  # cycles around a peak, and frequencies tried there
-_RIDGE = 1e-3
+_LEAKS = 0.15  # of what slow functions explain, that sharp ones of them have beside
+_RIDGE = 1.0
 
 
 def with_phases(
@@ -90,7 +91,7 @@ def _phase(side: Frames, y: Tensor) -> Tensor | None:
         highest = found.amax(-1)
         view, column = divmod(int(highest.argmax()), highest.shape[-1])
         peak = highest[view, column]
-        if not bool(peak > torch.maximum(_BEYOND_CHANCE * chance.amax(), slow.amax())):
+        if not bool(peak > torch.maximum(_BEYOND_CHANCE * chance.amax(), _LEAKS * slow)):
             return None
         first = int((found[view, column] >= _OVERTONE * peak).nonzero()[0])
         rate = _finer(views[view, :, column], waves, _SLOW + first / _FINE)
@@ -107,23 +108,21 @@ def _views(side: Frames) -> Tensor:
 
 def _heights(views: Tensor, waves: Tensor) -> tuple[Tensor, Tensor]:
     """The periodogram ``[V, d, F]`` of white ``waves`` ``[M, h]`` over columns ``[V, M, d]``, less
-    slow functions of these, from 3 cycles on, and what slow functions alone explain, ``[V, d]``, in
+    slow functions of all of these, from 3 cycles on, and what slow functions of them explain, in
     the same units."""
-    columns = views.mT
-    rows = columns.shape[-1]
     order = torch.arange(1, 2 * _SLOW + 1, dtype=views.dtype, device=views.device)
-    slow = torch.cos(math.pi * order * columns[..., None])
-    slow = slow - slow.mean(-2, keepdim=True)
-    eye = torch.eye(len(order), dtype=views.dtype, device=views.device)
-    gram = slow.mT @ slow / rows + _RIDGE * eye
-    told = slow @ torch.linalg.solve(gram, slow.mT @ waves / rows)
-    rest = waves - told
-    cell = (columns * _CELLS).long().clamp(max=_CELLS - 1)[..., None].expand_as(rest)
+    slow = torch.cos(math.pi * order * views[0, ..., None]).flatten(-2)
+    slow = slow - slow.mean(0)
+    eye = torch.eye(slow.shape[-1], dtype=views.dtype, device=views.device)
+    told = slow @ torch.linalg.solve(slow.mT @ slow + _RIDGE * eye, slow.mT @ waves)
+    cell = (views.mT * _CELLS).long().clamp(max=_CELLS - 1)[..., None]
+    cell = cell.expand(*cell.shape[:-1], waves.shape[-1])
+    rest = (waves - told).expand_as(cell)
     sums = rest.new_zeros(*rest.shape[:2], _CELLS, rest.shape[-1]).scatter_add(2, cell, rest)
     spectrum = torch.fft.rfft(sums, n=_FINE * _CELLS, dim=2)
-    height = 2 * spectrum.abs().square().sum(-1) / rows
-    most = min(_FAST, max(rows // _ROWS, _SLOW + 1))
-    return height[..., _SLOW * _FINE : most * _FINE + 1], told.square().sum((-2, -1))
+    height = 2 * spectrum.abs().square().sum(-1) / len(waves)
+    most = min(_FAST, max(len(waves) // _ROWS, _SLOW + 1))
+    return height[..., _SLOW * _FINE : most * _FINE + 1], told.square().sum()
 
 
 def _finer(column: Tensor, waves: Tensor, cycles: float) -> float:
