@@ -24,13 +24,14 @@ from torch import Tensor
 
 from torchmist.discrete.contingency import Table
 
-__all__ = ["Codes", "fit_codes"]
+__all__ = ["Codes", "entropy_moments", "fit_codes"]
 
 _CONCENTRATIONS = 22
 _EVEN = 10.0  # times the prior weight of any other concentration: equal shares
 _FINER = 4  # numbers of classes that were not seen in each doubling
 _LARGE = 1e5  # starts of rising factorials, times their number of factors
 _MOST = 64.0  # times the rows: most classes
+_NEGLIGIBLE = 1e-3  # posterior weight, relative to the largest, below which one is left out
 
 
 class Codes(NamedTuple):
@@ -66,27 +67,52 @@ def fit_codes(table: Table) -> Codes:
     """Models of a table that looks like a function; none of any other."""
     fine, coarse = max(table.classes), min(table.classes)
     totals = table.rows if table.classes[0] == coarse else table.columns
-    shape = torch.logspace(-1.5, 9, _CONCENTRATIONS, dtype=torch.float64, device="cpu")
     if round(float(table.times.sum())) > fine:
-        none = shape[:0]
+        none = totals[:0, 0]
         return Codes(totals, none, none, none)
-    doublings = int(math.log2(_MOST * table.n))
+    codes, groups = _fit(totals)
+    named = fine * math.log(coarse) - math.lgamma(coarse + 1) if fine > coarse else 0.0
+    return codes._replace(log_ratio=codes.log_ratio - groups - named)
+
+
+def entropy_moments(totals: Tensor) -> tuple[float, float]:
+    """Mean (nats) and variance (nats^2) of the entropy of a side of ``totals`` ``[K, 2]``, with
+    what its classes that were not seen add.
+
+    Example:
+        >>> mean, variance = entropy_moments(torch.tensor([[50.0, 4.0]], dtype=torch.float64))
+        >>> round(mean, 2), variance < 1e-3  # log 4
+        (1.39, True)
+    """
+    codes, _ = _fit(totals)
+    weights = codes.log_ratio.exp()
+    chosen = (weights > _NEGLIGIBLE * weights.max()).nonzero().flatten().tolist()
+    mean, variance = codes.moments(chosen).unbind(-1)
+    part = weights[chosen] / weights[chosen].sum()
+    middle = float((part * mean).sum())
+    return middle, float((part * (variance + mean.square())).sum()) - middle**2
+
+
+def _fit(totals: Tensor) -> tuple[Codes, float]:
+    """Models of the shares of a side and their log posterior weights, and its log evidence."""
+    value, times = totals.unbind(-1)
+    n, coarse = float((value * times).sum()), round(float(times.sum()))
+    shape = torch.logspace(-1.5, 9, _CONCENTRATIONS, dtype=torch.float64, device="cpu")
+    doublings = int(math.log2(_MOST * n))
     unseen = [0.0, *(2.0 ** (k / _FINER) for k in range(_FINER * doublings))]
     size, shape = (
         v.flatten() for v in torch.meshgrid(coarse + shape.new_tensor(unseen), shape, indexing="ij")
     )
-    value, times = totals.unbind(-1)
     each = shape[:, None]
     logs = (_rising(each, value) * times).sum(-1)
-    logs = logs - _rising(size * shape, torch.full_like(size, table.n))
+    logs = logs - _rising(size * shape, torch.full_like(size, n))
     logs = logs + torch.lgamma(size + 1) - torch.lgamma(size - coarse + 1)
     part = (size - coarse) / size / _FINER  # flat in the logarithm of the number of classes
     width = torch.where(size > coarse, part, 1.0).log()
     width = width + torch.where(shape == shape.max(), math.log(_EVEN), 0.0)
     weights = (logs + width).log_softmax(0)
     groups = float(torch.logsumexp(logs + width, 0) - torch.logsumexp(width, 0))
-    named = fine * math.log(coarse) - math.lgamma(coarse + 1) if fine > coarse else 0.0
-    return Codes(totals, size, shape, weights - groups - named)
+    return Codes(totals, size, shape, weights), groups
 
 
 def _rising(start: Tensor, count: Tensor) -> Tensor:

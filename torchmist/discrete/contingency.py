@@ -27,7 +27,8 @@ class Table:
 
     ``count``, ``row``, ``column``, ``times`` ``[G]`` float64: the count of a cell that was seen,
     the totals of its row and of its column, and the number of such cells. ``rows`` and ``columns``
-    ``[., 2]``: the distinct totals of either side, and how many classes have each.
+    ``[., 2]``: the distinct totals of either side, and how many classes have each. ``pairs``
+    ``[3, K]`` int64: the row, the column and the group of each cell that was seen.
     """
 
     count: Tensor
@@ -36,6 +37,7 @@ class Table:
     times: Tensor
     rows: Tensor
     columns: Tensor
+    pairs: Tensor
 
     @property
     def n(self) -> float:
@@ -64,10 +66,10 @@ def count_pairs(x: NDArray[Any], y: NDArray[Any]) -> Table:
     i, rows = _codes(x)
     j, columns = _codes(y)
     pair, count = np.unique(i * len(columns) + j, return_counts=True)
-    (k, row, column), times = _alike(
-        count, rows[pair // len(columns)], columns[pair % len(columns)]
-    )
-    return Table(k, row, column, times, _totals(rows), _totals(columns))
+    places = np.divmod(pair, len(columns))
+    (k, row, column), times, group = _alike(count, rows[places[0]], columns[places[1]])
+    pairs = torch.from_numpy(np.stack([*places, group]))
+    return Table(k, row, column, times, _totals(rows), _totals(columns), pairs)
 
 
 def group_totals(total: Tensor, times: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
@@ -111,8 +113,9 @@ def _bins(total: NDArray[Any], width: float) -> NDArray[np.int64]:
     return _codes(np.where(total < _EXACT, total, wide))[0]
 
 
-def _alike(*columns: NDArray[np.int64]) -> tuple[list[Tensor], Tensor]:
-    """Distinct rows of ``columns`` ``[K]`` with the number of each; alike ones if they are many."""
+def _alike(*columns: NDArray[np.int64]) -> tuple[list[Tensor], Tensor, NDArray[np.int64]]:
+    """Distinct rows of ``columns`` ``[K]`` with the number of each, and the place of each row among
+    them; alike ones if they are many."""
     for width in (None, _WIDTH):
         code = np.zeros(len(columns[0]), np.int64)
         for column in columns:
@@ -122,4 +125,4 @@ def _alike(*columns: NDArray[np.int64]) -> tuple[list[Tensor], Tensor]:
         if len(times) <= _GROUPS:
             break
     means = [np.bincount(place, column) / times for column in columns]
-    return [torch.from_numpy(m) for m in means], torch.from_numpy(times.astype(np.float64))
+    return [torch.from_numpy(m) for m in means], torch.from_numpy(times.astype(np.float64)), place

@@ -14,7 +14,8 @@ entropies over concentrations in this way.
 
 Beside these stand tables of which most cells are near independence or empty
 (``torchmist.discrete.sparse_prior``), or empty wherever nothing opened them
-(``torchmist.discrete.open_cells``), and functions of labels (``torchmist.discrete.code_prior``):
+(``torchmist.discrete.open_cells``), functions of labels (``torchmist.discrete.code_prior``), and
+functions but for some rows, as copies with mistakes are (``torchmist.discrete.noisy_codes``):
 pseudocounts in cells that a code never uses would cost a copy far more than the truth is from what
 was counted.
 
@@ -46,6 +47,7 @@ from torch import Tensor
 
 from torchmist.discrete.code_prior import fit_codes
 from torchmist.discrete.contingency import Table, group_totals
+from torchmist.discrete.noisy_codes import fit_noisy_codes
 from torchmist.discrete.open_cells import fit_openings
 from torchmist.discrete.sparse_prior import fit_ratios
 from torchmist.discrete.table_stretch import (
@@ -68,6 +70,7 @@ _TOP = 1.5  # concentrations up to this many times the samples or cells are equa
 _TAIL = 300.0  # larger ones, up to this factor, less in proportion (as is the MI they expect)
 _RATIOS = 0.03  # prior weight of the models of ``torchmist.discrete.sparse_prior``
 _OPEN = 0.003  # prior weight of those of ``torchmist.discrete.open_cells``
+_NOISY = 0.01  # of those of ``torchmist.discrete.noisy_codes``
 _CODES = 1e-5  # and of ``torchmist.discrete.code_prior``, of which one repeated pair shows none
 _STEPS = 60  # of the bisection for a quantile
 _MEDIAN = torch.tensor([0.5], dtype=torch.float64, device="cpu")
@@ -199,13 +202,14 @@ def _told(totals: Tensor) -> float:
 
 
 def _families(table: Table) -> list[_Family]:
-    """Dirichlet laws around each base, frequent pairs, codes and open cells: their models."""
+    """Models: Dirichlet laws around each base, frequent pairs, noisy codes, codes, open cells."""
     bases, ratios, codes = _bases(table), fit_ratios(table), fit_codes(table)
     told = sum(_told(side) for side in (table.rows, table.columns))
-    fits = _fit(table.rows) + _fit(table.columns)
+    each = _fit(table.rows), _fit(table.columns)
+    fits, noisy = sum(each), fit_noisy_codes(table, each)
     openings = fit_openings(table, fits)
     out = []
-    plain = math.log((1 - _INDEPENDENT - _RATIOS - _OPEN - _CODES) / len(bases))
+    plain = math.log((1 - _INDEPENDENT - _RATIOS - _NOISY - _OPEN - _CODES) / len(bases))
     for base in bases:
         alphas, logs = _concentrations(table, base)
         out.append(_Family(logs + plain, alphas, partial(_plain_moments, table, base, alphas)))
@@ -214,6 +218,7 @@ def _families(table: Table) -> list[_Family]:
     return [
         *out,
         _Family(ratios.log_ratio + mixed, ratios.models, ratios.moments),
+        _Family(noisy.log_weight + told + math.log(_NOISY), noisy.models, noisy.moments),
         _Family(codes.log_ratio + told + fits + math.log(_CODES), classes, codes.moments),
         _Family(openings.log_weight + told + math.log(_OPEN), openings.models, openings.moments),
     ]
@@ -247,7 +252,7 @@ def table_posterior(table: Table) -> Posterior:
     chosen = [some.nonzero().flatten().tolist() for some in keep.split(sizes)]
     kept = torch.cat([weights[:-1][keep], weights[-1:]])
     kept = kept / kept.sum()
-    *plain, _, codes, _ = families
+    *plain, _, _, codes, _ = families
     named = codes.models[chosen[-2], 0].tolist()  # classes, which may be more than were seen
     most = max(_most_classes(table), *named, 1.0)
     uniform = plain[-1]
