@@ -13,7 +13,7 @@ import torchmist
 from benchmarks.discrete import draw, table_information
 from torchmist.discrete.code_prior import entropy_moments
 from torchmist.discrete.contingency import count_pairs
-from torchmist.discrete.noisy_codes import _terms, fit_noisy_codes
+from torchmist.discrete.noisy_codes import _log_odds, _terms, fit_noisy_codes
 
 Law = NDArray[np.float64]
 
@@ -92,3 +92,36 @@ def test_models_have_moments_within_the_entropy() -> None:
     mean, variance = codes.moments([best])[0].tolist()
     entropy, _ = entropy_moments(table.rows)
     assert 0 < mean < entropy and 0 < variance < 0.1
+
+
+def test_odds_of_a_table_are_those_of_all_partners_of_each_class() -> None:
+    x, y, _ = draw(grouped(9, 4, 0.5), 60, np.random.default_rng(1))
+    table = count_pairs(x, y)
+    counts = torch.zeros(table.classes, dtype=torch.float64)
+    places = [torch.from_numpy(np.unique(v, return_inverse=True)[1]) for v in (x, y)]
+    counts.index_put_(tuple(places), torch.ones(60, dtype=torch.float64), accumulate=True)
+    model = torch.tensor([0.3, 1.5], dtype=torch.float64)
+    odds = _terms(counts, counts.sum(1, keepdim=True), counts.sum(0) / 60, model)[0]
+    found = _log_odds(fit_noisy_codes(table, (0.0, 0.0)).cells[0], model[None])
+    torch.testing.assert_close(found[0], odds.exp().mean(1).log().sum())
+
+
+def test_a_table_without_a_mistake_is_left_to_codes() -> None:
+    x = np.random.default_rng(2).integers(9, size=200)
+    assert fit_noisy_codes(count_pairs(x, x // 2), (0.0, 0.0)).cells == ()
+
+
+def test_the_share_of_rows_that_are_copied_is_told() -> None:
+    x, y, _ = draw(copied(200, 0.6), 3000, np.random.default_rng(3))
+    codes = fit_noisy_codes(count_pairs(x, y), (0.0, 0.0))
+    best = codes.models[int(codes.log_weight.argmax())]
+    assert float(best[0].sigmoid()) == pytest.approx(0.6, abs=0.03)
+
+
+@pytest.mark.parametrize("classes", [(32, 29), (70, 400)])
+def test_independent_labels_of_which_most_pairs_occur_share_nothing(classes) -> None:
+    law = np.outer(falling(classes[0]), falling(classes[1]))
+    for seed in range(4):
+        x, y, _ = draw(law, 4500, np.random.default_rng(seed))
+        found = torchmist.estimate(x, y, discrete_x=True, discrete_y=True)
+        assert found.mean < 0.02 and found.interval()[0] <= 1e-6

@@ -11,8 +11,8 @@ Given the totals, the evidence over that of independent sides is a product over 
 
 whose terms are the odds of the partners. Totals of the coarser side have a law of their own, or
 one around the sums of the shares of their partners, whichever says more of them. Copies with
-mistakes, noisy labels, and classes of sub-classes are of this kind, whatever the shares of classes.
-The sides share
+mistakes, noisy labels, and classes of sub-classes are of this kind, whatever the shares of classes;
+what no mistake is seen in is left to ``torchmist.discrete.code_prior``. The sides share
 
 .. math:: I = \sum_i q_i\, \mathrm{kl}(u_i \,\|\, p_{f(i)}), \qquad
           \mathrm{kl}(u \| p) = u \log\frac{u}{p} + (1 - u) \log\frac{1 - u}{1 - p},
@@ -44,7 +44,7 @@ _LEAST, _MOST = (-6.0, -2.0), (7.0, 12.0)  # of both
 _STEPS = (0.5, 1.0)  # in the first refinement of the best of these
 _ROUNDS = 6
 _WIDEST = (0.7, 1.5)  # errors of both, at most
-_AWAY = (13, 9)  # points of the last grid, which reaches
+_AWAY = (9, 7)  # points of the last grid, which reaches
 _REACH = 3.0  # errors to all sides
 _RANGE = 100.0  # of both, in which they are equally likely
 _TOLD = 13  # concentrations of totals around what partners tell
@@ -98,12 +98,13 @@ class NoisyCodes:
 
 def fit_noisy_codes(table: Table, fits: tuple[float, float]) -> NoisyCodes:
     """Models of a table; either side is a function of the other where both have as many classes.
+    None of a table that looks like a function, or of too many cells.
 
     ``fits``: log evidence lost by fitting the shares of rows and of columns.
     """
     r, c = table.classes
     sides = [k for k, more in enumerate((r >= c, c >= r)) if more]
-    if table.pairs.shape[1] > _MOST_CELLS:
+    if not max(r, c) < table.pairs.shape[1] <= _MOST_CELLS:
         none = table.count[:0]
         return NoisyCodes((), none[:, None].expand(0, 3), none)
     cells = tuple(_cells(table, side) for side in sides)
