@@ -11,6 +11,7 @@ from torch import Tensor
 from torchmist.ensemble.correction import OTHERS, Correction, what_others_say
 from torchmist.ensemble.evidence import Evidence, in_t
 from torchmist.models.number_curves import NumberCurves, may_be_predicted, number_curves
+from torchmist.models.variates import SHARPNESS_COUNT, SUMS, VARIATE_OPINIONS
 from torchmist.quantile_head import to_nats
 
 __all__ = ["NumberCurveCorrection"]
@@ -18,6 +19,7 @@ __all__ = ["NumberCurveCorrection"]
 _LEAST, _SHARE = 0.05, 0.4  # nats of a bound, and of the answer
 _LEARNS = 0.03  # nats by which a doubling of the rows must raise a bound
 _HIGHEST = 4  # quantiles
+_MANY, _MOST = 6, 0.7  # products, and share of a bound that they show
 _PACE = 0.9  # at most, of what a doubling of the rows adds over what the one before did
 
 
@@ -32,8 +34,8 @@ class NumberCurveCorrection(Correction):
         """See :meth:`Correction.candidates`: the better bound of both regressions, the same after
         one more doubling of the rows and after all, and what it would be were all rows told as
         those are that others surround, where the bound stands out of chance, still rises and shows
-        more than neighbours and much of the answer: of what is seen by other means, a curve tells
-        little."""
+        more than neighbours, much of the answer and more than many products: of what is seen by
+        other means, a curve tells little."""
         found = NumberCurves.of(evidence.predicted)
         better = found.sums[:, :1] > found.bounds[:, :1]
         whole, half, quarter = torch.where(better, found.sums, found.bounds).split(1, -1)
@@ -43,6 +45,7 @@ class NumberCurveCorrection(Correction):
         middle = to_nats(answer).mean(-1, keepdim=True)
         tells = whole > (_SHARE * middle).clamp(min=_LEAST)
         tells = tells & (step > _LEARNS) & (whole > evidence.opinions.amax(-1, keepdim=True))
+        tells = tells & ~_shown_by_products(evidence, whole)
         return in_t(torch.cat(nats, -1)).masked_fill(~tells, torch.nan)
 
     def reads(self, rows: tuple[int, int], columns: tuple[int, int]) -> bool:
@@ -68,3 +71,12 @@ class NumberCurveCorrection(Correction):
         """See :meth:`Correction.may_say_more`."""
         out: Tensor = NumberCurves.of(number_curves(x, y)).bounds[:, 0] > _LEAST
         return out
+
+
+def _shown_by_products(evidence: Evidence, nats: Tensor) -> Tensor:
+    """Where many products of columns show most of so many ``nats`` ``[B, 1]``, as they do of forms,
+    ``[B, 1]`` bool."""
+    opinions, _, kept = evidence.crossed.split([VARIATE_OPINIONS, SHARPNESS_COUNT, 2], -1)
+    few = opinions[:, : -len(SUMS)].amax(-1, keepdim=True)
+    shown: Tensor = (kept[:, :1] >= _MANY) & (few > _MOST * nats)
+    return shown
