@@ -84,9 +84,10 @@ def _phase(side: Frames, y: Tensor) -> Tensor | None:
         waves = white_waves(y.detach())
         exchanged = cached(fixed_numbers, len(y), 1, like=y)[:, 0].argsort()
         views = _views(side).detach()
-        many = torch.tensor([len(column.unique()) for column in side.plain.detach().mT])
+        values = [len(column.unique()) for column in side.plain.detach().mT]
+        many = torch.tensor(values, device=views.device)
         found, slow = _heights(views, waves)
-        found = found.masked_fill(many.to(views.device)[:, None] < _DISTINCT, 0.0)
+        found = found.masked_fill(many[:, None] < _DISTINCT, 0.0)
         chance, _ = _heights(views, waves[exchanged])
         highest = found.amax(-1)
         view, column = divmod(int(highest.argmax()), highest.shape[-1])
