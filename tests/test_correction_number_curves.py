@@ -64,6 +64,18 @@ def test_an_answer_stands_where_nothing_is_learned(parent: Arbiter) -> None:
     assert arbiter.says_more(heard).all()
 
 
+def test_many_products_that_show_most_of_it_leave_the_answer(parent: Arbiter) -> None:
+    data, part = _unseen(100), NumberCurveCorrection(2, 24)
+    whole = (0.8 * parent(evidence_of(data)).mean(-1)).clamp(min=0.3)
+    evidence = evidence_of(_curved(data, whole))
+    for share, kept, heard in ((0.9, 6, False), (0.9, 5, True), (0.5, 6, True)):
+        crossed = torch.zeros_like(evidence.crossed)
+        crossed[:, 0], crossed[:, -2] = share * whole, kept
+        answer = from_nats(parent(evidence))
+        found = part.candidates(evidence._replace(crossed=crossed), answer)
+        assert found.isfinite().all() if heard else found.isnan().all()
+
+
 def test_the_highest_quantiles_do_not_fall() -> None:
     part, answer = NumberCurveCorrection(2, 24), from_nats(torch.linspace(0.2, 1.2, 24))
     for member in part.members:  # down by as much as a shift of 1 in t

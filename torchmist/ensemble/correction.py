@@ -21,7 +21,15 @@ from torchmist.models.settled_neighbours import SETTLED_VIEWS
 from torchmist.models.variates import SUMS
 from torchmist.quantile_head import blended_quantiles, blending_network, to_nats
 
-__all__ = ["OTHERS", "Correction", "enough", "kept_within", "no_label", "what_others_say"]
+__all__ = [
+    "OTHERS",
+    "Correction",
+    "enough",
+    "kept_within",
+    "no_label",
+    "what_others_say",
+    "with_row",
+]
 
 OTHERS = 4
 """Numbers of :func:`what_others_say`."""
@@ -159,6 +167,12 @@ class Correction(nn.Module):
 def enough(nats: Tensor) -> Tensor:
     """What must be said to say more than ``nats``."""
     return (1 + _SHARE) * nats + _MARGIN
+
+
+def with_row(quantiles: Tensor, place: int, found: Tensor) -> Tensor:
+    """``quantiles`` ``[B, Q]`` with those ``found`` ``[Q]`` of the dataset at that ``place``."""
+    at = torch.tensor([place], device=quantiles.device)
+    return quantiles.index_put((at,), found[None])
 
 
 def no_label(evidence: Evidence) -> Tensor:

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from torchmist.ensemble.correction import OTHERS, Correction, what_others_say
 from torchmist.ensemble.evidence import Evidence, in_t
+from torchmist.models.column_products import Crossed
 from torchmist.models.number_curves import NumberCurves, may_be_predicted, number_curves
-from torchmist.models.variates import SHARPNESS_COUNT, SUMS, VARIATE_OPINIONS
+from torchmist.models.variates import SUMS
 from torchmist.quantile_head import to_nats
 
 __all__ = ["NumberCurveCorrection"]
@@ -76,7 +77,7 @@ class NumberCurveCorrection(Correction):
 def _shown_by_products(evidence: Evidence, nats: Tensor) -> Tensor:
     """Where many products of columns show most of so many ``nats`` ``[B, 1]``, as they do of forms,
     ``[B, 1]`` bool."""
-    opinions, _, kept = evidence.crossed.split([VARIATE_OPINIONS, SHARPNESS_COUNT, 2], -1)
+    opinions, _, kept = Crossed.of(evidence.crossed)
     few = opinions[:, : -len(SUMS)].amax(-1, keepdim=True)
     shown: Tensor = (kept[:, :1] >= _MANY) & (few > _MOST * nats)
     return shown

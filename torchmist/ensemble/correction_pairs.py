@@ -12,6 +12,7 @@ from torch import Tensor
 
 from torchmist.ensemble.correction import Correction, enough
 from torchmist.ensemble.evidence import Evidence, in_t
+from torchmist.models.column_products import Crossed
 from torchmist.models.variates import SHARPNESS_COUNT, SUMS, VARIATE_OPINIONS
 from torchmist.quantile_head import to_nats
 
@@ -36,13 +37,13 @@ class PairCorrection(Correction):
         """
         near, linear, pairs = evidence.matched.split(1, -1)
         of_pairs = torch.cat([near, evidence.linear + near - linear], -1)
-        of_products = evidence.crossed[:, :VARIATE_OPINIONS]
+        of_products, _, kept = Crossed.of(evidence.crossed)
         most = enough(to_nats(answer).mean(-1, keepdim=True))
         believed = (pairs > 0) & (evidence.linear <= most)
         paired = (of_pairs > most).all(-1, keepdim=True) & believed
         more = (of_products > enough(evidence.variates.clamp(min=0))) & (of_products > most)
         shown = more[:, : -len(SUMS)].any(-1, keepdim=True)
-        shown = shown & (evidence.crossed[:, -2:] > 0).any(-1, keepdim=True)
+        shown = shown & (kept > 0).any(-1, keepdim=True)
         found = [of_pairs, of_products]
         parts = [in_t(v).masked_fill(~some, torch.nan) for v, some in zip(found, (paired, shown))]
         return torch.cat(parts, -1)
@@ -53,6 +54,6 @@ class PairCorrection(Correction):
         _, linear, pairs = evidence.matched.split(1, -1)
         share = pairs / evidence.sizes[:, 1:].amin(-1, keepdim=True)
         of_pairs = torch.cat([in_t(linear) - middle, pairs.log1p(), share], -1) * paired
-        sharpness, kept = evidence.crossed[:, VARIATE_OPINIONS:].split([SHARPNESS_COUNT, 2], -1)
+        _, sharpness, kept = Crossed.of(evidence.crossed)
         of_products = torch.cat([sharpness, kept.log1p()], -1) * shown
         return torch.cat([of_pairs, of_products, paired, shown], -1)

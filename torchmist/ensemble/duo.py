@@ -19,7 +19,7 @@ from torch import Tensor
 
 from torchmist.checks import visible
 from torchmist.ensemble.arbiter import Arbiter
-from torchmist.ensemble.correction import Correction, enough
+from torchmist.ensemble.correction import Correction, enough, with_row
 from torchmist.ensemble.correction_turned_axes import TURNED_COUNT, excluding
 from torchmist.ensemble.evidence import Evidence
 from torchmist.ensemble.within_clusters import asked_in_clusters
@@ -155,8 +155,7 @@ class DuoMIST(QuantileNetwork):
         for place, sides in chain(with_phases(x, y, mask), by_row_order(x, y, mask)):
             own, found = quantiles[place], self._answer(*sides, None)[0]
             if bool((found.mean() > enough(own.mean())) & (found[1] > own.mean())):
-                at = torch.tensor([place], device=x.device)
-                quantiles = quantiles.index_put((at,), torch.maximum(own, found)[None])
+                quantiles = with_row(quantiles, place, torch.maximum(own, found))
         return quantiles
 
     def _along_directions(
@@ -177,8 +176,7 @@ class DuoMIST(QuantileNetwork):
                 continue
             share = 2 * self.levels.to(apart)
             raised = torch.maximum(own, apart + share * (whole - apart))
-            at = torch.tensor([place], device=x.device)
-            quantiles = quantiles.index_put((at,), raised[None])
+            quantiles = with_row(quantiles, place, raised)
         return quantiles
 
     def _less_chance(

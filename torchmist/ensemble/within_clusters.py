@@ -13,7 +13,7 @@ from torch import Tensor
 
 from torchmist.discrete.contingency import count_pairs
 from torchmist.discrete.table_posterior import table_quantiles
-from torchmist.ensemble.correction import enough
+from torchmist.ensemble.correction import enough, with_row
 from torchmist.models.separate_clusters import Parted, parted_by_clusters
 
 __all__ = ["asked_in_clusters"]
@@ -43,16 +43,15 @@ def asked_in_clusters(
         elif bool(own.mean() > enough((clusters + within).mean())):
             changed = _lowered(own, clusters, within, (one, other), answer)
         if changed is not own:
-            at = torch.tensor([place], device=x.device)
-            quantiles = quantiles.index_put((at,), changed[None])
+            quantiles = with_row(quantiles, place, changed)
     return quantiles
 
 
 def _raised(own: Tensor, found: Tensor, sides: tuple[Parted, Parted], answer: Answer) -> Tensor:
     """``own`` quantiles ``[Q]``, raised to those ``found`` in parts less the overlap of these."""
-    overlap = _overlap([side for side in sides if side.cluster is not None], answer)
+    overlap = _overlap(sides, answer)
+    sure = bool(overlap < _OVERLAP * found.mean())
     found = found - overlap
-    sure = bool(overlap < _OVERLAP * (found + overlap).mean())
     return torch.maximum(own, found) if sure and bool(found.mean() > enough(own.mean())) else own
 
 
@@ -91,7 +90,7 @@ def _across(one: Parted, other: Parted, answer: Answer) -> Tensor:
     return torch.stack(shared).clamp(min=0).sum(0)
 
 
-def _overlap(sides: list[Parted], answer: Answer) -> Tensor:
+def _overlap(sides: tuple[Parted, Parted], answer: Answer) -> Tensor:
     """The least that the places of one of the ``sides`` tell of its clusters, in nats."""
     with torch.no_grad():
         told = [

@@ -58,6 +58,11 @@ class Crossed(NamedTuple):
     sharpness: Tensor
     kept: Tensor
 
+    @staticmethod
+    def of(numbers: Tensor) -> Crossed:
+        """By name, of ``[B, CROSSED_COUNT]``."""
+        return Crossed(*numbers.split([VARIATE_OPINIONS, SHARPNESS_COUNT, 2], -1))
+
 
 def crossed_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Crossed:
     """What products of the columns of ``[B, N, dx]`` and ``[B, N, dy]`` show; of more than 64
@@ -66,7 +71,7 @@ def crossed_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Cro
     ``mask``: ``[B, N]`` bool, True for real samples.
     """
     if not 1 < max(x.shape[-1], y.shape[-1]) <= WIDEST:
-        return _parts(torch.zeros(len(x), CROSSED_COUNT, device=x.device, dtype=torch.float32))
+        return Crossed.of(torch.zeros(len(x), CROSSED_COUNT, device=x.device, dtype=torch.float32))
     n = x.shape[1]
     scores = pair_scores(x, y, mask)
     none = scores[0].new_zeros(len(x), CROSSED_COUNT)
@@ -80,18 +85,13 @@ def crossed_information(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Cro
         some = torch.cat(beyond, -1).amax(-1) > 0
     found = visible(some.any())
     if found is None:
-        return _parts(torch.cat(_opinions(x, y, mask, scores, beyond), -1) * some[:, None])
+        return Crossed.of(torch.cat(_opinions(x, y, mask, scores, beyond), -1) * some[:, None])
     if found:
         rest = None if mask is None else mask[some]
         shown, most = [s[some] for s in scores], [b[some] for b in beyond]
         told = _opinions(x[some], y[some], rest, shown, most)
         none = none.index_put((some,), torch.cat(told, -1))
-    return _parts(none)
-
-
-def _parts(values: Tensor) -> Crossed:
-    """The numbers ``[B, CROSSED_COUNT]`` by their names."""
-    return Crossed(*values.split([VARIATE_OPINIONS, SHARPNESS_COUNT, 2], -1))
+    return Crossed.of(none)
 
 
 def _opinions(

@@ -14,7 +14,7 @@ its height at lower frequencies come first: it may be an overtone.
 
 Frequencies are constants of the backward pass; the gradient goes through the phase. Legend: ``B``
 datasets, ``N`` samples, ``M`` of them, ``d``, ``q`` columns of both sides, ``h`` waves, ``V``
-views of a column, ``F`` frequencies.
+views of a column, ``F`` frequencies, ``S`` sets of waves.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from torchmist.checks import visible
-from torchmist.models.column_frames import Frames, frames_in_order
+from torchmist.models.column_frames import Frames, datasets_apart, frames_in_order
 from torchmist.models.directions import fixed_numbers
 from torchmist.models.waves import white_waves
 from torchmist.numerics.cache import cached
@@ -58,13 +57,9 @@ def with_phases(
     ``mask``: ``[B, N]`` bool, True for real samples.
     """
     few, many = sorted((x.shape[-1], y.shape[-1]))
-    if few > _AGAINST or many > _COLUMNS or x.shape[1] < _FEWEST or visible(x.any()) is not True:
+    if few > _AGAINST or many > _COLUMNS:
         return
-    for place in range(len(x)):
-        shown = slice(None) if mask is None else mask[place]
-        sides = [side[[place]][:, shown] for side in (x, y)]
-        if sides[0].shape[1] < _FEWEST:
-            continue
+    for place, sides in datasets_apart(x, y, mask, lambda rows: rows >= _FEWEST):
         one, other = frames_in_order(*sides)
         phases = [_phase(one, other.scores), _phase(other, one.scores)]
         if any(phase is not None for phase in phases):
@@ -80,15 +75,15 @@ def _phase(side: Frames, y: Tensor) -> Tensor | None:
     with most as a fast wave, None where none is beyond chance."""
     if y.shape[-1] > _AGAINST:
         return None
+    seen = _views(side)
     with no_gradient():
         waves = white_waves(y.detach())
         exchanged = cached(fixed_numbers, len(y), 1, like=y)[:, 0].argsort()
-        views = _views(side).detach()
+        views = seen.detach()
         values = [len(column.unique()) for column in side.plain.detach().mT]
         many = torch.tensor(values, device=views.device)
-        found, slow = _heights(views, waves)
+        (found, chance), (slow, _) = _heights(views, torch.stack([waves, waves[exchanged]]))
         found = found.masked_fill(many[:, None] < _DISTINCT, 0.0)
-        chance, _ = _heights(views, waves[exchanged])
         highest = found.amax(-1)
         view, column = divmod(int(highest.argmax()), highest.shape[-1])
         peak = highest[view, column]
@@ -96,7 +91,7 @@ def _phase(side: Frames, y: Tensor) -> Tensor | None:
             return None
         first = int((found[view, column] >= _OVERTONE * peak).nonzero()[0])
         rate = _finer(views[view, :, column], waves, _SLOW + first / _FINE)
-    phase = 2 * math.pi * rate * _views(side)[view, :, column]
+    phase = 2 * math.pi * rate * seen[view, :, column]
     return torch.stack([phase.cos(), phase.sin()], -1)
 
 
@@ -108,22 +103,23 @@ def _views(side: Frames) -> Tensor:
 
 
 def _heights(views: Tensor, waves: Tensor) -> tuple[Tensor, Tensor]:
-    """The periodogram ``[V, d, F]`` of white ``waves`` ``[M, h]`` over columns ``[V, M, d]``, less
-    slow functions of all of these, from 3 cycles on, and what slow functions of them explain, in
-    the same units."""
+    """The periodograms ``[S, V, d, F]`` of sets of white ``waves`` ``[S, M, h]`` over columns
+    ``[V, M, d]``, less slow functions of all of these, from 3 cycles on, and what slow functions of
+    them explain, ``[S]``, in the same units."""
     order = torch.arange(1, 2 * _SLOW + 1, dtype=views.dtype, device=views.device)
     slow = torch.cos(math.pi * order * views[0, ..., None]).flatten(-2)
     slow = slow - slow.mean(0)
     eye = torch.eye(slow.shape[-1], dtype=views.dtype, device=views.device)
     told = slow @ torch.linalg.solve(slow.mT @ slow + _RIDGE * eye, slow.mT @ waves)
-    cell = (views.mT * _CELLS).long().clamp(max=_CELLS - 1)[..., None]
-    cell = cell.expand(*cell.shape[:-1], waves.shape[-1])
-    rest = (waves - told).expand_as(cell)
-    sums = rest.new_zeros(*rest.shape[:2], _CELLS, rest.shape[-1]).scatter_add(2, cell, rest)
-    spectrum = torch.fft.rfft(sums, n=_FINE * _CELLS, dim=2)
-    height = 2 * spectrum.abs().square().sum(-1) / len(waves)
-    most = min(_FAST, max(len(waves) // _ROWS, _SLOW + 1))
-    return height[..., _SLOW * _FINE : most * _FINE + 1], told.square().sum()
+    sets, rows, count = waves.shape
+    cell = (views.mT * _CELLS).long().clamp(max=_CELLS - 1)
+    cell = cell[..., None].expand(sets, -1, -1, -1, count)
+    rest = (waves - told)[:, None, None].expand_as(cell)
+    sums = rest.new_zeros(*cell.shape[:3], _CELLS, count).scatter_add(3, cell, rest)
+    spectrum = torch.fft.rfft(sums, n=_FINE * _CELLS, dim=3)
+    height = 2 * spectrum.abs().square().sum(-1) / rows
+    most = min(_FAST, max(rows // _ROWS, _SLOW + 1))
+    return height[..., _SLOW * _FINE : most * _FINE + 1], told.square().sum((1, 2))
 
 
 def _finer(column: Tensor, waves: Tensor, cycles: float) -> float:

@@ -120,14 +120,14 @@ def _one_fewer(rows: Tensor, distances: Tensor, share: Tensor) -> tuple[Tensor, 
 def _twice_as_many(rows: Tensor, _: Tensor, share: Tensor) -> tuple[Tensor, float]:
     """The same with twice as many, where the places in all clusters lie in two: corners of a cube
     are more likely found one edge after the other."""
-    places = rows - share[0] @ (share[0].mT @ rows / (share[0].sum(0)[:, None] + _BEFORE))
+    places = rows - share[0] @ _middles(rows, share[0])
     both = _fitted(places, torch.cdist(places, places).square(), 2, _MANY_STARTS, _STEPS)[0]
     return _best(rows, torch.einsum("snk,snh->snkh", share, both).flatten(2), _STEPS)
 
 
 def _one_more(rows: Tensor, _: Tensor, share: Tensor) -> tuple[Tensor, float]:
     """The same with one more, where each cluster in turn is cut across its longest direction."""
-    means = share[0].mT @ rows / (share[0].sum(0)[:, None] + _BEFORE)
+    means = _middles(rows, share[0])
     away = rows - means[:, None]
     weighted = away * share[0].mT[..., None]
     longest = torch.linalg.eigh(weighted.mT @ away).eigenvectors[..., -1:]
@@ -135,6 +135,11 @@ def _one_more(rows: Tensor, _: Tensor, share: Tensor) -> tuple[Tensor, float]:
     cut = torch.eye(len(means), dtype=rows.dtype, device=rows.device)[:, None]
     first = _best(rows, torch.cat([share - cut * above, above], -1), _FEW_STEPS)[0]
     return _best(rows, first, _STEPS)
+
+
+def _middles(rows: Tensor, share: Tensor) -> Tensor:
+    """Means ``[k, d]`` of ``rows`` ``[n, d]`` that belong to clusters by ``share`` ``[n, k]``."""
+    return share.mT @ rows / (share.sum(0)[:, None] + _BEFORE)
 
 
 def _best(rows: Tensor, share: Tensor, steps: int) -> tuple[Tensor, float]:

@@ -23,12 +23,12 @@ from collections.abc import Callable, Iterator
 
 from torch import Tensor
 
-from torchmist.checks import visible
-from torchmist.models.column_frames import WIDEST, Frames, frames_in_order
+from torchmist.models.column_frames import WIDEST, Frames, datasets_apart, frames_in_order
 from torchmist.models.left_out_regression import left_out
 from torchmist.models.variates import spread_places
 from torchmist.models.waves import rank_waves, white_waves
 from torchmist.numerics.no_gradient import no_gradient
+from torchmist.numerics.sharing import shared
 
 __all__ = ["by_row_order"]
 
@@ -52,21 +52,19 @@ def by_row_order(
     ``mask``: ``[B, N]`` bool, True for real samples.
     """
     columns = max(x.shape[-1], y.shape[-1])
-    if not _NARROWEST <= columns <= WIDEST or visible(x.any()) is not True:
+    if not _NARROWEST <= columns <= WIDEST:
         return
-    for place in range(len(x)):
-        shown = slice(None) if mask is None else mask[place]
-        sides = [side[[place]][:, shown] for side in (x, y)]
-        if sides[0].shape[1] < max(_FEWEST, _ROWS * columns):
-            continue
+    fewest = max(_FEWEST, _ROWS * columns)
+    for place, sides in datasets_apart(x, y, mask, lambda rows: rows >= fewest):
         one, other = frames_in_order(*sides)
         at = spread_places(len(one.plain), _SCANNED, one.plain)
         with no_gradient():
             waves = [white_waves(frames.scores[at].detach()) for frames in (one, other)]
         for pair in _in_units(one, other):
+            seen = [side[at].detach() for side in pair]
             for turn in (_rising, _ranks):
                 with no_gradient():
-                    both = _which(turn, *(side[at].detach() for side in pair), *waves)
+                    both = _which(turn, *seen, *waves)
                 if any(both):
                     a, b = (turn(side) if more else side for side, more in zip(pair, both))
                     yield place, (a[None], b[None])
@@ -104,10 +102,15 @@ def _says_more(turn: Callable[[Tensor], Tensor], side: Tensor, waves: Tensor) ->
     """Whether ``[M, d]`` explains more of ``waves`` ``[M, h]`` when it is turned."""
     if side.shape[-1] < _NARROWEST:
         return False
-    nothing, own = waves.square().sum(-1), _left(side, waves)
-    gain = min(nothing, own, key=lambda left: float(left.mean())) - _left(turn(side), waves)
+    gain = shared(_untold, side, waves) - _left(turn(side), waves)
     error = float(gain.std()) / len(gain) ** 0.5
     return bool(gain.mean() > max(_SURE * error, _MORE * waves.shape[-1]))
+
+
+def _untold(side: Tensor, waves: Tensor) -> Tensor:
+    """What a side as it is leaves of ``waves``, as :func:`_left`, at most all of them."""
+    nothing, own = waves.square().sum(-1), _left(side, waves)
+    return min(nothing, own, key=lambda left: float(left.mean()))
 
 
 def _left(columns: Tensor, waves: Tensor) -> Tensor:

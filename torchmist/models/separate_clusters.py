@@ -24,8 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from torchmist.checks import visible
-from torchmist.models.column_frames import WIDEST, frames_in_order
+from torchmist.models.column_frames import WIDEST, datasets_apart, frames_in_order
 from torchmist.models.normal_clusters import normal_clusters
 from torchmist.numerics.no_gradient import no_gradient
 
@@ -61,12 +60,8 @@ def parted_by_clusters(
     ``mask``: ``[B, N]`` bool, True for real samples.
     """
     columns = max(x.shape[-1], y.shape[-1])
-    if columns == 1 or not _sought(x.shape[1], columns) or visible(x.any()) is not True:
-        return
-    for place in range(len(x)):
-        shown = slice(None) if mask is None else mask[place]
-        sides = [side[[place]][:, shown] for side in (x, y)]
-        if _sought(sides[0].shape[1], columns) and not any(map(_has_bits, sides)):
+    for place, sides in datasets_apart(x, y, mask, lambda rows: _sought(rows, columns)):
+        if not any(map(_has_bits, sides)):
             one, other = (_parted(_even(frames.plain)) for frames in frames_in_order(*sides))
             if one.cluster is not None or other.cluster is not None:
                 yield place, (one, other)
@@ -74,7 +69,7 @@ def parted_by_clusters(
 
 def _sought(rows: int, columns: int) -> bool:
     """Whether clusters are sought in so many rows and columns of the wider side."""
-    return rows >= max(_FEWEST, _ROWS * min(columns, WIDEST))
+    return columns > 1 and rows >= max(_FEWEST, _ROWS * min(columns, WIDEST))
 
 
 def _has_bits(side: Tensor) -> bool:

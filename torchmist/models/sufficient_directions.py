@@ -27,9 +27,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from torchmist.checks import visible
 from torchmist.models.characteristic_peaks import characteristic_peaks
-from torchmist.models.column_frames import WIDEST, Frames, frames_in_order
+from torchmist.models.column_frames import WIDEST, Frames, datasets_apart, frames_in_order
 from torchmist.models.directions import fixed_numbers, orthonormal
 from torchmist.models.folds import FOLDS
 from torchmist.models.local import whitened
@@ -84,20 +83,15 @@ def along_sufficient_directions(
     ``mask``: ``[B, N]`` bool, True for real samples.
     """
     columns = x.shape[-1], y.shape[-1]
-    if not _sought(x.shape[1], columns) or visible(x.any()) is not True:
-        return
-    for place in range(len(x)):
-        shown = slice(None) if mask is None else mask[place]
-        sides = [side[[place]][:, shown] for side in (x, y)]
-        if _sought(sides[0].shape[1], columns):
-            one, other = frames_in_order(*sides)
-            swap = _first(other.scores, one.scores)
-            found = _along(*((other, one) if swap else (one, other)))
-            if found is not None:
-                x_side, y_side = found[::-1] if swap else found
-                apart, whole = zip(*((s.apart[None], s.whole[None]) for s in (x_side, y_side)))
-                near = min(x_side.cosine, y_side.cosine) > _NEAR
-                yield place, Along(apart, None if near else whole)
+    for place, sides in datasets_apart(x, y, mask, lambda rows: _sought(rows, columns)):
+        one, other = frames_in_order(*sides)
+        swap = _first(other.scores, one.scores)
+        found = _along(*((other, one) if swap else (one, other)))
+        if found is not None:
+            x_side, y_side = found[::-1] if swap else found
+            apart, whole = zip(*((s.apart[None], s.whole[None]) for s in (x_side, y_side)))
+            near = min(x_side.cosine, y_side.cosine) > _NEAR
+            yield place, Along(apart, None if near else whole)
 
 
 def _sought(rows: int, columns: tuple[int, int]) -> bool:
