@@ -285,7 +285,8 @@ def _from_counts(pair: SortedPair) -> MIEstimate:
     assert x.codes is not None and y.codes is not None
     levels = quantile_levels(dtype=torch.float64)
     tables = [count_pairs(u, v) for u, v in zip(x.codes.cpu().numpy(), y.codes.cpu().numpy())]
-    quantiles = torch.stack([table_quantiles(table, levels) for table in tables])
+    ordered = all(len(side.label) == 1 for side in (x, y))
+    quantiles = torch.stack([table_quantiles(table, levels, ordered) for table in tables])
     notes = (*pair.notes, *data_notes(x, y, counted=True, names=pair.names))
     once = sum(table.singletons for table in tables) / (len(tables) * x.codes.shape[1])
     if once > _ONCE:

@@ -33,6 +33,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from torchmist.discrete.best_grid import Range, grid_at_best
 from torchmist.discrete.code_prior import entropy_moments
 from torchmist.discrete.contingency import Table, group_totals
 
@@ -40,12 +41,7 @@ __all__ = ["NoisyCodes", "fit_noisy_codes"]
 
 _SHARES = (-4.0, -3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.5)  # log odds of m
 _ALIKE = (0.5, 2.0, 4.0, 9.0)  # logs of the concentration of the shares of partners
-_LEAST, _MOST = (-6.0, -2.0), (7.0, 12.0)  # of both
-_STEPS = (0.5, 1.0)  # in the first refinement of the best of these
-_ROUNDS = 6
-_WIDEST = (0.7, 1.5)  # errors of both, at most
-_AWAY = (9, 7)  # points of the last grid, which reaches
-_REACH = 3.0  # errors to all sides
+_SOUGHT = Range((-6.0, -2.0), (7.0, 12.0), steps=(0.5, 1.0), widest=(0.7, 1.5), rounds=6)
 _RANGE = 100.0  # of both, in which they are equally likely
 _TOLD = 13  # concentrations of totals around what partners tell
 _MOST_EMPTY = 10.0  # log odds of a partner without a row, whose sum is a difference
@@ -123,22 +119,10 @@ def _fit(cells: _Cells, fine: float, coarse: float) -> tuple[Tensor, Tensor]:
     points = torch.tensor(
         list(itertools.product(_SHARES, _ALIKE)), dtype=torch.float64, device="cpu"
     )
-    turns = points.new_tensor(list(itertools.product((0.0, -1.0, 1.0), repeat=2)))
-    steps, least, most = (points.new_tensor(some) for some in (_STEPS, _LEAST, _MOST))
-    logs = _log_odds(cells, points)
-    for k in range(_ROUNDS):
-        steps = steps / 2 if k else steps
-        points = (points[logs.argmax()] + turns * steps).clamp(least, most)
-        logs = _log_odds(cells, points)
-    bend = (2 * logs[0] - torch.stack([logs[3] + logs[6], logs[1] + logs[2]])) / steps.square()
-    error = 1 / bend.clamp(min=0).sqrt().clamp(min=1 / points.new_tensor(_WIDEST))
-    away = [torch.linspace(-_REACH, _REACH, k, dtype=torch.float64, device="cpu") for k in _AWAY]
-    best = points[logs.argmax()]
-    lost = fine + max(coarse, _told_by_partners(cells, best))
-    points = best + torch.cartesian_prod(*away) * error
-    points = points[((points >= least) & (points <= most)).all(-1)]
-    part = (2 * _REACH * error).prod() / math.prod(_AWAY) / _RANGE
-    return points, _log_odds(cells, points) + part.log() + lost
+    found = grid_at_best(lambda models: _log_odds(cells, models), points, _SOUGHT)
+    lost = fine + max(coarse, _told_by_partners(cells, found.best))
+    part = found.log_volume - math.log(_RANGE)
+    return found.models, _log_odds(cells, found.models) + part + lost
 
 
 def _moments(cells: _Cells, model: Tensor) -> tuple[float, float]:

@@ -17,16 +17,13 @@ Beside these stand tables of which most cells are near independence or empty
 (``torchmist.discrete.open_cells``), functions of labels (``torchmist.discrete.code_prior``), and
 functions but for some rows, as copies with mistakes are (``torchmist.discrete.noisy_codes``):
 pseudocounts in cells that a code never uses would cost a copy far more than the truth is from what
-was counted.
+was counted. Where classes have an order, as grades and counts have, tables around those of Gaussian
+pairs stand beside all of them (``torchmist.discrete.ordered_cells``).
 
-Given :math:`\alpha` the mean is exact (Hutter 2001, equation 4),
-
-.. math:: E[I] = \psi(A+1) + \tfrac1A \Big[\sum_{ij} a_{ij}\psi(a_{ij}+1)
-          - \sum_i a_{i\cdot}\psi(a_{i\cdot}+1) - \sum_j a_{\cdot j}\psi(a_{\cdot j}+1)\Big],
-
-the variance is that of independent gamma variables to second order, and the law of I is the gamma
-law of these moments. Cells that were not seen enter through the totals of their row and column,
-which take few distinct values: time and memory are O(N), whatever the number of classes.
+Given :math:`\alpha` the law of I is the gamma law of its mean and variance
+(``torchmist.discrete.dirichlet_moments``). Cells that were not seen enter through the totals of
+their row and column, which take few distinct values: time and memory are O(N), whatever the number
+of classes.
 
 Quantiles are then stretched about the median, as far as tables of many laws ask for, and drawn in
 where the counts look like those of one concentration (``torchmist.discrete.table_stretch``).
@@ -47,8 +44,10 @@ from torch import Tensor
 
 from torchmist.discrete.code_prior import fit_codes
 from torchmist.discrete.contingency import Table, group_totals
+from torchmist.discrete.dirichlet_moments import cell_sums, information_moments
 from torchmist.discrete.noisy_codes import fit_noisy_codes
 from torchmist.discrete.open_cells import fit_openings
+from torchmist.discrete.ordered_cells import fit_ordered_cells
 from torchmist.discrete.sparse_prior import fit_ratios
 from torchmist.discrete.table_stretch import (
     drawn_in,
@@ -71,7 +70,9 @@ _TAIL = 300.0  # larger ones, up to this factor, less in proportion (as is the M
 _RATIOS = 0.03  # prior weight of the models of ``torchmist.discrete.sparse_prior``
 _OPEN = 0.003  # prior weight of those of ``torchmist.discrete.open_cells``
 _NOISY = 0.01  # of those of ``torchmist.discrete.noisy_codes``
+_ORDERED = 0.3  # of those of ``torchmist.discrete.ordered_cells``, where classes have an order
 _CODES = 1e-5  # and of ``torchmist.discrete.code_prior``, of which one repeated pair shows none
+_BASES = 4  # fitted or uniform shares on either side
 _STEPS = 60  # of the bisection for a quantile
 _MEDIAN = torch.tensor([0.5], dtype=torch.float64, device="cpu")
 
@@ -126,8 +127,10 @@ class _Family(NamedTuple):
     moments: Callable[[list[int]], Tensor]
 
 
-def table_quantiles(table: Table, levels: Tensor) -> Tensor:
+def table_quantiles(table: Table, levels: Tensor, ordered: bool = False) -> Tensor:
     """Posterior quantiles ``[Q]`` of the mutual information of a table, in nats, at ``levels``.
+
+    ``ordered``: whether the order of classes may mean something, as that of numbers does.
 
     Example:
         >>> import numpy as np
@@ -139,7 +142,7 @@ def table_quantiles(table: Table, levels: Tensor) -> Tensor:
     """
     if min(table.classes) < 2:
         return torch.zeros_like(levels)
-    posterior = table_posterior(table)
+    posterior = table_posterior(table, ordered)
     even = quantile_levels(dtype=torch.float64)
     asked, place = torch.cat([levels.double(), even, _MEDIAN]).unique(return_inverse=True)
     found, alone = posterior.quantiles(asked)[place], table.singletons / table.n
@@ -201,18 +204,24 @@ def _told(totals: Tensor) -> float:
     return float((times * torch.xlogy(value, value / (value * times).sum())).sum())
 
 
-def _families(table: Table) -> list[_Family]:
-    """Models: Dirichlet laws around each base, frequent pairs, noisy codes, codes, open cells."""
+def _families(table: Table, ordered: bool) -> list[_Family]:
+    """Models: Dirichlet laws around each base and, if ``ordered``, around Gaussian pairs, frequent
+    pairs, noisy codes, codes, open cells."""
     bases, ratios, codes = _bases(table), fit_ratios(table), fit_codes(table)
     told = sum(_told(side) for side in (table.rows, table.columns))
     each = _fit(table.rows), _fit(table.columns)
     fits, noisy = sum(each), fit_noisy_codes(table, each)
     openings = fit_openings(table, fits)
     out = []
-    plain = math.log((1 - _INDEPENDENT - _RATIOS - _NOISY - _OPEN - _CODES) / len(bases))
+    others = _INDEPENDENT + _RATIOS + _NOISY + _OPEN + _CODES + ordered * _ORDERED
+    plain = math.log((1 - others) / len(bases))
     for base in bases:
         alphas, logs = _concentrations(table, base)
         out.append(_Family(logs + plain, alphas, partial(_plain_moments, table, base, alphas)))
+    if ordered:
+        cells = fit_ordered_cells(table, fits)
+        logs = cells.log_weight + math.log(_ORDERED)
+        out.append(_Family(logs, cells.models, cells.moments))
     mixed = told + fits + math.log(_RATIOS / max(1, len(ratios.log_ratio)))
     classes = torch.stack([codes.classes, codes.concentration], -1)
     return [
@@ -241,9 +250,12 @@ def _concentrations(table: Table, base: _Base) -> tuple[Tensor, Tensor]:
     return grid.exp(), logs + math.log(step) - mass
 
 
-def table_posterior(table: Table) -> Posterior:
-    """The posterior of a table of at least two classes on each side, as it is."""
-    families = _families(table)
+def table_posterior(table: Table, ordered: bool = False) -> Posterior:
+    """The posterior of a table of at least two classes on each side, as it is.
+
+    ``ordered``: whether the order of classes may mean something.
+    """
+    families = _families(table, ordered)
     independent = sum(_told(side) + _fit(side) for side in (table.rows, table.columns))
     alone = families[0].logs.new_tensor([independent + math.log(_INDEPENDENT)])
     weights = torch.cat([*(family.logs for family in families), alone]).softmax(0)
@@ -252,10 +264,9 @@ def table_posterior(table: Table) -> Posterior:
     chosen = [some.nonzero().flatten().tolist() for some in keep.split(sizes)]
     kept = torch.cat([weights[:-1][keep], weights[-1:]])
     kept = kept / kept.sum()
-    *plain, _, _, codes, _ = families
+    uniform, codes = families[_BASES - 1], families[-2]
     named = codes.models[chosen[-2], 0].tolist()  # classes, which may be more than were seen
     most = max(_most_classes(table), *named, 1.0)
-    uniform = plain[-1]
     return Posterior(
         kept[:-1],
         torch.cat([family.moments(some) for family, some in zip(families, chosen)]),
@@ -289,32 +300,16 @@ def _moments(table: Table, base: _Base, alpha: float) -> tuple[float, float]:
     column_total, column, column_times = group_totals(*table.columns.unbind(-1), base.column)
     prior = alpha * row[:, None] * column
     product = (row_total + alpha * row)[:, None] * (column_total + alpha * column)
-    sums = _cell_sums(prior, product, whole, row_times[:, None] * column_times)
+    sums = cell_sums(prior, product, whole, row_times[:, None] * column_times)
     prior = alpha * base.cell_row * base.cell_column
     product = (table.row + alpha * base.cell_row) * (table.column + alpha * base.cell_column)
-    sums += _cell_sums(table.count + prior, product, whole, table.times)
-    sums -= _cell_sums(prior, product, whole, table.times)
-    entropy, variance, overlap = sums.tolist()
-    for totals, share in ((table.rows, base.row), (table.columns, base.column)):
-        a = totals[:, 0] + alpha * share
-        entropy -= float((totals[:, 1] * a * torch.digamma(a + 1)).sum())
-    mean = entropy / whole + math.log(whole) + 0.5 / whole
-    variance = max(variance + overlap - 0.5 * (sum(table.classes) + 1), 0.02 * variance)
-    variance = (variance - mean**2 * whole) / (whole * (whole + 1))
-    return max(mean, 1e-9), max(variance, 1e-18)
-
-
-def _cell_sums(a: Tensor, product: Tensor, whole: float, times: Tensor) -> Tensor:
-    """Sums over cells of ``a psi(a + 1)``, of variances, and of the overlap of rows and columns.
-
-    A cell's gamma variable g of shape ``a`` contributes ``g log g - g log(product / whole)``, whose
-    variance is exact; ``product`` is that of the posterior totals of its row and column.
-    """
-    psi = torch.digamma(a + 1)
-    ratio = psi - (product / whole).log()
-    spread = a * (a + 1) * torch.polygamma(1, a + 2) - a + a / (a + 1)
-    terms = torch.stack([a * psi, a * ratio.square() + spread, a * a / product])
-    return (terms * times).flatten(1).sum(-1)
+    sums += cell_sums(table.count + prior, product, whole, table.times)
+    sums -= cell_sums(prior, product, whole, table.times)
+    sides = [
+        (totals[:, 0] + alpha * share, totals[:, 1])
+        for totals, share in ((table.rows, base.row), (table.columns, base.column))
+    ]
+    return information_moments(sums, sides, whole, sum(table.classes))
 
 
 def _mixture_quantiles(weights: Tensor, moments: Tensor, spike: float, levels: Tensor) -> Tensor:

@@ -45,6 +45,7 @@ from torchmist.models.repeated_variates import REPEATED_COUNT, repeated_informat
 from torchmist.models.row_orders import by_row_order
 from torchmist.models.settled_neighbours import SETTLED_COUNT, settled_information
 from torchmist.models.small_directions import has_small_directions
+from torchmist.models.spread_ties import with_ties_spread
 from torchmist.models.sufficient_directions import along_sufficient_directions
 from torchmist.models.turned_axes import EXCLUDE, turned
 from torchmist.models.variates import SUMS, VARIATE_COUNT, variate_opinions, variates
@@ -149,9 +150,13 @@ class DuoMIST(QuantileNetwork):
     def _in_other_columns(
         self, quantiles: Tensor, x: Tensor, y: Tensor, mask: Tensor | None
     ) -> Tensor:
-        """``quantiles`` ``[B, Q]``, raised to those of the same sides with the phases of fast waves
-        along their columns, or by the order within their rows, where all but the least of these
-        are more."""
+        """``quantiles`` ``[B, Q]``, or those of the same sides with the ties of rounded columns
+        spread where these are more, raised to those with the phases of fast waves along their
+        columns, or by the order within their rows, where all but the least of these are more."""
+        for place, sides in with_ties_spread(x, y, mask):
+            found = self._answer(*sides, None)[0]
+            if bool(found.mean() > quantiles[place].mean()):
+                quantiles = with_row(quantiles, place, found)
         for place, sides in chain(with_phases(x, y, mask), by_row_order(x, y, mask)):
             own, found = quantiles[place], self._answer(*sides, None)[0]
             if bool((found.mean() > enough(own.mean())) & (found[1] > own.mean())):
