@@ -10,7 +10,6 @@ Legend: ``B`` datasets, ``N`` samples, ``Q`` quantiles.
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import chain
 from typing import cast
 
 import torch
@@ -19,7 +18,12 @@ from torch import Tensor
 
 from torchmist.checks import visible
 from torchmist.ensemble.arbiter import Arbiter
-from torchmist.ensemble.correction import Correction, enough, with_row
+from torchmist.ensemble.asked_again import (
+    asked_along_directions,
+    asked_in_other_columns,
+    asked_of_trees,
+)
+from torchmist.ensemble.correction import Correction
 from torchmist.ensemble.correction_turned_axes import TURNED_COUNT, excluding
 from torchmist.ensemble.evidence import Evidence
 from torchmist.ensemble.within_clusters import asked_in_clusters
@@ -27,7 +31,6 @@ from torchmist.inference.large_samples import route
 from torchmist.models.column_products import CROSSED_COUNT, crossed_information
 from torchmist.models.directions import Through, see_narrow
 from torchmist.models.even_directions import EVEN_COUNT, even_information
-from torchmist.models.fast_waves import with_phases
 from torchmist.models.independent_components import UNMIXED_COUNT, unmixed_information
 from torchmist.models.label_classifiers import TOLD_SIZES, told_of_labels
 from torchmist.models.label_curves import CURVE_COUNT, label_curves
@@ -42,11 +45,8 @@ from torchmist.models.number_curves import NUMBER_COUNT, number_curves
 from torchmist.models.rare import mostly_rare, repaired
 from torchmist.models.regimes import REGIMES_COUNT, regime_information
 from torchmist.models.repeated_variates import REPEATED_COUNT, repeated_information
-from torchmist.models.row_orders import by_row_order
 from torchmist.models.settled_neighbours import SETTLED_COUNT, settled_information
 from torchmist.models.small_directions import has_small_directions
-from torchmist.models.spread_ties import with_ties_spread
-from torchmist.models.sufficient_directions import along_sufficient_directions
 from torchmist.models.turned_axes import EXCLUDE, turned
 from torchmist.models.variates import SUMS, VARIATE_COUNT, variate_opinions, variates
 from torchmist.numerics.sharing import sharing
@@ -57,7 +57,6 @@ __all__ = ["DuoMIST"]
 
 _Find = Callable[[Tensor | None], tuple[Tensor, ...]]
 _FOLDS = 8  # of wide sides with few rows, as arbiters have learned from
-_MOST, _MORE, _MARGIN = 0.9, 1.02, 0.01  # of an answer, and nats, that directions must share
 _MANY = 1024  # rows, from which neighbours among all of them are asked for their own correction
 
 
@@ -117,9 +116,10 @@ class DuoMIST(QuantileNetwork):
         if visible((small[0] | small[1]).any()):
             out = self._along_axes(out, x, y, mask, small)
         with torch.autocast(x.device.type, enabled=False):
-            out = self._in_other_columns(out, x, y, mask)
+            out = asked_in_other_columns(out, x, y, mask, self._answer)
             out = asked_in_clusters(out, self.levels, x, y, mask, self._answer)
-            out = self._along_directions(out, x, y, mask)
+            out = asked_along_directions(out, self.levels, x, y, mask, self._answer)
+            out = asked_of_trees(out, self.levels, x, y, mask, self._answer)
         some = mostly_rare(x, y, mask)
         return self._less_chance(out, x, y, mask, some) if visible(some.any()) else out
 
@@ -146,43 +146,6 @@ class DuoMIST(QuantileNetwork):
         found = self._decided(evidence, a, b, shown, through)
         more = (found[:, 1] > middle) & borne
         return quantiles.index_put((place,), torch.where(more[:, None], found, before))
-
-    def _in_other_columns(
-        self, quantiles: Tensor, x: Tensor, y: Tensor, mask: Tensor | None
-    ) -> Tensor:
-        """``quantiles`` ``[B, Q]``, or those of the same sides with the ties of rounded columns
-        spread where these are more, raised to those with the phases of fast waves along their
-        columns, or by the order within their rows, where all but the least of these are more."""
-        for place, sides in with_ties_spread(x, y, mask):
-            found = self._answer(*sides, None)[0]
-            if bool(found.mean() > quantiles[place].mean()):
-                quantiles = with_row(quantiles, place, found)
-        for place, sides in chain(with_phases(x, y, mask), by_row_order(x, y, mask)):
-            own, found = quantiles[place], self._answer(*sides, None)[0]
-            if bool((found.mean() > enough(own.mean())) & (found[1] > own.mean())):
-                quantiles = with_row(quantiles, place, torch.maximum(own, found))
-        return quantiles
-
-    def _along_directions(
-        self, quantiles: Tensor, x: Tensor, y: Tensor, mask: Tensor | None
-    ) -> Tensor:
-        """``quantiles`` ``[B, Q]``, raised to those of the same sides along few directions where
-        these share more, halfway between directions that a row had no part in and directions of all
-        rows: the lowest are those of the first then, the middle those of the second, and the
-        highest as far beyond."""
-        for place, found in along_sufficient_directions(x, y, mask):
-            own, apart = quantiles[place], self._answer(*found.apart, None)[0]
-            if not bool(apart.mean() > _MOST * own.mean()):
-                continue
-            whole = apart
-            if found.whole is not None:
-                whole = self._answer(*found.whole, None)[0].maximum(apart)
-            if not bool(apart.mean() + whole.mean() > 2 * (_MORE * own.mean() + _MARGIN)):
-                continue
-            share = 2 * self.levels.to(apart)
-            raised = torch.maximum(own, apart + share * (whole - apart))
-            quantiles = with_row(quantiles, place, raised)
-        return quantiles
 
     def _less_chance(
         self, quantiles: Tensor, x: Tensor, y: Tensor, mask: Tensor | None, some: Tensor

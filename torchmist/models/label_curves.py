@@ -33,7 +33,7 @@ from torchmist.models.left_out_regression import (
 )
 from torchmist.models.ordered_rows import datasets_in_order
 
-__all__ = ["CURVE_COUNT", "LabelCurves", "label_curves", "may_be_learned"]
+__all__ = ["CURVE_COUNT", "LabelCurves", "classes_of", "label_curves", "may_be_learned"]
 
 CURVE_COUNT = 13
 """Numbers of :class:`LabelCurves`."""
@@ -91,7 +91,7 @@ def label_curves(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
 
     for place, rows in datasets_in_order(x, y, mask, _MOST_ROWS, sought):
         sides = rows.split(columns, -1)
-        labels = [_classes(side.detach()) for side in sides]
+        labels = [classes_of(side.detach()) for side in sides]
         for own, side in enumerate(sides):
             label = labels[1 - own]
             if label is not None and labels[own] is None and side.shape[-1] >= _NARROWEST:
@@ -100,7 +100,7 @@ def label_curves(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
     return out
 
 
-def _classes(side: Tensor) -> Tensor | None:
+def classes_of(side: Tensor) -> Tensor | None:
     """The classes ``[N]`` that columns ``[N, d]`` are one-hot columns of, or one column of two
     values is; None where they are no label."""
     low, high = side.amin(0), side.amax(0)
