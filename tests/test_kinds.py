@@ -289,6 +289,8 @@ ORACLES: dict[str, tuple[int, float, Oracle]] = {
     "zero-inflated": (20_000, 0.04, near),
     "half atoms": (20_000, 0.04, corners),
     "counts": (200_000, 0.006, table),
+    "counts of which many are 0": (200_000, 0.006, table),
+    "rounded on both sides": (1_000_000, 0.006, table),
     "censored survival times": (
         20_000, 0.03, lambda x, y: near(x, np.stack([np.log(y[:, 0]), y[:, 1]], 1)),
     ),
@@ -351,6 +353,9 @@ ORACLES: dict[str, tuple[int, float, Oracle]] = {
     "votes of a network of 6 columns": (
         100_000, 0.01, lambda x, y: table(binned(taught.votes(x)), y),
     ),
+    "tree of 5 levels over 12 columns": (
+        100_000, 0.01, lambda x, y: table(taught.decided(x), y),
+    ),
     **{
         name: (100_000, 0.02, left_over(standard(function, d)))
         for name, function, d in (
@@ -358,6 +363,7 @@ ORACLES: dict[str, tuple[int, float, Oracle]] = {
             ("rectified network of 8 columns, noise 0.1", learned.rectified, 8),
             ("form of 6 columns, noise 0.1", learned.form, 6),
             ("sum of 20 waves, noise 0.3", learned.sums, 20),
+            ("sum of 10 trees over 8 columns, noise 0.5", learned.trees, 8),
         )
     },
     "5 x 7 independent clusters, linear within": (

@@ -71,6 +71,42 @@ def counts(n: int, rng: np.random.Generator) -> Sample:
     return x, y, counts_mi(1.0, 1.5)
 
 
+@kind("counts of which many are 0", "atoms", "labels")
+def zero_counts(n: int, rng: np.random.Generator, share: float = 0.4) -> Sample:
+    """Two Poisson counts of mean 5 with a common part of mean 3, both 0 in 40 %; a table."""
+    zero = rng.random(n) < share
+    common = rng.poisson(3.0, n)
+    x, y = np.where(zero, 0, rng.poisson(2.0, (2, n)) + common)
+    return x, y, zero_counts_mi(share)
+
+
+@cache
+def zero_counts_mi(share: float) -> float:
+    """Their MI, over 50 x 50 cells."""
+    m = np.arange(50)
+    moved = stats.poisson.pmf(m[:, None] - m, 2.0)
+    joint = (1 - share) * moved * stats.poisson.pmf(m, 3.0) @ moved.T
+    joint[0, 0] += share
+    return table_mi(joint)
+
+
+@kind("rounded on both sides", "atoms")
+def rounded(n: int, rng: np.random.Generator) -> Sample:
+    """A Gaussian pair of correlation 0.85, each rounded to sevenths; a table of 100 x 100 cells."""
+    a, b = gaussian_pair(n, 0.85, rng)
+    return np.round(7 * a) / 7, np.round(7 * b) / 7, rounded_mi(0.85)
+
+
+@cache
+def rounded_mi(rho: float) -> float:
+    """MI of two columns rounded to sevenths: cells by 16 points across each value of x."""
+    nodes, weights = special.roots_legendre(16)
+    edges = (np.arange(-50, 51) - 0.5) / 7
+    x = (edges[:-1, None] + edges[1:, None]) / 2 + nodes / 14
+    inside = np.diff(stats.norm.cdf((edges - rho * x[..., None]) / math.sqrt(1 - rho**2)))
+    return table_mi(np.einsum("ap,apb->ab", weights * stats.norm.pdf(x), inside))
+
+
 @cache
 def survival_mi() -> float:
     """``H(T, d) - H(T, d | x)`` over a grid of log times; the rates are exp(1.2 x) and 0.5."""

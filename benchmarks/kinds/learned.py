@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.kinds.registry import Sample, kind
-from benchmarks.kinds.taught import scores
+from benchmarks.kinds.taught import leaf, scores
 
 __all__: list[str] = []
 
@@ -49,6 +49,13 @@ def sums(x: Array) -> Array:
     rng = np.random.default_rng(804)
     phase, weight = rng.uniform(0, 6, x.shape[1]), rng.normal(size=x.shape[1])
     out: Array = np.sin(2 * x + phase) @ weight
+    return out
+
+
+def trees(x: Array) -> Array:
+    """A sum of ten trees of three questions each, ``[n]``."""
+    values = np.random.default_rng(805).normal(size=(10, 8))
+    out: Array = sum(value[leaf(x, 3, 810 + k)] for k, value in enumerate(values))
     return out
 
 
@@ -111,3 +118,9 @@ def of_form(n: int, rng: np.random.Generator) -> Sample:
 def of_sums(n: int, rng: np.random.Generator) -> Sample:
     """A sum of a wave of each of twenty columns, with noise of 0.3; the same."""
     return _noisy(sums, n, 20, 0.3, rng)
+
+
+@kind("sum of 10 trees over 8 columns, noise 0.5", least=4_000)
+def of_trees(n: int, rng: np.random.Generator) -> Sample:
+    """A sum of ten trees of three questions each, with noise of 0.5; the same."""
+    return _noisy(trees, n, 8, 0.5, rng)

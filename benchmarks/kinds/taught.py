@@ -78,6 +78,32 @@ def votes(x: Array) -> Array:
 
 
 @cache
+def questions(depth: int, columns: int, seed: int) -> tuple[Labels, Array]:
+    """Of a tree, numbered from 1 along its levels: the column that each node asks about, and the
+    value beyond which the answer is yes."""
+    rng = np.random.default_rng(seed)
+    return rng.integers(columns, size=2**depth), 0.5 * rng.normal(size=2**depth)
+
+
+def leaf(x: Array, depth: int, seed: int) -> Labels:
+    """The leaf from 0 that a tree of questions leads to, ``[n]``."""
+    column, value = questions(depth, x.shape[1], seed)
+    node = np.ones(len(x), np.int64)
+    for _ in range(depth):
+        yes = np.take_along_axis(x, column[node][:, None], 1)[:, 0] > value[node]
+        node = 2 * node + yes
+    out: Labels = node - 2**depth
+    return out
+
+
+def decided(x: Array) -> Labels:
+    """Yes or no, as the leaf of a tree of five levels says."""
+    says = np.random.default_rng(706).permutation(32) % 2
+    out: Labels = says[leaf(x, 5, 705)]
+    return out
+
+
+@cache
 def said_of() -> tuple[float, float]:
     """Mean and deviation of what that network says."""
     said = scores(np.random.default_rng(1).normal(size=(POINTS, 6)), 16, 1, 704)
@@ -127,3 +153,10 @@ def vote(n: int, rng: np.random.Generator) -> Sample:
     """Yes or no, as likely as a network of 16 hidden units says; a mean over points."""
     x = rng.normal(size=(n, 6))
     return x, (rng.random(n) < votes(x)).astype(np.int64), votes_mi()
+
+
+@kind("tree of 5 levels over 12 columns", "labels", least=1_000)
+def tree(n: int, rng: np.random.Generator) -> Sample:
+    """What one of 32 leaves says, yes or no, wrong in 5 %; the same as of forms."""
+    x = rng.normal(size=(n, 12))
+    return x, symmetric_channel(decided(x), 2, 0.05, rng), taught_mi(decided, 12, 2, 0.05)
