@@ -132,7 +132,8 @@ def estimate(
     both sides hold, one for each class).
 
     Where both sides are labels there is no network: their counts give the posterior
-    (``torchmist.discrete.table_posterior``). ``torchmist.samples.column_kinds`` has the rules that
+    (``torchmist.discrete.table_posterior``), along the order of classes where that tells
+    something. ``torchmist.samples.column_kinds`` has the rules that
     tell labels from numbers. Labels that columns of both sides hold count by their entropy, and
     what else both share is estimated in each class (``torchmist.discrete.shared_labels``); a note
     says so. More samples or columns than the weights were trained on take a route of their own
