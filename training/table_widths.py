@@ -8,9 +8,8 @@ where its prior fits (``torchmist.discrete.table_stretch``). It writes the draws
 grid on earlier draws of six of the laws. How far intervals are drawn in is the best of
 a grid on such draws (``--choose``): tables of the Dirichlet law, every third table, are to be
 covered by 90 % in each range of rows, at little loss of any other law and range that has less than
-that. The misfit and the concentration per cell at which half of this counts, and what rows add that
-are nearly all alone, were set by hand on draws of other seeds: so that tables of confusions of a
-few hundred rows lose little, and the last by tables of the Dirichlet law of 2 to 50 classes.
+that. The misfit and the concentration per cell at which half of this counts were set by hand, so
+that tables of confusions of a few hundred rows lose little on draws of other seeds.
 
 Legend: ``T`` tables, ``Q`` quantiles.
 """

@@ -21,7 +21,7 @@ near 0, whatever the number of rows; of others it grows with them. Stretched qua
 towards their mean m by a power,
 
 .. math:: q \to m \frac{q^\gamma}{\overline{q^\gamma}}, \qquad
-          \gamma = 1 - \Big(0.2 + 0.7\, \frac{s}{s + 0.04} + 0.1\, s^2\Big)
+          \gamma = 1 - \Big(0.2 + 0.7\, \frac{s}{s + 0.04}\Big)
           \frac{1}{1 + 4 D^2}\, \frac{a}{a + 0.1},
 
 which keeps the mean and quantiles of 0. Here a is :math:`\alpha` per cell, times the posterior
@@ -56,8 +56,7 @@ class Stretch:
     Factors about the median: ``least``, and how much more ``below`` and ``above`` where most rows
     are alone in their cell, half of which counts at the share ``half``. How far the power falls
     below 1 where the prior fits: ``narrow``, and how much more, ``sparse``, where most rows are
-    alone, and ``lone``, where all are; half of this at the ``misfit`` (nats), and half at the
-    concentration per cell ``alike``.
+    alone; half of this at the ``misfit`` (nats), and half at the concentration per cell ``alike``.
     """
 
     least: float = 1.1
@@ -66,7 +65,6 @@ class Stretch:
     half: float = 0.04
     narrow: float = 0.2
     sparse: float = 0.7
-    lone: float = 0.1
     misfit: float = 0.5
     alike: float = 0.1
 
@@ -97,7 +95,7 @@ def power_of(
     part = alone / (alone + stretch.half)
     fits = 1 / (1 + (misfit / stretch.misfit) ** 2)
     fits *= concentration / (concentration + stretch.alike)
-    return 1 - (stretch.narrow + stretch.sparse * part + stretch.lone * alone**2) * fits
+    return 1 - (stretch.narrow + stretch.sparse * part) * fits
 
 
 def drawn_in(quantiles: Tensor, even: Tensor, power: float) -> Tensor:

@@ -16,7 +16,7 @@ from torchmist.discrete.table_posterior import table_quantiles
 from torchmist.ensemble.correction import enough, with_row
 from torchmist.models.separate_clusters import Parted, parted_by_clusters
 
-__all__ = ["asked_in_clusters"]
+__all__ = ["Answer", "asked_in_clusters"]
 
 _OVERLAP = 0.1  # of what they say, that the places of a side may tell of its clusters
 

@@ -27,8 +27,8 @@ __all__ = ["with_ties_spread"]
 
 _COLUMNS, _ROWS = 4, 64  # of a side at most; at least
 _VALUES = 8  # of a column that is rounded, at least,
-_TIED = 0.95  # of the rows at most, and
-_ALIKE = 0.5  # of the rows that may have the same
+_TIED = 0.05  # of the rows that repeat one of others than the most frequent, at least, and
+_ALIKE = 0.5  # of the rows that may have that one
 
 
 def with_ties_spread(
@@ -54,7 +54,9 @@ def with_ties_spread(
 def _rounded(column: Tensor) -> bool:
     """Whether a column ``[M]`` has few values for its rows, and no few values alone."""
     _, count = column.unique(return_counts=True)
-    return _VALUES <= len(count) <= _TIED * len(column) and int(count.max()) <= _ALIKE * len(column)
+    most, rows = int(count.max()), len(column)
+    repeated = rows - len(count) - (most - 1)  # but for the most frequent value
+    return len(count) >= _VALUES and repeated >= _TIED * rows and most <= _ALIKE * rows
 
 
 def _spread(columns: Tensor) -> Tensor:
