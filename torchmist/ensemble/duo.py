@@ -92,10 +92,11 @@ class DuoMIST(QuantileNetwork):
         """Quantiles of I(X;Y) in nats, ``[B, Q]``, of ``[B, N, dx]`` and ``[B, N, dy]``.
 
         What chance says of rare columns is taken off. Sides of small directions are asked along
-        their principal axes as well, those of fast waves with the phases of these, those that say
-        more by the order within their rows by that, rows in clusters in parts, and both sides along
-        directions that the other goes with, but in graphs and under transforms, which cannot see
-        whether there are any: to ask all datasets anew would take several times as long.
+        their principal axes as well, rounded columns with their ties spread, those of fast waves
+        with the phases of these, those that say more by the order within their rows by that, rows
+        in clusters in parts, both sides along directions that the other goes with, and those that
+        trees tell more of by these, but in graphs and under transforms, which cannot see whether
+        there are any: to ask all datasets anew would take several times as long.
 
         Raises:
             RuntimeError: under ``torch.func.vmap``, of which its neighbours know nothing.
