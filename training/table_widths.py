@@ -105,7 +105,7 @@ def draw_tables(count: int, seed: int) -> Draws:
         counts = count_pairs(*np.divmod(cells, table.shape[1]))
         if min(counts.classes) < 2:
             continue
-        posterior = table_posterior(counts, ordered=True)
+        posterior = table_posterior(counts)
         truth = float(table_mi(torch.from_numpy(table)))
         misfit = prior_misfit(counts, posterior.alpha)
         each = posterior.per_cell(counts)

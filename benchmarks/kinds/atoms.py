@@ -56,11 +56,14 @@ def half_atoms(n: int, rng: np.random.Generator) -> Sample:
 
 
 @cache
-def counts_mi(own: float, common: float) -> float:
-    """MI of two Poisson counts with a common part, over 50 x 50 cells."""
+def counts_mi(own: float, common: float, zero: float = 0.0) -> float:
+    """MI of two Poisson counts with a common part, both 0 in a share of the rows instead, over
+    50 x 50 cells."""
     m = np.arange(50)
     moved = stats.poisson.pmf(m[:, None] - m, own)
-    return table_mi(moved * stats.poisson.pmf(m, common) @ moved.T)
+    joint = (1 - zero) * (moved * stats.poisson.pmf(m, common) @ moved.T)
+    joint[0, 0] += zero
+    return table_mi(joint)
 
 
 @kind("counts", "atoms", "labels")
@@ -77,17 +80,7 @@ def zero_counts(n: int, rng: np.random.Generator, share: float = 0.4) -> Sample:
     zero = rng.random(n) < share
     common = rng.poisson(3.0, n)
     x, y = np.where(zero, 0, rng.poisson(2.0, (2, n)) + common)
-    return x, y, zero_counts_mi(share)
-
-
-@cache
-def zero_counts_mi(share: float) -> float:
-    """Their MI, over 50 x 50 cells."""
-    m = np.arange(50)
-    moved = stats.poisson.pmf(m[:, None] - m, 2.0)
-    joint = (1 - share) * moved * stats.poisson.pmf(m, 3.0) @ moved.T
-    joint[0, 0] += share
-    return table_mi(joint)
+    return x, y, counts_mi(2.0, 3.0, share)
 
 
 @kind("rounded on both sides", "atoms")

@@ -11,8 +11,7 @@ and few columns are easily asked. They are grown on three quarters of the rows, 
 quarters, and on half of these rows, which tells how much is not learned yet.
 
 All of it is a constant of the backward pass. Legend: ``B`` datasets, ``N`` samples, ``M`` of them,
-``d`` columns, ``q`` that are predicted, ``K`` fits, ``T`` nodes of each, ``E`` bins, ``P``
-predictions that are kept.
+``d`` columns, ``q`` that are predicted, ``K`` fits, ``P`` predictions that are kept.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ _KEPT = (3, 6, 12, 24, 40)  # trees after which predictions are kept
 _RATE, _RIDGE = 0.3, 1.0
 _LEAF, _PART = 3, 200  # fewest rows of a leaf: so many, and one of so many rows
 _WORTH = 0.85  # of an answer that one fit must tell
-_TOLD = 1 - 1e-6
+_LEAST = 1e-6  # of what is left, and of a deviation
 
 
 class OfTrees(NamedTuple):
@@ -94,7 +93,7 @@ def _of_trees(one: Frames, other: Frames, told: float) -> OfTrees | None:
         for levels in _LEVELS:
             loss = _losses(_grown(task, ~first, levels), task.wanted, first).min()
             rest = float(loss / task.wanted.var(0, correction=0).sum())
-            found.append((-0.5 * task.numbers * math.log(max(rest, 1 - _TOLD)), task, levels))
+            found.append((-0.5 * task.numbers * math.log(max(rest, _LEAST)), task, levels))
     if not found:
         return None
     bound, task, levels = max(found, key=lambda each: each[0])
@@ -110,7 +109,7 @@ def _task(side: Frames, other: Frames) -> _Task | None:
     if wanted.shape[-1] > (_NUMBERS if label is None else _CLASSES):
         return None
     numbers = wanted.shape[-1] - (label is not None)
-    wanted = (wanted - wanted.mean(0)) / wanted.std(0).clamp(min=1 - _TOLD)
+    wanted = (wanted - wanted.mean(0)) / wanted.std(0).clamp(min=_LEAST)
     bins = torch.stack([_binned(column) for column in side.scores.unbind(-1)], -1)
     return _Task(bins, wanted, numbers, other.plain)
 
@@ -151,12 +150,12 @@ def _grown(task: _Task, shown: Tensor, levels: int) -> Tensor:
     mean = (weight * task.wanted).sum(1, keepdim=True) / weight.sum(1, keepdim=True)
     out, kept = mean.expand(-1, shown.shape[1], -1), []
     fit = torch.arange(len(shown), device=shown.device)[:, None]
-    least = max(_LEAF, len(task.wanted) // _PART)
+    least, edges = max(_LEAF, len(task.wanted) // _PART), int(task.bins.max()) + 1
     for tree in range(1, _KEPT[-1] + 1):
         left = torch.cat([weight, (task.wanted - out) * weight], -1)
         node = torch.zeros_like(shown, dtype=torch.long)
         for level in range(levels):
-            node = _parted(task.bins, left, node, 1 << level, least)
+            node = _parted(task.bins, edges, left, node, 1 << level, least)
         place = (fit << levels) + node
         sums = _sums(place, left, len(fit) << levels)
         out = out + (_RATE * sums[:, 1:] / (sums[:, :1] + _RIDGE))[place]
@@ -165,13 +164,13 @@ def _grown(task: _Task, shown: Tensor, levels: int) -> Tensor:
     return torch.stack(kept)
 
 
-def _parted(bins: Tensor, left: Tensor, node: Tensor, nodes: int, least: int) -> Tensor:
+def _parted(bins: Tensor, edges: int, left: Tensor, node: Tensor, nodes: int, least: int) -> Tensor:
     """Nodes ``[K, M]`` of the next level, from the best cut of a column in each ``node``.
 
     ``left`` ``[K, M, 1 + q]``: the weight of each row, and what is left to explain of it.
-    ``nodes``: of each fit; ``least``: fewest rows of a part.
+    ``edges``: how many bins there are; ``nodes``: of each fit; ``least``: fewest rows of a part.
     """
-    d, edges = bins.shape[1], int(bins.max()) + 1
+    d = bins.shape[1]
     place = nodes * torch.arange(len(node), device=node.device)[:, None] + node
     cells = place[..., None] * (d * edges) + bins + edges * torch.arange(d, device=bins.device)
     rows = left[:, :, None].expand(-1, -1, d, -1)

@@ -45,9 +45,11 @@ def with_ties_spread(
     if max(x.shape[-1], y.shape[-1]) > _COLUMNS:
         return
     for place, sides in datasets_apart(x, y, mask, lambda rows: rows >= _ROWS):
-        if any(_rounded(column) for side in sides for column in side[0].detach().unbind(-1)):
+        rounded = [_rounded(column) for side in sides for column in side[0].detach().unbind(-1)]
+        if any(rounded):
             one, other = (frames.plain for frames in frames_in_order(*sides))
-            a, b = _spread(torch.cat([one, other], -1)).split([one.shape[-1], other.shape[-1]], -1)
+            spread = _spread(torch.cat([one, other], -1), rounded)
+            a, b = spread.split([one.shape[-1], other.shape[-1]], -1)
             yield place, (a[None], b[None])
 
 
@@ -59,16 +61,16 @@ def _rounded(column: Tensor) -> bool:
     return len(count) >= _VALUES and repeated >= _TIED * rows and most <= _ALIKE * rows
 
 
-def _spread(columns: Tensor) -> Tensor:
-    """``[M, d]`` with the ties of rounded columns spread, each by numbers of its own, which depend
-    on its ranks and not on its place among the columns."""
+def _spread(columns: Tensor, rounded: list[bool]) -> Tensor:
+    """``[M, d]`` with the ties of ``rounded`` columns spread, each by numbers of its own, which
+    depend on its ranks and not on its place among the columns."""
     columns_apart = columns.detach().unbind(-1)
     noise = _noise(len(columns), columns.shape[-1] + 1).to(columns.device)
     ranks = torch.stack([column.unique(return_inverse=True)[1] for column in columns_apart])
     turn = (ranks * noise[0]).sum(-1).argsort().argsort()
     away = [
-        _within(column, noise[1 + k]) if _rounded(column) else torch.zeros_like(column)
-        for column, k in zip(columns_apart, turn.tolist())
+        _within(column, noise[1 + k]) if some else torch.zeros_like(column)
+        for column, k, some in zip(columns_apart, turn.tolist(), rounded)
     ]
     return columns + torch.stack(away, -1).to(columns)
 
